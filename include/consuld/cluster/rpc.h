@@ -25,7 +25,6 @@ struct rpc_reply {
     int64_t last_contact_ns;
     bool known_leader;
     struct rpc_memo *memos;
-    struct rpc_reply *pool_next;
 };
 
 /* All zero, refs 1. */

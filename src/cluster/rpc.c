@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "consuld/cluster/rpc.h"
+
+#include <stdlib.h>
+
+struct rpc_reply *rpc_reply_create(const struct type *type)
+{
+    struct rpc_reply *r = xcalloc(1, sizeof *r);
+    r->refs = 1;
+    r->type = type;
+    return r;
+}
+
+struct rpc_reply *rpc_reply_ref(struct rpc_reply *r)
+{
+    ensure(r->refs > 0);
+    r->refs++;
+    return r;
+}
+
+void rpc_reply_unref(struct rpc_reply *r)
+{
+    if (!r) return;
+    ensure(r->refs > 0);
+    if (--r->refs) return;
+    while (r->memos) {
+        struct rpc_memo *m = r->memos;
+        r->memos = m->next;
+        buf_deinit(&m->body);
+        free(m);
+    }
+    arena_free(&r->arena);
+    free(r);
+}
+
+const struct buf *rpc_reply_memo(const struct rpc_reply *r, uint64_t tag)
+{
+    for (const struct rpc_memo *m = r->memos; m; m = m->next) {
+        if (m->tag == tag) return &m->body;
+    }
+    return NULL;
+}
+
+const struct buf *rpc_reply_memo_put(struct rpc_reply *r, uint64_t tag, struct buf *body)
+{
+    struct rpc_memo *m = xcalloc(1, sizeof *m);
+    m->tag = tag;
+    m->body = *body;
+    *body = (struct buf){ .max = m->body.max };
+    m->next = r->memos;
+    r->memos = m;
+    return &m->body;
+}
