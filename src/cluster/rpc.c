@@ -26,28 +26,26 @@ void rpc_reply_unref(struct rpc_reply *r)
     while (r->memos) {
         struct rpc_memo *m = r->memos;
         r->memos = m->next;
-        buf_deinit(&m->body);
+        shared_body_unref(m->body);
         free(m);
     }
     arena_free(&r->arena);
     free(r);
 }
 
-const struct buf *rpc_reply_memo(const struct rpc_reply *r, uint64_t tag)
+struct shared_body *rpc_reply_memo(const struct rpc_reply *r, uint64_t tag)
 {
     for (const struct rpc_memo *m = r->memos; m; m = m->next) {
-        if (m->tag == tag) return &m->body;
+        if (m->tag == tag) return m->body;
     }
     return NULL;
 }
 
-const struct buf *rpc_reply_memo_put(struct rpc_reply *r, uint64_t tag, struct buf *body)
+void rpc_reply_memo_put(struct rpc_reply *r, uint64_t tag, struct shared_body *body)
 {
     struct rpc_memo *m = xcalloc(1, sizeof *m);
     m->tag = tag;
-    m->body = *body;
-    *body = (struct buf){ .max = m->body.max };
+    m->body = shared_body_ref(body);
     m->next = r->memos;
     r->memos = m;
-    return &m->body;
 }

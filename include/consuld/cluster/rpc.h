@@ -7,13 +7,14 @@
  * and with it the bodies encoded from it (memos). */
 #pragma once
 #include "consuld/base.h"
+#include "consuld/base/shared.h"
 #include "consuld/wire.h"
 
 /* A body made from a reply, kept for the next waiter that wants the same form. */
 struct rpc_memo {
     struct rpc_memo *next;
-    uint64_t tag;    /* which form: the maker's choice */
-    struct buf body;
+    uint64_t tag;             /* which form: the maker's choice */
+    struct shared_body *body; /* one reference of the reply's */
 };
 
 struct rpc_reply {
@@ -33,9 +34,9 @@ struct rpc_reply *rpc_reply_ref(struct rpc_reply *r);
 /* NULL is fine. */
 void rpc_reply_unref(struct rpc_reply *r);
 /* The body kept under `tag`, or NULL. Valid while the reply is referenced. */
-const struct buf *rpc_reply_memo(const struct rpc_reply *r, uint64_t tag);
-/* Takes the memory of *body over. */
-const struct buf *rpc_reply_memo_put(struct rpc_reply *r, uint64_t tag, struct buf *body);
+struct shared_body *rpc_reply_memo(const struct rpc_reply *r, uint64_t tag);
+/* Takes a reference of its own. */
+void rpc_reply_memo_put(struct rpc_reply *r, uint64_t tag, struct shared_body *body);
 
 struct rpc_call {
     /* the caller's, fixed until the end */
