@@ -9,7 +9,8 @@
  * when needed, else borrowed; invalid UTF-8 becomes U+FFFD. Error texts are Go's: "EOF",
  * "unexpected EOF", "invalid character 'x' looking for beginning of value" ... */
 int json_parse(struct str text, struct arena *a, struct value *out, struct error *err) must_check;
-/* As json_parse but the rest must be blank (config files). */
+/* As json_parse but the rest must be blank, and a missing end is "unexpected end of JSON input"
+ * (config files). */
 int json_parse_whole(
     struct str text, struct arena *a, struct value *out, struct error *err) must_check;
 
@@ -30,10 +31,11 @@ struct json_writer {
     struct buf *out;
     bool pretty; /* four blanks; a final newline is the caller's */
     uint32_t depth;
-    bool first;
+    bool first;  /* nothing written yet in the innermost object or array */
+    bool keyed;  /* a key stands before the next value */
 };
 
-/* Compact (or pretty) JSON of *obj. */
+/* Compact (or pretty) JSON of *obj. NaN and infinities become null. */
 void json_encode(const struct type *t, const void *obj, bool pretty, struct buf *out);
 void json_encode_value(const struct value *v, bool pretty, struct buf *out);
 
@@ -60,3 +62,5 @@ void json_value(struct json_writer *w, const struct value *v);
 void base64_encode(struct str bytes, struct buf *out);
 /* False on malformed text. */
 bool base64_decode(struct str text, struct arena *a, struct str *out);
+/* The same with Go's error text: illegal base64 data at input byte 4. Line ends are skipped. */
+int base64_parse(struct str text, struct arena *a, struct str *out, struct error *err) must_check;

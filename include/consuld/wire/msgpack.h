@@ -18,6 +18,8 @@ struct cursor {
 
 #define MSGPACK_DEPTH_MAX 64
 #define MSGPACK_ELEMENTS_MAX 4000000
+/* memory_max of an input of n bytes. */
+#define MSGPACK_MEMORY_MAX(n) ((size_t)32 * 1024 * 1024 + 64 * (n))
 
 void cursor_init(struct cursor *c, const void *p, size_t n, struct error *err);
 size_t cursor_left(const struct cursor *c);
@@ -46,5 +48,19 @@ void msgpack_put_bool(struct buf *out, bool v);
 void msgpack_put_nil(struct buf *out);
 void msgpack_put_map(struct buf *out, uint32_t n);
 void msgpack_put_array(struct buf *out, uint32_t n);
+void msgpack_put_f64(struct buf *out, double v);
+/* Starts a raw whose size is not known yet; msgpack_raw_end with the returned position writes the
+ * smallest head in front of what was put in between. */
+size_t msgpack_raw_begin(struct buf *out);
+void msgpack_raw_end(struct buf *out, size_t begin);
+
+/* nil gives STR_NIL, 0. */
 struct str msgpack_get_str(struct cursor *c);
 uint64_t msgpack_get_uint(struct cursor *c);
+int64_t msgpack_get_int(struct cursor *c);
+bool msgpack_get_bool(struct cursor *c);
+/* Number of entries; nil gives 0. Counts are checked against the bytes left and the budget. */
+uint32_t msgpack_get_map(struct cursor *c);
+uint32_t msgpack_get_array(struct cursor *c);
+/* True and stepped over if the next value is nil. */
+bool msgpack_get_nil(struct cursor *c);

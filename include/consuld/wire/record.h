@@ -76,6 +76,7 @@ enum field_flag {
     JSON_TEXT_OMIT_ZERO = 32, /* with JSON_DUR_TEXT: leave out when 0 */
     JSON_EMPTY_LIST = 64,     /* nil list or map is written [] / {} in JSON */
     COMPARE_SKIP = 128,       /* not looked at by record_equal (raft indexes) */
+    NIL_ZERO = 256,           /* TIME: the zero time is nil in msgpack (a pointer in Go) */
 };
 
 struct field {
@@ -92,13 +93,27 @@ enum record_flag {
     RECORD_RAW = 1, /* wrapped in a msgpack raw wherever it occurs (rpc.md 5.4) */
 };
 
+struct buf;
+struct cursor;
+
+/* Own msgpack form of a record whose fields alone do not tell it (rpc.md 5.4). It takes the place
+ * of the field walk; comparing, copying, hashing and JSON still go by the fields. */
+struct record_codec {
+    void (*encode)(const void *obj, struct buf *out);
+    int (*decode)(struct cursor *c, struct arena *a, void *obj);
+};
+
 struct record {
-    const char *name; /* Go's type name, used in decode errors */
+    const char *name; /* Go's type name */
+    /* Go's full type text for JSON errors if it is not "structs." + name: "api.TxnOp", or
+     * "struct { ... }" for a type without a name. */
+    const char *json_type;
     const struct field *fields;
     uint16_t n;
     uint16_t size;
     uint16_t flags;
     uint16_t *sorted; /* field positions by msgpack name, filled by record_init */
+    const struct record_codec *codec; /* mostly NULL */
 };
 
 /* Fills r->sorted; called once per record at start (model_init), before any thread exists. */
@@ -167,15 +182,16 @@ extern const struct type type_bool, type_int, type_uint, type_f32, type_f64, typ
     extern const struct type type_##tag, type_##tag##_ptr, type_##tag##_list, \
         type_##tag##_list_list, type_##tag##_map, type_##tag##_map_list;
 
-#define DEFINE_RECORD_FLAGS(tag, FIELDS, go_name, record_flags) \
+/* The last arguments are initialisers of struct record: .flags = RECORD_RAW, .codec = &x. */
+#define DEFINE_RECORD_WITH(tag, FIELDS, go_name, ...) \
     static const struct field fields_##tag[] = { FIELDS(RECORD_ROW, tag) }; \
     static uint16_t sorted_##tag[sizeof fields_##tag / sizeof fields_##tag[0]]; \
     const struct record record_##tag = { .name = go_name, \
         .fields = fields_##tag, \
         .n = sizeof fields_##tag / sizeof fields_##tag[0], \
         .size = sizeof(struct tag), \
-        .flags = record_flags, \
-        .sorted = sorted_##tag }; \
+        .sorted = sorted_##tag, \
+        __VA_ARGS__ }; \
     const struct type type_##tag = { \
         .kind = KIND_REC, .size = sizeof(struct tag), .record = &record_##tag \
     }; \
@@ -195,14 +211,16 @@ extern const struct type type_bool, type_int, type_uint, type_f32, type_f64, typ
         .kind = KIND_MAP, .size = sizeof(struct dict), .elem = &type_##tag##_list \
     };
 
-#define DEFINE_RECORD(tag, FIELDS, go_name) DEFINE_RECORD_FLAGS(tag, FIELDS, go_name, 0)
+#define DEFINE_RECORD_AS(tag, FIELDS, go_name, record_flags, go_type) \
+    DEFINE_RECORD_WITH(tag, FIELDS, go_name, .flags = record_flags, .json_type = go_type)
+#define DEFINE_RECORD(tag, FIELDS, go_name) DEFINE_RECORD_WITH(tag, FIELDS, go_name, .flags = 0)
 
 /* --- lists and maps in C ------------------------------------------------------------------- */
 
 /* A non-nil list or map without elements. */
 extern char collection_empty[];
-#define LIST_EMPTY ((struct list){ collection_empty, 0 })
-#define DICT_EMPTY ((struct dict){ collection_empty, 0 })
+#define LIST_EMPTY ((struct list){ .v = collection_empty })
+#define DICT_EMPTY ((struct dict){ .v = collection_empty })
 
 /* i-th element as `type`: LIST_AT(&svc.tags, struct str, i). */
 #define LIST_AT(l, type, i) (((type *)(l)->v)[i])

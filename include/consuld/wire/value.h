@@ -32,10 +32,12 @@ struct value {
         struct {
             struct value *v;
             size_t n;
+            size_t cap; /* 0: exact or borrowed; else room, kept by value_list_add */
         } list;
         struct {
             struct value_entry *v;
             size_t n;
+            size_t cap;
         } map;
     };
 };
@@ -47,8 +49,7 @@ struct value_entry {
 
 /* Last entry of that exact name, or NULL (also when v is no map). */
 struct value *value_get(const struct value *v, struct str key);
-/* Appends; `v` must be V_MAP or V_LIST made in the same arena. Returned pointer is valid until the
- * next append. */
+/* Appends; `v` must be a V_MAP or V_LIST. The returned pointer is valid until the next append. */
 struct value *value_map_add(struct arena *a, struct value *v, struct str key);
 struct value *value_list_add(struct arena *a, struct value *v);
 struct value value_of_str(struct str s);
