@@ -39,7 +39,7 @@ struct raft;
 
 enum raft_suffrage { RAFT_VOTER = 0, RAFT_NONVOTER = 1, RAFT_STAGING = 2 };
 
-struct raft_server {
+struct raft_member {
     char id[RAFT_ID_MAX];
     char address[RAFT_ADDRESS_MAX];
     enum raft_suffrage suffrage;
@@ -48,12 +48,12 @@ struct raft_server {
 /* Order is kept, for display. */
 struct raft_configuration {
     size_t n;
-    struct raft_server servers[RAFT_SERVERS_MAX];
+    struct raft_member servers[RAFT_SERVERS_MAX];
 };
 
 /* No empty or duplicate ID or address, at least one voter (raft.md 4.2). */
 bool raft_configuration_valid(const struct raft_configuration *c);
-const struct raft_server *raft_configuration_find(const struct raft_configuration *c, const char *id);
+const struct raft_member *raft_configuration_find(const struct raft_configuration *c, const char *id);
 bool raft_configuration_is_voter(const struct raft_configuration *c, const char *id);
 /* Appends a server; false if it is full or a text is too long or empty. */
 bool raft_configuration_add(
