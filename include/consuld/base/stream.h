@@ -52,16 +52,29 @@ struct stream {
 };
 
 /* Sends now what the socket takes and queues the rest, in order, at most `queue_max` of the
- * stream's creation. ERR_FULL: nothing was taken. ERR_IO: the stream is broken, `closed` follows. */
+ * stream's creation. ERR_FULL: nothing was taken. ERR_IO: the stream is broken, `closed` follows.
+ */
 static inline int stream_write(struct stream *s, const struct stream_part *parts, size_t n)
 {
     return s->ops->write(s, parts, n);
 }
 /* Ends the sending direction once the queue is out. */
-static inline void stream_finish(struct stream *s) { s->ops->finish(s); }
+static inline void stream_finish(struct stream *s)
+{
+    s->ops->finish(s);
+}
 /* Drops the queue and closes. Idempotent. */
-static inline void stream_close(struct stream *s) { s->ops->close(s); }
+static inline void stream_close(struct stream *s)
+{
+    s->ops->close(s);
+}
 /* Streams start reading; off gives back-pressure to the peer (and hides its end). */
-static inline void stream_read(struct stream *s, bool on) { s->ops->read(s, on); }
+static inline void stream_read(struct stream *s, bool on)
+{
+    s->ops->read(s, on);
+}
 /* Bytes accepted and not yet given to the socket. */
-static inline size_t stream_queued(const struct stream *s) { return s->ops->queued(s); }
+static inline size_t stream_queued(const struct stream *s)
+{
+    return s->ops->queued(s);
+}

@@ -43,17 +43,17 @@ struct api_route {
 
 struct api_request {
     struct api *api;
-    void *ctx;                     /* api_options.ctx */
+    void *ctx; /* api_options.ctx */
     const struct api_route *route;
-    struct arena *arena;           /* lives as long as the request */
+    struct arena *arena; /* lives as long as the request */
     enum api_method method;
     struct str method_name;
-    struct str path;               /* percent-decoded */
-    struct str tail;               /* of path, behind the pattern: "a/b" for /v1/kv/a/b */
-    struct str body;               /* whole, unless body_cut */
-    bool body_cut;                 /* over the limit: answer with api_body_refused */
-    bool pretty;                   /* ?pretty or the default */
-    const char *peer;              /* IP address of the client as text, "" on a unix socket */
+    struct str path;  /* percent-decoded */
+    struct str tail;  /* of path, behind the pattern: "a/b" for /v1/kv/a/b */
+    struct str body;  /* whole, unless body_cut */
+    bool body_cut;    /* over the limit: answer with api_body_refused */
+    bool pretty;      /* ?pretty or the default */
+    const char *peer; /* IP address of the client as text, "" on a unix socket */
     /* The handler's own. Set on_abort when parking: it is called if the client goes away before
      * the answer; the handler forgets the request, which is gone afterwards. */
     void *state;
@@ -66,8 +66,7 @@ bool api_param(const struct api_request *req, const char *name, struct str *valu
 struct str api_param_str(const struct api_request *req, const char *name);
 bool api_has_param(const struct api_request *req, const char *name);
 /* All values in order: for (size_t it = 0; api_param_next(req, "tag", &it, &v);) ... */
-bool api_param_next(const struct api_request *req, const char *name, size_t *it,
-    struct str *value);
+bool api_param_next(const struct api_request *req, const char *name, size_t *it, struct str *value);
 /* First header of that name (any case), nil if absent. */
 struct str api_request_header(const struct api_request *req, const char *name);
 /* http-api.md 1.5: ?token=, X-Consul-Token, Bearer, the agent's default. May be empty. */
@@ -75,8 +74,8 @@ struct str api_token(const struct api_request *req);
 /* http-api.md 1.6: answers 400 and returns -1 when a namespace is named. */
 int api_refuse_namespace(struct api_request *req) must_check;
 /* Fills *obj from a JSON body (names as json_decode with flags 0). On failure only fills *err. */
-int api_body_decode(struct api_request *req, const struct type *t, void *obj, struct error *err)
-    must_check;
+int api_body_decode(
+    struct api_request *req, const struct type *t, void *obj, struct error *err) must_check;
 /* Answers 413 with the texts of the KV and transaction limits and returns -1 when body_cut, or
  * when the body is over the route's limit; else 0. */
 int api_body_refused(struct api_request *req) must_check;
@@ -104,16 +103,16 @@ int api_query_parse(struct api_request *req, struct api_query *q) must_check;
 /* Only dc and token, for writes: cannot fail. */
 void api_write_parse(struct api_request *req, struct str *datacenter, struct str *token);
 /* Consistency and Cache-Control alone, without answering (catalog/datacenters). */
-int api_query_consistency(struct api_request *req, struct api_query *q, struct error *err)
-    must_check;
+int api_query_consistency(
+    struct api_request *req, struct api_query *q, struct error *err) must_check;
 /* Copies the group into a request record: struct key_request *r; api_query_fill(r, &q); */
 #define api_query_fill(r, q) \
     ((r)->token = (q)->token, (r)->min_query_index = (q)->min_query_index, \
         (r)->max_query_time = (q)->max_query_time, (r)->allow_stale = (q)->allow_stale, \
         (r)->require_consistent = (q)->require_consistent, (r)->use_cache = (q)->use_cache, \
         (r)->max_stale_duration = (q)->max_stale_duration, (r)->max_age = (q)->max_age, \
-        (r)->must_revalidate = (q)->must_revalidate, \
-        (r)->stale_if_error = (q)->stale_if_error, (r)->filter = (q)->filter)
+        (r)->must_revalidate = (q)->must_revalidate, (r)->stale_if_error = (q)->stale_if_error, \
+        (r)->filter = (q)->filter)
 
 /* --- answers ------------------------------------------------------------------------------- */
 
@@ -122,15 +121,15 @@ int api_query_consistency(struct api_request *req, struct api_query *q, struct e
 void api_header(struct api_request *req, const char *name, struct str value);
 void api_header_u64(struct api_request *req, const char *name, uint64_t value);
 /* X-Consul-Index (0 is sent as 1), -Knownleader, -Lastcontact. */
-void api_read_headers(struct api_request *req, uint64_t index, bool known_leader,
-    int64_t last_contact_ns);
+void api_read_headers(
+    struct api_request *req, uint64_t index, bool known_leader, int64_t last_contact_ns);
 /* X-Consul-Effective-Consistency of what was asked. */
 void api_consistency_header(struct api_request *req, const struct api_query *q);
 
 /* 200, application/json, pretty when asked for. */
 void api_reply_json(struct api_request *req, const struct type *t, const void *obj);
-void api_reply_json_status(struct api_request *req, int status, const struct type *t,
-    const void *obj);
+void api_reply_json_status(
+    struct api_request *req, int status, const struct type *t, const void *obj);
 void api_reply_value(struct api_request *req, const struct value *v);
 void api_reply_bool(struct api_request *req, bool v);
 /* An answer written by hand: w = api_json_begin(req); ... ; api_json_end(req, 200). Nothing else
@@ -142,8 +141,7 @@ void api_json_end(struct api_request *req, int status);
 void api_reply_shared(struct api_request *req, int status, struct shared_body *body);
 struct shared_body *api_json_shared(const struct type *t, const void *obj, bool pretty);
 /* 200 with any content type; body is copied. */
-void api_reply_raw(struct api_request *req, int status, const char *content_type,
-    struct str body);
+void api_reply_raw(struct api_request *req, int status, const char *content_type, struct str body);
 /* No body, no content type. */
 void api_reply_empty(struct api_request *req, int status);
 /* text/plain; charset=utf-8, the text is the whole body. */
@@ -171,9 +169,9 @@ struct api_header_option {
 
 /* Everything is copied by api_create; route tables are borrowed for life. */
 struct api_options {
-    void *ctx;                               /* handlers find it as req->ctx */
-    const struct api_route *const *tables;   /* NULL-terminated list of tables, each ended by
-                                                a row without pattern */
+    void *ctx;                             /* handlers find it as req->ctx */
+    const struct api_route *const *tables; /* NULL-terminated list of tables, each ended by
+                                              a row without pattern */
     const struct api_header_option *response_headers; /* http_config.response_headers */
     size_t n_response_headers;
     const struct str *block_endpoints;
@@ -182,13 +180,13 @@ struct api_options {
     size_t n_allow_write_http_from;
     bool translate_wan_addrs;
     bool disable_unprintable_char_filter;
-    bool pretty;                             /* dev mode */
-    const char *ui_path;                     /* NULL: UI off */
+    bool pretty;         /* dev mode */
+    const char *ui_path; /* NULL: UI off */
     struct str datacenter;
-    struct str default_token;                /* acl.tokens.default */
-    int64_t discovery_max_stale;             /* ns, 0 off */
-    bool use_cache;                          /* http_config.use_cache */
-    uint32_t max_conns_per_client;           /* limits.http_max_conns_per_client; 0 none */
+    struct str default_token;      /* acl.tokens.default */
+    int64_t discovery_max_stale;   /* ns, 0 off */
+    bool use_cache;                /* http_config.use_cache */
+    uint32_t max_conns_per_client; /* limits.http_max_conns_per_client; 0 none */
     uint64_t kv_max_value_size;
     uint64_t txn_max_req_len;
 };
