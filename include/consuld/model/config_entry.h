@@ -167,16 +167,8 @@ DECLARE_RECORD(linked_service, LINKED_SERVICE_FIELDS)
 DECLARE_RECORD(terminating_gateway_config_entry, TERMINATING_GATEWAY_CONFIG_ENTRY_FIELDS)
 
 /* One entry of any kind: the member of its kind is set, the others are NULL; all NULL is "no
- * entry". Rows: kind, record, member. */
-#define CONFIG_ENTRY_KINDS(K) \
-    K("ingress-gateway",     ingress_gateway_config_entry,     ingress_gateway) \
-    K("proxy-defaults",      proxy_config_entry,               proxy_defaults) \
-    K("service-defaults",    service_config_entry,             service_defaults) \
-    K("service-resolver",    service_resolver_config_entry,    service_resolver) \
-    K("service-router",      service_router_config_entry,      service_router) \
-    K("service-splitter",    service_splitter_config_entry,    service_splitter) \
-    K("terminating-gateway", terminating_gateway_config_entry, terminating_gateway)
-
+ * entry". The rows are the table of kinds, in byte order. In JSON an entry is written by the type
+ * of its config_entry_ref, never as this record. */
 #define CONFIG_ENTRY_FIELDS(X, S) \
     X(S, ingress_gateway,     PTR(ingress_gateway_config_entry),     "ingress-gateway") \
     X(S, proxy_defaults,      PTR(proxy_config_entry),               "proxy-defaults") \
