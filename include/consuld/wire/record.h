@@ -54,6 +54,7 @@ struct type {
 struct list {
     void *v; /* NULL: nil */
     size_t n;
+    size_t cap; /* 0: exact or borrowed; else room, kept by list_push */
 };
 
 /* Maps keep the order they were decoded in; JSON output sorts. Entries are a struct str key
@@ -61,6 +62,7 @@ struct list {
 struct dict {
     void *v; /* NULL: nil */
     size_t n;
+    size_t cap;
 };
 
 struct str_pair {
