@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Small files written one after another on a worker: to a temporary name, synced, renamed. */
+#pragma once
+#include "consuld/base.h"
+
+struct file_queue;
+
+struct file_queue *file_queue_create(struct world *w);
+/* Waits for nothing: a running job frees the queue when it ends, after all queued work. */
+void file_queue_destroy(struct file_queue *q);
+/* Replaces `path` (mode 0600, its folder is made 0700). Both are copied. */
+void file_queue_write(struct file_queue *q, const char *path, struct str content);
+void file_queue_remove(struct file_queue *q, const char *path);
+
+/* Called when everything queued so far is on disk. Embedded in its owner. */
+struct file_wait {
+    struct link link;
+    uint64_t upto;
+    void (*done)(struct file_wait *w);
+};
+/* False if nothing is pending (done is not called). */
+bool file_queue_wait(struct file_queue *q, struct file_wait *w);
+void file_wait_cancel(struct file_wait *w);

@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The maps of services and checks and what holds for each change of them. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "local_state.h"
+
+#define OUTPUT_MAX_DEFAULT 4096
+#define OUTPUT_BUFFER_MAX ((size_t)1 << 20)
+#define REAP_INTERVAL_MS 30000
+#define REAP_MIN_NS (INT64_C(60) * 1000000000)
+
+static void on_tick(struct tick *t)
+{
+    struct local *l = container_of(t, struct local, tick);
+    if (l->aliases_dirty) {
+        l->aliases_dirty = false;
+        alias_update_all(l);
+    }
+    sync_kick(l->sync);
+}
+
+static void on_reap(struct timer *t);
+
+static void options_copy(struct local *l, const struct local_options *opts)
+{
+    struct arena *a = &l->arena;
+    l->opts = *opts;
+    struct str *texts[] = { &l->opts.datacenter, &l->opts.node_name, &l->opts.node_id,
+        &l->opts.address, &l->opts.data_dir, &l->opts.default_token, &l->opts.agent_token };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        *texts[i] = str_dup(a, *texts[i]);
+    record_copy(a, &type_map_str, &l->opts.tagged_addresses, &opts->tagged_addresses);
+    record_copy(a, &type_map_str, &l->opts.node_meta, &opts->node_meta);
+    if (l->opts.check_output_max <= 0) l->opts.check_output_max = OUTPUT_MAX_DEFAULT;
+    if (l->opts.check_reap_interval_ms == 0) l->opts.check_reap_interval_ms = REAP_INTERVAL_MS;
+}
+
+int local_create(const struct local_options *opts, struct local **out, struct error *err)
+{
+    (void)err;
+    struct local *l = xcalloc(1, sizeof *l);
+    uint64_t seed;
+    options_copy(l, opts);
+    world_random(opts->world, &seed, sizeof seed);
+    prng_seed(&l->prng, seed);
+    link_init(&l->watches);
+    link_init(&l->aliases);
+    link_init(&l->held);
+    tick_init(&l->tick, opts->world, on_tick);
+    timer_init(&l->reap, opts->world, on_reap);
+    if (l->opts.data_dir.n) l->files = file_queue_create(opts->world);
+    l->sync = sync_create(l);
+    *out = l;
+    return 0;
+}
+
+void local_start(struct local *l)
+{
+    timer_start(&l->reap, l->opts.check_reap_interval_ms);
+    sync_start(l->sync);
+}
+
+static void check_stop(struct local_check *c)
+{
+    if (c->runner) c->kind->stop(c->runner);
+    c->runner = NULL;
+}
+
+static void forget_everything(struct local *l)
+{
+    void *value;
+    for (size_t it = 0; map_next(&l->checks, &it, NULL, &value);)
+        local__check_forget(l, value);
+    for (size_t it = 0; map_next(&l->services, &it, NULL, &value);)
+        local__service_forget(l, value);
+}
+
+void local_destroy(struct local *l)
+{
+    if (!l) return;
+    timer_stop(&l->reap);
+    sync_destroy(l->sync);
+    forget_everything(l);
+    tick_cancel(&l->tick);
+    link_each (it, &l->watches) {
+        link_remove(it);
+    }
+    link_each (it, &l->held) {
+        link_remove(it);
+    }
+    file_queue_destroy(l->files);
+    map_deinit(&l->services);
+    map_deinit(&l->checks);
+    free(l->order);
+    arena_free(&l->arena);
+    free(l);
+}
+
+void local_changed(struct local *l)
+{
+    l->aliases_dirty = true;
+    tick_mark(&l->tick);
+}
+
+/* --- watches -------------------------------------------------------------------------------- */
+
+void local_watch_add(struct local *l, struct local_watch *w)
+{
+    link_push(&l->watches, &w->link);
+}
+
+void local_watch_cancel(struct local_watch *w)
+{
+    link_remove(&w->link);
+}
+
+void local_fire(struct local *l, struct str id)
+{
+    link_each (it, &l->watches) {
+        struct local_watch *w = container_of(it, struct local_watch, link);
+        if (!str_eq(w->id, id)) continue;
+        link_remove(&w->link);
+        if (l->reloading) {
+            link_push(&l->held, &w->link);
+        } else {
+            w->fire(w);
+        }
+    }
+}
+
+/* --- services ------------------------------------------------------------------------------- */
+
+struct local_service *local__service(struct local *l, struct str id)
+{
+    struct local_service *s = map_get(&l->services, id);
+    return s && !s->deleted ? s : NULL;
+}
+
+const struct node_service *local_service_get(struct local *l, struct str id)
+{
+    struct local_service *s = local__service(l, id);
+    return s ? &s->svc : NULL;
+}
+
+uint64_t local_service_hash(struct local *l, struct str id)
+{
+    struct local_service *s = local__service(l, id);
+    return s ? s->hash : 0;
+}
+
+void local__service_forget(struct local *l, struct local_service *s)
+{
+    map_remove(&l->services, s->svc.id);
+    arena_free(&s->arena);
+    free(s);
+}
+
+struct local_service *local__service_put(
+    struct local *l, const struct node_service *svc, struct str token, enum local_source source)
+{
+    struct local_service *old = map_get(&l->services, svc->id);
+    struct local_service *s = xcalloc(1, sizeof *s);
+    record_copy(&s->arena, &type_node_service, &s->svc, svc);
+    s->token = str_dup(&s->arena, token);
+    s->source = source;
+    s->hash = record_hash(&type_node_service, &s->svc);
+    bool shown = old && !old->deleted;
+    bool same = old && record_equal(&type_node_service, &old->svc, &s->svc);
+    if (same && shown) {
+        /* an identical registration costs nothing at the servers */
+        s->in_sync = old->in_sync && str_eq(old->token, token);
+        s->version = old->version;
+    } else {
+        s->version = old ? old->version + 1 : 1;
+    }
+    if (old) local__service_forget(l, old);
+    map_put(&l->services, s->svc.id, s);
+    if (!same || !shown) local_fire(l, s->svc.id);
+    local_changed(l);
+    return s;
+}
+
+void local__service_drop(struct local *l, struct local_service *s)
+{
+    s->deleted = true;
+    s->in_sync = false;
+    s->version++;
+    local_fire(l, s->svc.id);
+    local_changed(l);
+}
+
+/* --- checks --------------------------------------------------------------------------------- */
+
+struct local_check *local__check(struct local *l, struct str id)
+{
+    struct local_check *c = map_get(&l->checks, id);
+    return c && !c->deleted ? c : NULL;
+}
+
+const struct health_check *local_check_get(struct local *l, struct str id)
+{
+    struct local_check *c = local__check(l, id);
+    return c ? &c->check : NULL;
+}
+
+void local__check_forget(struct local *l, struct local_check *c)
+{
+    check_stop(c);
+    timer_stop(&c->defer);
+    map_remove(&l->checks, c->check.check_id);
+    buf_deinit(&c->output);
+    arena_free(&c->arena);
+    free(c);
+}
+
+static void set_output(struct local_check *c, struct str output)
+{
+    buf_clear(&c->output);
+    if (!c->local->opts.discard_check_output) buf_put_str(&c->output, output);
+    c->check.output = buf_str(&c->output);
+}
+
+static struct str status_text(struct str status)
+{
+    static const char *const known[] = { "passing", "warning", "critical" };
+    for (size_t i = 0; i < 3; i++) {
+        if (str_is(status, known[i])) return str_of(known[i]);
+    }
+    return STR("critical");
+}
+
+static void set_status(struct local_check *c, struct str status)
+{
+    bool was_critical = str_is(c->check.status, "critical");
+    c->check.status = status_text(status);
+    bool is_critical = str_is(c->check.status, "critical");
+    if (!is_critical) {
+        c->critical_since_ms = 0;
+    } else if (!was_critical || c->critical_since_ms == 0) {
+        c->critical_since_ms = world_now_ms(c->local->opts.world) | 1;
+    }
+}
+
+static void on_defer(struct timer *t)
+{
+    struct local_check *c = container_of(t, struct local_check, defer);
+    c->in_sync = false;
+    c->version++;
+    local_changed(c->local);
+}
+
+struct local_check *local__check_put(struct local *l, const struct health_check *check,
+    const struct check_type *type, struct str token, enum local_source source)
+{
+    struct local_check *old = map_get(&l->checks, check->check_id);
+    struct local_check *c = xcalloc(1, sizeof *c);
+    c->local = l;
+    c->output = (struct buf)BUF_INIT(OUTPUT_BUFFER_MAX);
+    record_copy(&c->arena, &type_health_check, &c->check, check);
+    c->has_type = type != NULL;
+    if (type) record_copy(&c->arena, &type_check_type, &c->type, type);
+    c->token = str_dup(&c->arena, token);
+    c->source = source;
+    timer_init(&c->defer, l->opts.world, on_defer);
+    bool shown = old && !old->deleted;
+    set_output(c, shown ? old->check.output : check->output);
+    set_status(c, shown ? old->check.status : check->status);
+    c->successes =
+        c->type.success_before_passing > 0 ? (uint64_t)c->type.success_before_passing : 0;
+    c->failures =
+        c->type.failures_before_critical > 0 ? (uint64_t)c->type.failures_before_critical : 0;
+    c->version = old ? old->version + 1 : 1;
+    if (shown && record_equal(&type_health_check, &old->check, &c->check)) {
+        c->in_sync = old->in_sync;
+        c->version = old->version;
+    }
+    if (old) local__check_forget(l, old);
+    map_put(&l->checks, c->check.check_id, c);
+    c->kind = type ? check_kind_of(type) : NULL;
+    if (c->kind) c->runner = c->kind->start(l, c);
+    local_changed(l);
+    return c;
+}
+
+void local__check_drop(struct local *l, struct local_check *c)
+{
+    check_stop(c);
+    timer_stop(&c->defer);
+    c->deleted = true;
+    c->in_sync = false;
+    c->version++;
+    local_changed(l);
+}
+
+/* True once the counters let the status through. */
+static bool past_thresholds(struct local_check *c, struct str status)
+{
+    bool success = !str_is(status, "critical");
+    int64_t need = success ? c->type.success_before_passing : c->type.failures_before_critical;
+    uint64_t *count = success ? &c->successes : &c->failures;
+    *(success ? &c->failures : &c->successes) = 0;
+    ++*count;
+    return need <= 0 || *count >= (uint64_t)need;
+}
+
+void local__check_result(struct local_check *c, struct str status, struct str output, bool direct)
+{
+    struct local *l = c->local;
+    if (!direct && !past_thresholds(c, status)) return;
+    status = status_text(status);
+    bool first = c->critical_since_ms == 0 && str_is(status, "critical");
+    bool same_status = str_eq(c->check.status, status);
+    struct str kept = l->opts.discard_check_output ? STR("") : output;
+    bool same_output = str_eq(c->check.output, kept);
+    if (same_status && same_output && !first) return;
+    bool unsent = c->check.output.n == 0;
+    set_output(c, output);
+    set_status(c, status);
+    if (same_status && same_output) return;
+    /* a changed output alone may wait, but the first one is told at once */
+    if (same_status && !unsent && l->opts.check_update_interval_ms > 0 && c->in_sync) {
+        if (!timer_active(&c->defer)) {
+            uint64_t base = (uint64_t)l->opts.check_update_interval_ms;
+            timer_start(&c->defer, base / 2 + prng_below(&l->prng, base));
+        }
+        return;
+    }
+    timer_stop(&c->defer);
+    c->in_sync = false;
+    c->version++;
+    local_changed(l);
+}
+
+/* --- iteration ------------------------------------------------------------------------------ */
+
+static int by_bytes(const void *a, const void *b)
+{
+    return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
+
+static void order_build(struct local *l, const struct map *m)
+{
+    if (l->order_cap < m->n) {
+        l->order_cap = m->n * 2;
+        l->order = xrealloc(l->order, l->order_cap * sizeof *l->order);
+    }
+    l->order_n = 0;
+    struct str key;
+    for (size_t it = 0; map_next(m, &it, &key, NULL);)
+        l->order[l->order_n++] = key;
+    if (l->order_n) qsort(l->order, l->order_n, sizeof *l->order, by_bytes);
+}
+
+const struct node_service *local_service_next(struct local *l, size_t *it)
+{
+    if (*it == 0) order_build(l, &l->services);
+    while (*it < l->order_n) {
+        struct local_service *s = local__service(l, l->order[(*it)++]);
+        if (s) return &s->svc;
+    }
+    return NULL;
+}
+
+const struct health_check *local_check_next(struct local *l, size_t *it)
+{
+    if (*it == 0) order_build(l, &l->checks);
+    while (*it < l->order_n) {
+        struct local_check *c = local__check(l, l->order[(*it)++]);
+        if (c) return &c->check;
+    }
+    return NULL;
+}
+
+struct local_counts local_count(const struct local *l)
+{
+    struct local_counts n = { 0 };
+    void *value;
+    for (size_t it = 0; map_next(&l->services, &it, NULL, &value);)
+        n.services += !((struct local_service *)value)->deleted;
+    for (size_t it = 0; map_next(&l->checks, &it, NULL, &value);) {
+        const struct local_check *c = value;
+        if (c->deleted) continue;
+        n.checks++;
+        n.ttl_checks += c->kind == &check_kind_ttl;
+        n.monitors += str_is(c->check.type, "script");
+    }
+    return n;
+}
+
+/* --- reaping -------------------------------------------------------------------------------- */
+
+static bool overdue(const struct local *l, const struct local_check *c)
+{
+    int64_t after = c->type.deregister_critical_service_after;
+    if (c->deleted || !c->has_type || after <= 0 || c->check.service_id.n == 0) return false;
+    if (c->critical_since_ms == 0) return false;
+    if (after < REAP_MIN_NS) after = REAP_MIN_NS;
+    uint64_t since = world_now_ms(l->opts.world) - c->critical_since_ms;
+    return since > (uint64_t)(after / 1000000);
+}
+
+static void on_reap(struct timer *t)
+{
+    struct local *l = container_of(t, struct local, reap);
+    struct arena a = ARENA_INIT;
+    struct list due = { 0 };
+    void *value;
+    for (size_t it = 0; map_next(&l->checks, &it, NULL, &value);) {
+        const struct local_check *c = value;
+        if (overdue(l, c)) *LIST_PUSH(&a, &due, struct str) = str_dup(&a, c->check.service_id);
+    }
+    for (size_t i = 0; i < due.n; i++) {
+        struct str id = LIST_AT(&due, struct str, i);
+        if (local_service_deregister(l, id) == 0) {
+            log_info("agent",
+                "Check for service has been critical for too long; deregistered service", "service",
+                str_c(&a, id));
+        }
+    }
+    arena_free(&a);
+    timer_start(&l->reap, l->opts.check_reap_interval_ms);
+}
+
+/* --- syncing -------------------------------------------------------------------------------- */
+
+void local_push(struct local *l, struct local_push *p)
+{
+    sync_push(l->sync, p);
+}
+void local_push_cancel(struct local_push *p)
+{
+    link_remove(&p->link);
+}
+void local_sync_full(struct local *l, uint64_t spread_ms)
+{
+    sync_full(l->sync, spread_ms);
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Loading at start and reloading: configuration first, then what was kept (agent.md 1.7, 7). */
+#include "local_state.h"
+
+void local_check_type(const struct check_definition *def, struct check_type *out)
+{
+    *out = (struct check_type){ .name = def->name,
+        .status = def->status,
+        .notes = def->notes,
+        .script_args = def->script_args,
+        .http = def->http,
+        .header = def->header,
+        .method = def->method,
+        .body = def->body,
+        .tcp = def->tcp,
+        .interval = def->interval,
+        .alias_node = def->alias_node,
+        .alias_service = def->alias_service,
+        .docker_container_id = def->docker_container_id,
+        .shell = def->shell,
+        .grpc = def->grpc,
+        .grpc_use_tls = def->grpc_use_tls,
+        .tls_skip_verify = def->tls_skip_verify,
+        .timeout = def->timeout,
+        .ttl = def->ttl,
+        .success_before_passing = def->success_before_passing,
+        .failures_before_critical = def->failures_before_critical,
+        .deregister_critical_service_after = def->deregister_critical_service_after,
+        .output_max_size = def->output_max_size };
+}
+
+static int load_configured(struct local *l, const struct list *services, struct error *err)
+{
+    int failed = 0;
+    for (size_t i = 0; i < services->n && !failed; i++) {
+        const struct service_definition *def = &LIST_AT(services, struct service_definition, i);
+        struct local_register_options opts = { .source = LOCAL_FROM_CONFIG, .token = def->token };
+        failed = local_service_register(l, def, &opts, err);
+        if (failed) {
+            error_prefix(err,
+                "Failed to register service \"%.*s\": ", STR_ARG(def->id.n ? def->id : def->name));
+        } else {
+            persist_forget_service(l, def->id.n ? def->id : def->name);
+        }
+    }
+    return failed;
+}
+
+static int load_configured_checks(struct local *l, const struct list *checks, struct error *err)
+{
+    int failed = 0;
+    for (size_t i = 0; i < checks->n && !failed; i++) {
+        const struct check_definition *def = &LIST_AT(checks, struct check_definition, i);
+        struct local_register_options opts = { .source = LOCAL_FROM_CONFIG, .token = def->token };
+        struct str id = def->id.n ? def->id : def->name;
+        struct check_type type;
+        local_check_type(def, &type);
+        failed = check_validate(&type, err);
+        if (failed) {
+            error_prefix(err, "Failed to validate check for check '%.*s': ", STR_ARG(id));
+            break;
+        }
+        failed = local_check_register(l, id, def->service_id, &type, &opts, err);
+        if (failed) {
+            error_prefix(err, "Failed to register check '%.*s': ", STR_ARG(id));
+        } else {
+            persist_forget_check(l, id);
+        }
+    }
+    return failed;
+}
+
+int local_load(
+    struct local *l, const struct list *services, const struct list *checks, struct error *err)
+{
+    int failed = load_configured(l, services, err);
+    if (!failed) failed = persist_load_services(l, err);
+    if (!failed) failed = load_configured_checks(l, checks, err);
+    if (!failed) failed = persist_load_checks(l, err);
+    return failed;
+}
+
+/* What a check said before the reload. */
+struct kept {
+    struct str id, status, output;
+};
+
+static struct list results_keep(struct local *l, struct arena *a)
+{
+    struct list all = { 0 };
+    void *value;
+    for (size_t it = 0; map_next(&l->checks, &it, NULL, &value);) {
+        const struct local_check *c = value;
+        if (c->deleted) continue;
+        *LIST_PUSH(a, &all, struct kept) = (struct kept){ str_dup(a, c->check.check_id),
+            str_dup(a, c->check.status), str_dup(a, c->check.output) };
+    }
+    return all;
+}
+
+static void drop_all(struct local *l)
+{
+    void *value;
+    for (size_t it = 0; map_next(&l->checks, &it, NULL, &value);) {
+        struct local_check *c = value;
+        if (!c->deleted) local__check_drop(l, c);
+    }
+    for (size_t it = 0; map_next(&l->services, &it, NULL, &value);) {
+        struct local_service *s = value;
+        if (!s->deleted) local__service_drop(l, s);
+    }
+}
+
+static void results_restore(struct local *l, const struct list *all)
+{
+    for (size_t i = 0; i < all->n; i++) {
+        const struct kept *k = &LIST_AT(all, struct kept, i);
+        struct local_check *c = local__check(l, k->id);
+        if (c) local__check_result(c, k->status, k->output, true);
+    }
+}
+
+static void release_watches(struct local *l)
+{
+    struct link *it;
+    l->reloading = false;
+    while ((it = link_pop(&l->held))) {
+        struct local_watch *w = container_of(it, struct local_watch, link);
+        w->fire(w);
+    }
+}
+
+int local_reload(struct local *l, const struct list *services, const struct list *checks,
+    struct dict node_meta, struct error *err)
+{
+    struct arena a = ARENA_INIT;
+    sync_pause(l->sync);
+    l->reloading = true;
+    struct list results = results_keep(l, &a);
+    drop_all(l);
+    if (!record_equal(&type_map_str, &l->opts.node_meta, &node_meta)) {
+        record_copy(&l->arena, &type_map_str, &l->opts.node_meta, &node_meta);
+        sync_node_dirty(l->sync);
+    }
+    int failed = local_load(l, services, checks, err);
+    results_restore(l, &results);
+    release_watches(l);
+    sync_resume(l->sync);
+    arena_free(&a);
+    return failed;
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Registration and deregistration: validate everything, then change everything. */
+#include <stdio.h>
+#include <string.h>
+
+#include "local_state.h"
+
+#define INTERVAL_MIN_NS INT64_C(1000000000)
+
+/* One service ready to be stored, with its checks. */
+struct plan {
+    struct node_service svc;
+    struct list checks; /* of struct planned_check */
+    struct str token;
+};
+
+struct planned_check {
+    struct health_check check;
+    struct check_type type;
+};
+
+static void interval_raise(struct arena *a, struct check_type *t, struct str check_id)
+{
+    if (t->interval <= 0 || t->interval >= INTERVAL_MIN_NS) return;
+    t->interval = INTERVAL_MIN_NS;
+    log_warn("agent", "check has interval below minimum", "check", str_c(a, check_id),
+        "minimum_interval", "1s");
+}
+
+static int check_fits(
+    struct local *l, const struct check_type *t, enum local_source source, struct error *err)
+{
+    int failed = check_validate(t, err);
+    if (failed) {
+        error_prefix(err, "Invalid check: ");
+        return failed;
+    }
+    if (t->status.n && !check_status_valid(t->status)) {
+        return error_set(
+            err, ERR_BAD_REQUEST, "Status for checks must 'passing', 'warning', 'critical'");
+    }
+    (void)l;
+    (void)source;
+    return 0;
+}
+
+/* All check definitions of a service in their order: over HTTP `Check` first, in files last. */
+static struct list definition_checks(
+    struct arena *a, const struct service_definition *def, enum local_source source)
+{
+    struct list all = { 0 };
+    bool single = !check_type_empty(&def->check);
+    if (single && source == LOCAL_FROM_API) *LIST_PUSH(a, &all, struct check_type) = def->check;
+    for (size_t i = 0; i < def->checks.n; i++) {
+        const struct check_type *t = &LIST_AT(&def->checks, struct check_type, i);
+        if (source == LOCAL_FROM_API && check_type_empty(t)) continue;
+        *LIST_PUSH(a, &all, struct check_type) = *t;
+    }
+    if (single && source == LOCAL_FROM_CONFIG) *LIST_PUSH(a, &all, struct check_type) = def->check;
+    return all;
+}
+
+static void plan_check(struct local *l, struct arena *a, struct plan *p, const struct check_type *t,
+    size_t at, size_t n)
+{
+    struct planned_check *c = LIST_PUSH(a, &p->checks, struct planned_check);
+    struct str sid = p->svc.id;
+    c->type = *t;
+    struct str id = t->check_id;
+    if (id.n == 0) {
+        id = n == 1 ? str_printf(a, "service:%.*s", STR_ARG(sid))
+                    : str_printf(a, "service:%.*s:%zu", STR_ARG(sid), at + 1);
+    }
+    struct str name = t->name;
+    if (name.n == 0) name = str_printf(a, "Service '%.*s' check", STR_ARG(p->svc.service));
+    interval_raise(a, &c->type, id);
+    c->check = (struct health_check){ .node = l->opts.node_name,
+        .check_id = id,
+        .name = name,
+        .status = t->status.n ? t->status : STR("critical"),
+        .notes = t->notes,
+        .service_id = sid,
+        .service_name = p->svc.service,
+        .service_tags = p->svc.tags,
+        .type = str_of(check_type_word(t)) };
+}
+
+static int plan_service(struct local *l, struct arena *a, const struct service_definition *def,
+    enum local_source source, struct plan *p, struct error *err)
+{
+    service_from_definition(a, def, &p->svc);
+    int failed = service_fill_addresses(a, &p->svc, err);
+    if (failed) return failed;
+    struct list checks = definition_checks(a, def, source);
+    for (size_t i = 0; i < checks.n; i++) {
+        const struct check_type *t = &LIST_AT(&checks, struct check_type, i);
+        failed = check_scripts_allowed(l, t, source, err);
+        if (failed) return failed;
+        plan_check(l, a, p, t, i, checks.n);
+    }
+    return 0;
+}
+
+static int definition_check(struct local *l, struct arena *a, const struct service_definition *def,
+    enum local_source source, struct error *err)
+{
+    int failed = service_validate(def, source, err);
+    if (failed) return failed;
+    struct list checks = definition_checks(a, def, source);
+    for (size_t i = 0; i < checks.n; i++) {
+        failed = check_fits(l, &LIST_AT(&checks, struct check_type, i), source, err);
+        if (failed) return failed;
+    }
+    return 0;
+}
+
+/* Refusals of a sidecar come back as 500 with the words "Bad request" (recorded). */
+static int sidecar_refusal(struct error *err, enum local_source source, const char *what)
+{
+    if (source == LOCAL_FROM_API) {
+        error_prefix(err, "Bad request: %s", what);
+        err->code = ERR_INTERNAL;
+    }
+    return err->code;
+}
+
+static int plan_sidecar(struct local *l, struct arena *a, const struct service_definition *def,
+    const struct local_register_options *opts, struct plan *p, bool *made, struct error *err)
+{
+    struct service_definition *sidecar;
+    *made = false;
+    int failed = sidecar_make(l, a, def, opts->token, &sidecar, &p->token, err);
+    if (failed) return sidecar_refusal(err, opts->source, "Invalid SidecarService: ");
+    if (!sidecar) return 0;
+    struct list checks = definition_checks(a, sidecar, opts->source);
+    for (size_t i = 0; i < checks.n; i++) {
+        const struct check_type *t = &LIST_AT(&checks, struct check_type, i);
+        if (check_validate(t, err) != 0)
+            return sidecar_refusal(err, opts->source, "Invalid check in sidecar_service: ");
+        if (t->status.n && !check_status_valid(t->status)) {
+            error_set(
+                err, ERR_BAD_REQUEST, "Status for checks must 'passing', 'warning', 'critical'");
+            return sidecar_refusal(err, opts->source, "");
+        }
+    }
+    if (service_validate(sidecar, LOCAL_FROM_CONFIG, err) != 0)
+        return sidecar_refusal(err, opts->source, "Invalid SidecarService: ");
+    failed = plan_service(l, a, sidecar, opts->source, p, err);
+    if (failed) return failed;
+    p->svc.locally_registered_as_sidecar = true;
+    *made = true;
+    return 0;
+}
+
+static bool planned(const struct plan *p, struct str check_id)
+{
+    for (size_t i = 0; i < p->checks.n; i++) {
+        const struct planned_check *c = &LIST_AT(&p->checks, struct planned_check, i);
+        if (str_eq(c->check.check_id, check_id)) return true;
+    }
+    return false;
+}
+
+static void drop_unplanned_checks(struct local *l, const struct plan *p)
+{
+    void *value;
+    for (size_t it = 0; map_next(&l->checks, &it, NULL, &value);) {
+        struct local_check *c = value;
+        if (c->deleted || !str_eq(c->check.service_id, p->svc.id)) continue;
+        if (planned(p, c->check.check_id)) continue;
+        persist_forget_check(l, c->check.check_id);
+        local__check_drop(l, c);
+    }
+}
+
+static void store_plan(
+    struct local *l, const struct plan *p, enum local_source source, bool replace)
+{
+    struct local_service *s = local__service_put(l, &p->svc, p->token, source);
+    if (source == LOCAL_FROM_API) persist_service(l, s);
+    for (size_t i = 0; i < p->checks.n; i++) {
+        const struct planned_check *planned_one = &LIST_AT(&p->checks, struct planned_check, i);
+        struct local_check *c =
+            local__check_put(l, &planned_one->check, &planned_one->type, p->token, source);
+        if (source == LOCAL_FROM_API) persist_check(l, c);
+    }
+    if (replace) drop_unplanned_checks(l, p);
+}
+
+int local_service_register(struct local *l, const struct service_definition *def,
+    const struct local_register_options *opts, struct error *err)
+{
+    struct arena a = ARENA_INIT;
+    struct plan own = { .token = opts->token }, sidecar = { 0 };
+    bool with_sidecar;
+    int failed = definition_check(l, &a, def, opts->source, err);
+    if (!failed) failed = plan_sidecar(l, &a, def, opts, &sidecar, &with_sidecar, err);
+    if (!failed) failed = plan_service(l, &a, def, opts->source, &own, err);
+    if (!failed) {
+        store_plan(l, &own, opts->source, opts->replace_checks);
+        if (with_sidecar) store_plan(l, &sidecar, opts->source, opts->replace_checks);
+    }
+    arena_free(&a);
+    return failed;
+}
+
+static void service_remove(struct local *l, struct local_service *s)
+{
+    void *value;
+    struct str id = s->svc.id;
+    for (size_t it = 0; map_next(&l->checks, &it, NULL, &value);) {
+        struct local_check *c = value;
+        if (c->deleted || !str_eq(c->check.service_id, id)) continue;
+        persist_forget_check(l, c->check.check_id);
+        local__check_drop(l, c);
+    }
+    persist_forget_service(l, id);
+    local__service_drop(l, s);
+}
+
+int local_service_deregister(struct local *l, struct str id)
+{
+    struct local_service *s = local__service(l, id);
+    if (!s) return ERR_NOT_FOUND;
+    struct arena a = ARENA_INIT;
+    struct local_service *sidecar = local__service(l, sidecar_id(&a, id));
+    service_remove(l, s);
+    if (sidecar && sidecar->svc.locally_registered_as_sidecar) service_remove(l, sidecar);
+    arena_free(&a);
+    return 0;
+}
+
+int local_check_register(struct local *l, struct str id, struct str service_id,
+    const struct check_type *type, const struct local_register_options *opts, struct error *err)
+{
+    struct arena a = ARENA_INIT;
+    const struct local_service *s = NULL;
+    int failed = check_scripts_allowed(l, type, opts->source, err);
+    if (!failed && service_id.n) {
+        s = local__service(l, service_id);
+        if (!s) {
+            failed = error_set(
+                err, ERR_INTERNAL, "ServiceID \"%.*s\" does not exist", STR_ARG(service_id));
+        }
+    }
+    if (!failed) {
+        struct check_type t = *type;
+        struct health_check check = { .node = l->opts.node_name,
+            .check_id = id.n ? id : type->name,
+            .name = type->name,
+            .status = type->status.n ? type->status : STR("critical"),
+            .notes = type->notes,
+            .service_id = service_id };
+        if (opts->source == LOCAL_FROM_API) check.type = str_of(check_type_word(type));
+        if (s) {
+            check.service_name = s->svc.service;
+            check.service_tags = s->svc.tags;
+        }
+        interval_raise(&a, &t, check.check_id);
+        struct local_check *c = local__check_put(l, &check, &t, opts->token, opts->source);
+        if (opts->source == LOCAL_FROM_API) persist_check(l, c);
+    }
+    arena_free(&a);
+    return failed;
+}
+
+int local_check_deregister(struct local *l, struct str id)
+{
+    struct local_check *c = local__check(l, id);
+    if (!c) return ERR_NOT_FOUND;
+    persist_forget_check(l, id);
+    local__check_drop(l, c);
+    return 0;
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parts of the local state share: entries, dirt marks, events. */
+#pragma once
+#include "consuld/agent/local.h"
+#include "file_queue.h"
+
+#define NODE_MAINTENANCE_ID "_node_maintenance"
+#define SERVICE_MAINTENANCE_ID "_service_maintenance:"
+
+struct local_service {
+    struct arena arena;
+    struct node_service svc;
+    struct str token;
+    enum local_source source;
+    uint64_t version; /* grows with each change, so that a sync knows what it sent */
+    bool in_sync;
+    bool deleted; /* gone here, not yet in the catalog */
+    uint64_t hash;
+};
+
+struct check_runner;
+struct local_check;
+
+/* How a kind of check is run (law 5). start is called once the check is in the map. */
+struct check_kind {
+    const char *word; /* HealthCheck.Type */
+    bool (*fits)(const struct check_type *t);
+    struct check_runner *(*start)(struct local *l, struct local_check *c);
+    void (*stop)(struct check_runner *r);
+};
+
+struct local_check {
+    struct arena arena;
+    struct local *local;
+    struct health_check check; /* output points into `output` */
+    struct check_type type;
+    bool has_type; /* false: maintenance */
+    struct buf output;
+    struct str token;
+    enum local_source source;
+    uint64_t version;
+    bool in_sync;
+    bool deleted;
+    struct timer defer; /* an output-only change waits to be sent */
+    uint64_t critical_since_ms;
+    uint64_t successes, failures;
+    const struct check_kind *kind;
+    struct check_runner *runner;
+};
+
+struct local {
+    struct local_options opts;
+    struct arena arena; /* of opts */
+    struct prng prng;
+    struct map services; /* ID -> struct local_service */
+    struct map checks;   /* CheckID -> struct local_check */
+    struct str *order;   /* scratch of iteration: sorted IDs */
+    size_t order_n, order_cap;
+    struct link watches;
+    struct tick tick; /* runs aliases and starts syncs */
+    struct link aliases;
+    bool aliases_dirty;
+    bool reloading;
+    struct link held; /* watches fired while reloading */
+    struct timer reap;
+    struct file_queue *files; /* NULL without data directory */
+    struct sync *sync;
+};
+
+/* Something must be pushed. */
+void local_changed(struct local *l);
+void local_fire(struct local *l, struct str id);
+
+struct local_service *local__service(struct local *l, struct str id);
+struct local_check *local__check(struct local *l, struct str id);
+/* Adds or replaces; takes over nothing. The check keeps status and output of an old one. */
+struct local_service *local__service_put(
+    struct local *l, const struct node_service *svc, struct str token, enum local_source source);
+struct local_check *local__check_put(struct local *l, const struct health_check *check,
+    const struct check_type *type, struct str token, enum local_source source);
+/* Marks as deleted (dropped once the catalog agrees). */
+void local__service_drop(struct local *l, struct local_service *s);
+void local__check_drop(struct local *l, struct local_check *c);
+/* Frees an entry for good. */
+void local__service_forget(struct local *l, struct local_service *s);
+void local__check_forget(struct local *l, struct local_check *c);
+/* Result of a run; thresholds applied unless `direct`. */
+void local__check_result(struct local_check *c, struct str status, struct str output, bool direct);
+
+/* check_rules.c */
+const char *check_type_word(const struct check_type *t);
+bool check_is_script(const struct check_type *t);
+bool check_type_empty(const struct check_type *t);
+int check_validate(const struct check_type *t, struct error *err) must_check;
+int check_scripts_allowed(const struct local *l, const struct check_type *t,
+    enum local_source source, struct error *err) must_check;
+bool check_status_valid(struct str status);
+const struct check_kind *check_kind_of(const struct check_type *t);
+
+/* service_rules.c */
+int service_validate(
+    const struct service_definition *def, enum local_source source, struct error *err) must_check;
+int service_meta_validate(const struct dict *meta, bool mesh_gateway, struct error *err) must_check;
+void service_from_definition(
+    struct arena *a, const struct service_definition *def, struct node_service *out);
+/* Default lan/wan tagged addresses of an IP address. */
+int service_fill_addresses(struct arena *a, struct node_service *svc, struct error *err) must_check;
+
+/* sidecar.c: the definition of the sidecar, or NULL in *out if none is asked for. */
+int sidecar_make(struct local *l, struct arena *a, const struct service_definition *parent,
+    struct str token, struct service_definition **out, struct str *sidecar_token,
+    struct error *err) must_check;
+struct str sidecar_id(struct arena *a, struct str parent_id);
+
+/* local_persist.c */
+void persist_service(struct local *l, const struct local_service *s);
+void persist_check(struct local *l, const struct local_check *c);
+void persist_forget_service(struct local *l, struct str id);
+void persist_forget_check(struct local *l, struct str id);
+void persist_ttl(struct local *l, const struct local_check *c, int64_t expires_unix);
+int persist_load_services(struct local *l, struct error *err) must_check;
+int persist_load_checks(struct local *l, struct error *err) must_check;
+/* Saved TTL state of the check, if not expired. */
+bool persist_ttl_state(
+    struct local *l, struct str check_id, struct arena *a, struct str *status, struct str *output);
+
+/* local_sync.c */
+struct sync *sync_create(struct local *l);
+void sync_destroy(struct sync *s);
+void sync_start(struct sync *s);
+void sync_kick(struct sync *s);
+void sync_full(struct sync *s, uint64_t spread_ms);
+void sync_push(struct sync *s, struct local_push *p);
+void sync_pause(struct sync *s);
+void sync_resume(struct sync *s);
+/* The node's own record must be sent again (metadata changed). */
+void sync_node_dirty(struct sync *s);
+
+/* check_alias.c */
+void alias_update_all(struct local *l);
+
+extern const struct check_kind check_kind_ttl, check_kind_alias;
