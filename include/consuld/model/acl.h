@@ -388,7 +388,7 @@ DECLARE_RECORD(acl_specific_request, ACL_SPECIFIC_REQUEST_FIELDS)
     X(S, rules,              STR,                         "Rules", .flags = JSON_OMIT) \
     X(S, local,              BOOL,                        "Local") \
     X(S, auth_method,        STR,                         "AuthMethod", .flags = JSON_OMIT) \
-    X(S, expiration_time,    TIME,                        "ExpirationTime", .flags = JSON_OMIT | NIL_ZERO) \
+    X(S, expiration_time,    TIME,                        "ExpirationTime", .flags = JSON_OMIT | TIME_PTR) \
     X(S, create_time,        TIME,                        "CreateTime") \
     X(S, hash,               BYTES,                       "Hash") \
     RAFT_INDEX_FIELDS(X, S)
@@ -444,7 +444,7 @@ DECLARE_RECORD(acl_token_list_response, ACL_TOKEN_LIST_RESPONSE_FIELDS)
     X(S, node_identities,    LIST(acl_node_identity),     "NodeIdentities", .flags = JSON_OMIT) \
     X(S, local,              BOOL,                        "Local") \
     X(S, auth_method,        STR,                         "AuthMethod", .flags = JSON_OMIT) \
-    X(S, expiration_time,    TIME,                        "ExpirationTime", .flags = JSON_OMIT | NIL_ZERO) \
+    X(S, expiration_time,    TIME,                        "ExpirationTime", .flags = JSON_OMIT | TIME_PTR) \
     X(S, create_time,        TIME,                        "CreateTime") \
     X(S, hash,               BYTES,                       "Hash") \
     X(S, create_index,       UINT,                        "CreateIndex", .flags = COMPARE_SKIP) \

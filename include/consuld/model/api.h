@@ -286,7 +286,7 @@ DECLARE_RECORD(service_summary, SERVICE_SUMMARY_FIELDS)
     X(S, rules,              STR,                         "Rules", .flags = JSON_OMIT) \
     X(S, local,              BOOL,                        "Local") \
     X(S, auth_method,        STR,                         "AuthMethod", .flags = JSON_OMIT) \
-    X(S, expiration_time,    TIME,                        "ExpirationTime", .flags = JSON_OMIT | NIL_ZERO) \
+    X(S, expiration_time,    TIME,                        "ExpirationTime", .flags = JSON_OMIT | TIME_PTR) \
     X(S, create_time,        TIME,                        "CreateTime") \
     X(S, hash,               BYTES,                       "Hash") \
     RAFT_INDEX_FIELDS(X, S)

@@ -12,11 +12,13 @@ struct cursor {
     const uint8_t *start;
     uint32_t depth_max;  /* nesting, default MSGPACK_DEPTH_MAX */
     size_t elements_max; /* total list and map elements, default MSGPACK_ELEMENTS_MAX */
+    size_t memory_max;   /* bytes of arena a message may take, default MSGPACK_MEMORY_MAX */
     int code;            /* ERR_OK, ERR_DECODE or ERR_EOF (more bytes needed) */
     struct error *err;   /* where the text goes; may be NULL */
 };
 
-#define MSGPACK_DEPTH_MAX 64
+/* Above JSON_DEPTH_MAX, so that what came in by JSON can be read back from the log. */
+#define MSGPACK_DEPTH_MAX 256
 #define MSGPACK_ELEMENTS_MAX 4000000
 /* memory_max of an input of n bytes. */
 #define MSGPACK_MEMORY_MAX(n) ((size_t)32 * 1024 * 1024 + 64 * (n))

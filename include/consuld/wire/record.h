@@ -78,7 +78,7 @@ enum field_flag {
     JSON_TEXT_OMIT_ZERO = 32, /* with JSON_DUR_TEXT: leave out when 0 */
     JSON_EMPTY_LIST = 64,     /* nil list or map is written [] / {} in JSON */
     COMPARE_SKIP = 128,       /* not looked at by record_equal (raft indexes) */
-    NIL_ZERO = 256,           /* TIME: the zero time is nil in msgpack (a pointer in Go) */
+    TIME_PTR = 256,           /* TIME: the zero time is nil in msgpack (a pointer in Go) */
 };
 
 struct field {
