@@ -39,8 +39,6 @@ const char *disk_strerror(int code);
 /* Syncs a folder, so that names in it are durable. */
 int disk_sync_dir(struct disk *d, const char *path);
 
-#define LOG_ENTRY_CONFIGURATION 5 /* raft.md 4.1; the other types mean nothing to the log */
-
 struct log_entry {
     uint64_t index;
     uint64_t term;
@@ -51,8 +49,6 @@ struct log_entry {
 
 #define LOG_ENTRY_MAX (64u << 20)   /* bytes of data */
 #define LOG_QUEUED_MAX (256u << 20) /* bytes not yet durable */
-#define LOG_CACHE_ENTRIES 512       /* durable entries kept in memory */
-#define LOG_CACHE_BYTES (1u << 20)
 #define LOG_GENERATIONS_MAX 64
 #define LOG_MAP_SIZE ((size_t)1 << 36) /* address space of one generation */
 #define LOG_VOTE_MAX 1024
@@ -80,26 +76,24 @@ struct raft_log_options {
 /* Reads the generations. Fails, naming file and reason, when pieces are missing or damaged. */
 int raft_log_open(
     const struct raft_log_options *opts, struct raft_log **out, struct error *err) must_check;
-/* Not while a flush runs. */
+/* Not while a flush runs. A running unlink ends on its own; the world outlives it. */
 void raft_log_close(struct raft_log *l);
 
 /* --- reading: queued changes included ------------------------------------------------------- */
 
 uint64_t raft_log_first(const struct raft_log *l); /* 0: empty */
 uint64_t raft_log_last(const struct raft_log *l);  /* 0: empty */
+uint64_t raft_log_next(const struct raft_log *l);  /* index of the entry after the last */
 const struct log_stable *raft_log_stable(const struct raft_log *l);
 /* The entry with its bytes copied into the arena. ERR_NOT_FOUND; ERR_IO: damaged. */
 int raft_log_entry(struct raft_log *l, uint64_t index, struct arena *a, struct log_entry *out,
     struct error *err) must_check;
 /* Term of an entry; 0 if it is not in the log. */
 uint64_t raft_log_term(struct raft_log *l, uint64_t index);
-/* The newest configuration entry with an index in [from, upto]; 0 if none. */
-uint64_t raft_log_configuration_before(struct raft_log *l, uint64_t from, uint64_t upto);
-
 /* --- changes: queued ------------------------------------------------------------------------ */
 
 void raft_log_stable_set(struct raft_log *l, const struct log_stable *s);
-/* The index must be raft_log_last + 1 (any index when the log is empty). Bytes are copied.
+/* The index must be raft_log_next; an empty log takes any. Bytes are copied.
  * ERR_FULL: LOG_QUEUED_MAX reached; ERR_TOO_LARGE. */
 int raft_log_append(struct raft_log *l, const struct log_entry *e, struct error *err) must_check;
 /* Drops all entries at and above `from`. */
@@ -114,14 +108,17 @@ void raft_log_compact(struct raft_log *l, uint64_t keep);
 
 /* Starts a commit of what is queued unless one runs. `flushed` follows if it started one. */
 void raft_log_flush(struct raft_log *l);
-/* True while a flush runs. */
+/* True while a commit runs. */
 bool raft_log_busy(const struct raft_log *l);
 /* True when something queued is not durable. */
 bool raft_log_dirty(const struct raft_log *l);
-/* Entries up to here are durable (limited to the last entry). */
+/* Entries up to here are durable as they are read here. */
 uint64_t raft_log_durable(const struct raft_log *l);
-/* Counts raft_log_stable_set calls made, and those durable. */
-uint64_t raft_log_stable_seq(const struct raft_log *l);
-uint64_t raft_log_stable_durable(const struct raft_log *l);
+/* Numbers the calls that queued a change; what was queued up to that call is durable. */
+uint64_t raft_log_sequence(const struct raft_log *l);
+uint64_t raft_log_sequence_durable(const struct raft_log *l);
+/* Throws away what is queued and reads the folder again: after a failed flush, not while busy. What
+ * the failed commit wrote may or may not be there. */
+int raft_log_discard(struct raft_log *l, struct error *err) must_check;
 /* Generations on disk. */
-uint64_t raft_log_generation_count(const struct raft_log *l);
+size_t raft_log_generations(const struct raft_log *l);
