@@ -5,6 +5,7 @@
  * all. Spec: agent.md 1, 2, 3. */
 #pragma once
 #include "consuld/agent/config_record.h"
+#include "consuld/wire/json.h"
 
 #define CONSUL_VERSION "1.8.6"
 
@@ -119,20 +120,18 @@ enum config_mark {
     CONFIG_ENTERPRISE = 4, /* recognised, no effect, warned about */
     CONFIG_FIXED = 8,      /* a user's value is checked and then overwritten */
     CONFIG_IGNORED = 16,   /* belongs to another program */
-    CONFIG_TWO_MEMBERS = 32,
 };
 
-/* A row: one key. `path` is dotted; "[]" behind a part marks a list of blocks, "{}" a map of
- * blocks. `value` is the default, or for a fixed option its value; `member` says which member of
- * struct agent_config it fills directly, or is NULL when the value is derived from several. */
+/* A row: one key. */
 struct config_option {
-    const char *path;
+    const char *path; /* dotted; "[]" behind a part marks a list of blocks */
     enum config_type type;
-    const char *value;
-    const char *flag;
-    unsigned marks;
-    const char *member;      /* "acl_policy_ttl", "telemetry.disable_hostname" */
-    const char *description; /* one line: docs and usage */
+    const char *value; /* default, or the value of a fixed option; NULL: none */
+    const char *flag;  /* command-line twin or NULL */
+    bool derived;      /* `member` depends on other options too, config_derive.c fills it */
+    size_t member;     /* 1 + offset in struct agent_config of what the key governs, 0: nothing */
+    unsigned marks;    /* of enum config_mark */
+    const char *usage; /* one line, for those with a flag */
 };
 
 extern const struct config_option config_options[];
