@@ -116,11 +116,24 @@ static void put_field(struct buf *out, const char *name)
     msgpack_put_str(out, str_of(name));
 }
 
-/* Decodes one entry of the kind named; a nil leaves *e unset. */
+/* Kind of the entry that comes next by its own words; only proxy-defaults is a raw. */
+static struct str kind_inside(const struct cursor *c, struct arena *a)
+{
+    struct cursor ahead = *c;
+    struct value v = { 0 };
+    ahead.err = NULL;
+    if (msgpack_decode_value(&ahead, a, &v) != ERR_OK) return STR_NIL;
+    if (v.kind == V_STR) return STR("proxy-defaults");
+    const struct value *kind = value_get(&v, STR("Kind"));
+    return kind && kind->kind == V_STR ? kind->s : STR_NIL;
+}
+
+/* Decodes one entry of the kind named; a nil leaves *e unset. A list of all kinds names none. */
 static int get_entry(struct cursor *c, struct arena *a, struct str kind, struct config_entry *e)
 {
     *e = (struct config_entry){ 0 };
     if (msgpack_get_nil(c)) return c->code;
+    if (kind.n == 0) kind = kind_inside(c, a);
     const struct entry_kind *k = kind_find(kind);
     if (!k) return cursor_fail(c, ERR_DECODE, "invalid config entry kind: %.*s", STR_ARG(kind));
     return msgpack_decode(c, a, k->type, make(a, k, e));
