@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "json_refuse.h"
+
+#include <string.h>
+
+#include "quote.h"
+
+static const char *kind_name(const struct value *v)
+{
+    switch (v->kind) {
+    case V_NIL:
+        return "null";
+    case V_BOOL:
+        return "bool";
+    case V_INT:
+    case V_UINT:
+    case V_FLOAT:
+    case V_FLOAT32:
+    case V_NUMBER:
+        return "number";
+    case V_STR:
+    case V_BYTES:
+        return "string";
+    case V_LIST:
+        return "array";
+    case V_MAP:
+        return "object";
+    }
+    return "value";
+}
+
+static void put_record_type(struct buf *out, const struct record *r)
+{
+    if (r->json_type) {
+        buf_put_c(out, r->json_type);
+        return;
+    }
+    buf_put_c(out, "structs.");
+    buf_put_c(out, r->name);
+}
+
+static void put_integer_type(struct buf *out, const char *name, unsigned bits)
+{
+    buf_put_c(out, name);
+    if (bits) buf_put_u64(out, bits);
+}
+
+static void put_type(struct buf *out, const struct type *t, unsigned bits)
+{
+    switch (t->kind) {
+    case KIND_BOOL:
+        buf_put_c(out, "bool");
+        break;
+    case KIND_INT:
+        put_integer_type(out, "int", bits);
+        break;
+    case KIND_UINT:
+        put_integer_type(out, "uint", bits ? bits : 64);
+        break;
+    case KIND_F32:
+        buf_put_c(out, "float32");
+        break;
+    case KIND_F64:
+        buf_put_c(out, "float64");
+        break;
+    case KIND_STR:
+        buf_put_c(out, "string");
+        break;
+    case KIND_BYTES:
+        buf_put_c(out, "[]uint8");
+        break;
+    case KIND_TIME:
+        buf_put_c(out, "time.Time");
+        break;
+    case KIND_DUR:
+        buf_put_c(out, "time.Duration");
+        break;
+    case KIND_ANY:
+        buf_put_c(out, "interface {}");
+        break;
+    case KIND_REC:
+    case KIND_PTR: /* Go names what the pointer leads to */
+        put_record_type(out, t->record);
+        break;
+    case KIND_LIST:
+        buf_put_c(out, "[]");
+        put_type(out, t->elem, 0);
+        break;
+    case KIND_MAP:
+        buf_put_c(out, "map[string]");
+        put_type(out, t->elem, 0);
+        break;
+    }
+}
+
+/* Name of the structure alone; one without a name has none. */
+static struct str struct_name(const struct record *r)
+{
+    if (!r->json_type) return str_of(r->name);
+    if (strchr(r->json_type, '{')) return STR("");
+    const char *dot = strrchr(r->json_type, '.');
+    return str_of(dot ? dot + 1 : r->json_type);
+}
+
+static void put_path(struct buf *out, const struct place *at)
+{
+    if (at->up) {
+        put_path(out, at->up);
+        buf_put_char(out, '.');
+    }
+    buf_put_c(out, at->field->json ? at->field->json : at->field->name);
+}
+
+static void put_where(struct buf *out, const struct place *at)
+{
+    if (!at) {
+        buf_put_c(out, " into Go value of type ");
+        return;
+    }
+    buf_put_c(out, " into Go struct field ");
+    buf_put_str(out, struct_name(at->record));
+    buf_put_char(out, '.');
+    put_path(out, at);
+    buf_put_c(out, " of type ");
+}
+
+static int finish(struct reader *r, struct buf *text)
+{
+    struct str s = buf_str(text);
+    int rc = error_set(r->err, ERR_DECODE, "json: %.*s", STR_ARG(s));
+    buf_deinit(text);
+    return rc;
+}
+
+int refuse_kind(struct reader *r, const struct place *at, const struct type *t, unsigned bits,
+    const struct value *v)
+{
+    struct buf text = BUF_INIT(ERROR_TEXT_MAX);
+    buf_printf(&text, "cannot unmarshal %s", kind_name(v));
+    put_where(&text, at);
+    put_type(&text, t, bits);
+    return finish(r, &text);
+}
+
+int refuse_number(struct reader *r, const struct place *at, const struct type *t, unsigned bits,
+    const struct value *v)
+{
+    struct buf text = BUF_INIT(ERROR_TEXT_MAX);
+    buf_put_c(&text, "cannot unmarshal number ");
+    json_encode_value(v, false, &text);
+    put_where(&text, at);
+    put_type(&text, t, bits);
+    return finish(r, &text);
+}
+
+int refuse_map(struct reader *r, const struct place *at, const struct value *v)
+{
+    struct buf text = BUF_INIT(ERROR_TEXT_MAX);
+    buf_printf(&text, "cannot unmarshal %s", kind_name(v));
+    put_where(&text, at);
+    buf_put_c(&text, "map[string]interface {}");
+    return finish(r, &text);
+}
+
+int refuse_key(struct reader *r, struct str key)
+{
+    struct buf text = BUF_INIT(ERROR_TEXT_MAX);
+    buf_put_c(&text, "unknown field ");
+    quote_go(&text, key);
+    return finish(r, &text);
+}
