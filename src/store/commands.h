@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The command table (fsm.md 1.1) and the apply functions behind it, each in its table's file.
+/* The commands (fsm.md 1.1): what command_get knows of them, and the apply functions behind it, each in its table's file.
  *
  * An apply function changes the state at `index` and fills *res (all zero at entry: RESULT_NIL).
  * A refusal returns a negative code with its text in *err; rows marked COMMAND_NESTED may refuse
- * after having written, all others only before. Failures of the database need no attention: they
+ * after having written, all others only before. A refusal that answers more than a text fills
+ * *res as RESULT_TXN. Failures of the database need no attention: they
  * are sticky in the batch. */
 #pragma once
 #include "state.h"
@@ -15,15 +16,11 @@ enum command_flag {
 typedef int (*command_fn)(struct store_batch *b, uint64_t index, const void *body, struct arena *a,
     struct command_result *res, struct error *err);
 
-struct command {
-    uint8_t type;
+/* One row per command in a table ordered by type byte; names and bodies are those of command_get. */
+struct command_row {
+    command_fn apply; /* NULL: not a command of the log */
     uint8_t flags;
-    const char *name;
-    const struct type *body; /* KIND_REC, or KIND_LIST for a bare list */
-    command_fn apply;
 };
-
-const struct command *command_find(uint8_t type);
 
 #define APPLY_FN(name) \
     int apply_##name(struct store_batch *b, uint64_t index, const void *body, struct arena *a, \
@@ -70,7 +67,20 @@ APPLY_FN(acl_auth_method_delete);
 
 /* --- seams between tables ------------------------------------------------------------------ */
 
-/* catalog.c: the pieces of register and deregister, used by transactions and by restore. */
+/* A stored instance: NodeService and the name of its node as registered. */
+struct service_row {
+    struct str node;
+    struct node_service svc;
+};
+enum services_index { SERVICES_BY_NAME, SERVICES_BY_CONNECT, SERVICES_BY_KIND };
+enum checks_index { CHECKS_BY_SERVICE, CHECKS_BY_STATUS };
+enum nodes_index { NODES_BY_ID };
+enum sessions_index { SESSIONS_BY_NODE };
+enum kvs_index { KVS_BY_SESSION };
+enum gateway_services_index { GATEWAY_SERVICES_BY_SERVICE };
+
+/* node.c, service.c, check.c: the pieces of register and deregister, also of transactions. What is
+ * given is copied; indexes in it count only while restoring. */
 int node_upsert(struct store_batch *b, uint64_t index, const struct node *node, struct arena *a,
     struct error *err) must_check;
 int service_upsert(struct store_batch *b, uint64_t index, struct str node,
@@ -85,13 +95,39 @@ void check_delete(
 bool node_find(struct view *v, struct str name, struct arena *a, struct node *out);
 bool node_find_by_id(struct view *v, struct str id, struct arena *a, struct node *out);
 bool service_find(
-    struct view *v, struct str node, struct str id, struct arena *a, struct node_service *out);
+    struct view *v, struct str node, struct str id, struct arena *a, struct service_row *out);
 bool check_find(
     struct view *v, struct str node, struct str id, struct arena *a, struct health_check *out);
+/* max of service.<name> and of its kind's entry. */
+void service_bump(
+    struct store_batch *b, uint64_t index, struct str name, struct str kind, struct arena *a);
+/* The same for every service of a node. */
+void node_services_bump(struct store_batch *b, uint64_t index, struct str node, struct arena *a);
+
+/* kv.c: the KV rules, shared with transactions and sessions. */
+bool kv_find(struct view *v, struct str key, struct arena *a, struct dir_entry *out);
+/* Keeps the session of a stored entry unless `with_session`. *out is the entry as stored. */
+void kv_set(struct store_batch *b, uint64_t index, const struct dir_entry *e, bool with_session,
+    struct arena *a, struct dir_entry *out);
+bool kv_cas(struct store_batch *b, uint64_t index, const struct dir_entry *e, struct arena *a,
+    struct dir_entry *out);
+/* 1 locked, 0 held by another, negative: refused. */
+int kv_lock(struct store_batch *b, uint64_t index, const struct dir_entry *e, struct arena *a,
+    struct dir_entry *out, struct error *err) must_check;
+int kv_unlock(struct store_batch *b, uint64_t index, const struct dir_entry *e, struct arena *a,
+    struct dir_entry *out, struct error *err) must_check;
+void kv_delete(struct store_batch *b, uint64_t index, struct str key, struct arena *a);
+bool kv_delete_cas(
+    struct store_batch *b, uint64_t index, struct str key, uint64_t cas, struct arena *a);
+void kv_delete_tree(struct store_batch *b, uint64_t index, struct str prefix, struct arena *a);
 
 /* session.c */
 bool session_find(struct view *v, struct str id, struct arena *a, struct session *out);
 /* Invalidation (fsm.md 6.3); a missing session is no error. */
+/* Destroys every session bound to a check. */
+void sessions_check_gone(struct store_batch *b, uint64_t index, struct str node,
+    struct str check_id, struct arena *a);
+void sessions_node_gone(struct store_batch *b, uint64_t index, struct str node, struct arena *a);
 void session_destroy(struct store_batch *b, uint64_t index, struct str id, struct arena *a);
 
 /* table_query.c: deletes the queries bound to a session. */

@@ -13,6 +13,7 @@
 struct state_env {
     MDB_env *mdb;
     MDB_dbi *dbi; /* TABLE_COUNT rows of 1 + TABLE_INDEXES_MAX */
+    MDB_dbi meta, index, chunks;
     unsigned refs;
 };
 
@@ -29,18 +30,16 @@ struct store_read {
     bool own; /* made by store_read_create */
 };
 
-struct touched;
-
 struct store_batch {
     struct view view;
-    MDB_txn *outer; /* while a command runs in a nested transaction, else NULL */
-    bool restoring; /* records of a snapshot are being put: indexes are kept as they come */
+    MDB_txn *outer;  /* while a command runs in a nested transaction, else NULL */
+    bool restoring;  /* records of a snapshot are being put: indexes are kept as they come */
     uint64_t now_ms;
     uint64_t index, term; /* of the entry being applied or applied last */
     struct arena arena;   /* what lives until the commit */
-    struct link touched;  /* things to wake, in order */
-    struct link delays;   /* lock delays to start at commit */
-    const char *dir;      /* of the new environment when restoring */
+    struct list touched;  /* struct str, kind byte in front: what to wake */
+    struct list delays;   /* lock delays to start at commit */
+    struct buf key, row, index_key, keys_old, keys_new; /* scratch of table_put and table_delete */
 };
 
 /* Records the first failure of a view. Returns code. */
@@ -222,10 +221,60 @@ void restore_tombstone(struct store_batch *b, const struct dir_entry *e);
 void restore_session(struct store_batch *b, const struct session *s, struct arena *a);
 void restore_index(struct store_batch *b, struct str key, uint64_t value);
 
-/* Chunks of commands not complete yet, as snapshots carry them (chunk.c). */
-void chunk_state_put(struct store_batch *b, uint64_t op_num, uint32_t seq, uint32_t total,
-    uint64_t term, struct str data);
-void chunk_state_each(struct view *v,
-    void (*fn)(
-        void *ctx, uint64_t op_num, uint32_t seq, uint32_t total, uint64_t term, struct str data),
-    void *ctx);
+/* Chunks of commands not complete yet, as snapshots carry them (chunk.c). The type is that of one
+ * record of chunk state. */
+void chunk_state_put(struct store_batch *b, const struct chunking_state *st);
+void chunk_state_get(struct view *v, struct arena *a, struct chunking_state *out);
+
+/* --- the store ----------------------------------------------------------------------------- */
+
+struct store {
+    struct state_env *env;
+    char *dir;     /* of the environment; NULL in dev mode */
+    char *tmp_dir; /* dev mode */
+    char *boot_id;
+    uint64_t map_size;
+    struct store_read read; /* the loop's view */
+    bool read_open;         /* its transaction exists; it shows the newest state if !read_stale */
+    bool read_stale;
+    struct store_batch *batch;
+    uint64_t applied_index, applied_term;
+    struct map watches; /* kind byte + key -> struct watch_node */
+    struct list prefix_lengths;
+    size_t watch_sets, watch_links;
+    struct map delays; /* key -> struct lock_delay */
+    size_t delays_swept;
+};
+
+/* env.c */
+int state_env_open(const char *path, bool unlink_it, uint64_t map_size, struct state_env **out,
+    struct error *err) must_check;
+void state_env_unref(struct state_env *env);
+int state_mark_write(const char *dir, const char *content, struct error *err) must_check;
+void state_dir_remove(const char *dir);
+/* A folder for dev mode's environment; the caller frees. NULL if none can be made. */
+char *state_dir_temporary(const char *tmp_dir, struct error *err);
+
+/* Raw values of a database under a whole key; how long keys are kept is their business. */
+bool raw_get(struct view *v, MDB_dbi dbi, struct str key, struct str *value);
+void raw_put(struct store_batch *b, MDB_dbi dbi, struct str key, struct str value);
+bool raw_delete(struct store_batch *b, MDB_dbi dbi, struct str key);
+
+/* apply.c: applied index and term in the environment. */
+void applied_write(struct store_batch *b);
+void applied_read(struct view *v, uint64_t *index, uint64_t *term);
+struct store_batch *batch_create(struct store *s, struct state_env *env);
+void batch_destroy(struct store_batch *b);
+/* read.c: the loop's view ends; the next store_read makes a new one. */
+void read_forget(struct store *s);
+/* watch.c */
+void watch_fire_touched(struct store *s, const struct store_batch *b);
+void watch_deinit(struct store *s);
+
+/* chunk.c: keeps one chunk. True when its command is complete: *command is then the whole of it. */
+bool chunk_apply(struct store_batch *b, const struct store_entry *e, struct arena *a,
+    struct str *command);
+
+/* lock_delay.c: a session lost its hold on a key; counts from the batch's time, at commit. */
+void lock_delay_begin(struct store_batch *b, struct str key, int64_t delay_ns);
+void lock_delay_commit(struct store *s, const struct store_batch *b);

@@ -3,6 +3,7 @@
 #pragma once
 #include "consuld/base.h"
 #include "consuld/model.h"
+#include "consuld/model/command.h"
 
 struct store;
 struct store_batch;
@@ -54,36 +55,3 @@ int store_apply(struct store_batch *b, const struct store_entry *e, struct arena
  * failure nothing of the batch is in the state and nobody is woken. */
 int store_apply_commit(struct store_batch *b, struct error *err) must_check;
 void store_apply_abort(struct store_batch *b);
-
-/* Name of the command for logs and metrics ("Register", ...), NULL if unknown. */
-const char *store_command_name(uint8_t type_byte);
-/* Type bytes (fsm.md 1.1). */
-enum command_type {
-    COMMAND_REGISTER = 0,
-    COMMAND_DEREGISTER = 1,
-    COMMAND_KVS = 2,
-    COMMAND_SESSION = 3,
-    COMMAND_ACL_LEGACY = 4,
-    COMMAND_TOMBSTONE = 5,
-    COMMAND_COORDINATE_BATCH = 6,
-    COMMAND_PREPARED_QUERY = 7,
-    COMMAND_TXN = 8,
-    COMMAND_AUTOPILOT = 9,
-    COMMAND_ACL_BOOTSTRAP = 11,
-    COMMAND_INTENTION = 12,
-    COMMAND_CONNECT_CA = 13,
-    COMMAND_ACL_TOKEN_SET = 17,
-    COMMAND_ACL_TOKEN_DELETE = 18,
-    COMMAND_ACL_POLICY_SET = 19,
-    COMMAND_ACL_POLICY_DELETE = 20,
-    COMMAND_CONNECT_CA_LEAF = 21,
-    COMMAND_CONFIG_ENTRY = 22,
-    COMMAND_ACL_ROLE_SET = 23,
-    COMMAND_ACL_ROLE_DELETE = 24,
-    COMMAND_ACL_BINDING_RULE_SET = 25,
-    COMMAND_ACL_BINDING_RULE_DELETE = 26,
-    COMMAND_ACL_AUTH_METHOD_SET = 27,
-    COMMAND_ACL_AUTH_METHOD_DELETE = 28,
-    COMMAND_FEDERATION_STATE = 30,
-    COMMAND_IGNORABLE = 0x80, /* bit: skip if unknown; set on coordinates and leaf counters */
-};

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "commands.h"
+
+static int fresh_env(struct store *s, struct state_env **out, struct error *err)
+{
+    if (!s->dir) {
+        char *path = state_dir_temporary(s->tmp_dir, err);
+        if (!path) return ERR_IO;
+        int code = state_env_open(path, true, s->map_size, out, err);
+        free(path);
+        return code;
+    }
+    char path[4096];
+    snprintf(path, sizeof path, "%s.new", s->dir);
+    state_dir_remove(path);
+    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        return error_set(err, ERR_IO, "cannot make %s: %s", path, strerror(errno));
+    return state_env_open(path, false, s->map_size, out, err);
+}
+
+struct store_batch *store_restore_begin(struct store *s, struct error *err)
+{
+    struct state_env *env;
+    if (fresh_env(s, &env, err)) return NULL;
+    struct store_batch *b = batch_create(s, env);
+    b->restoring = true;
+    return b;
+}
+
+bool store_restore_checkpoint(struct store_batch *b)
+{
+    if (b->view.code) return false;
+    int rc = mdb_txn_commit(b->view.txn);
+    b->view.txn = NULL;
+    if (!view_check(&b->view, rc, "write")) return false;
+    arena_reset(&b->arena);
+    rc = mdb_txn_begin(b->view.env->mdb, NULL, 0, &b->view.txn);
+    return view_check(&b->view, rc, "begin a change of");
+}
+
+void store_restore_abort(struct store_batch *b)
+{
+    struct store *s = b->view.store;
+    struct state_env *env = b->view.env;
+    batch_destroy(b);
+    state_env_unref(env);
+    if (!s->dir) return;
+    char path[4096];
+    snprintf(path, sizeof path, "%s.new", s->dir);
+    state_dir_remove(path);
+}
+
+/* A crash between the two renames leaves no state: the next start rebuilds it. */
+static int switch_dirs(struct store *s, struct error *err)
+{
+    if (!s->dir) return 0;
+    char fresh[4096], old[4096];
+    snprintf(fresh, sizeof fresh, "%s.new", s->dir);
+    snprintf(old, sizeof old, "%s.old", s->dir);
+    int code = state_mark_write(fresh, s->boot_id, err);
+    if (code) return code;
+    state_dir_remove(old);
+    if (rename(s->dir, old) != 0)
+        return error_set(err, ERR_IO, "cannot rename %s: %s", s->dir, strerror(errno));
+    if (rename(fresh, s->dir) != 0) {
+        code = error_set(err, ERR_IO, "cannot rename %s: %s", fresh, strerror(errno));
+        if (rename(old, s->dir) != 0) log_error("agent.server.store", "lost the state's folder");
+        return code;
+    }
+    state_dir_remove(old);
+    return 0;
+}
+
+int store_restore_commit(struct store_batch *b, uint64_t index, uint64_t term, struct error *err)
+{
+    struct store *s = b->view.store;
+    ensure(!s->batch);
+    b->index = index;
+    b->term = term;
+    applied_write(b);
+    if (!b->view.code) {
+        int rc = mdb_txn_commit(b->view.txn);
+        b->view.txn = NULL;
+        if (!rc && s->dir) rc = mdb_env_sync(b->view.env->mdb, 1);
+        view_check(&b->view, rc, "write");
+    }
+    int code = b->view.code ? ERR_IO : switch_dirs(s, err);
+    if (code) {
+        if (err && b->view.code) *err = b->view.err;
+        store_restore_abort(b);
+        return code;
+    }
+    read_forget(s);
+    state_env_unref(s->env);
+    s->env = b->view.env;
+    s->applied_index = index;
+    s->applied_term = term;
+    batch_destroy(b);
+    store_abandon_all(s);
+    return 0;
+}
