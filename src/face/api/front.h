@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The front's state, shared by its files: one `struct api`, one `struct conn` per connection. A
+ * connection works on one request at a time; what the client sends meanwhile waits in `input`. */
+#pragma once
+#include <netinet/in.h>
+
+#include "consuld/base/world.h"
+#include "consuld/face/api.h"
+#include "consuld/mux/http.h"
+#include "consuld/net.h"
+
+#define INPUT_MAX ((size_t)64 << 10) /* pipelined bytes kept; more is left to the socket */
+#define INPUT_CAP ((size_t)1 << 20)
+#define BACKLOG_MAX ((size_t)64 << 10) /* unsent bytes above which no request is begun */
+#define ANSWER_MAX ((size_t)256 << 20) /* one body */
+#define STREAM_MAX ((size_t)1 << 20)   /* unsent bytes of an endless answer */
+#define LINGER_MS 500                  /* for the client to read an answer given early */
+#define SPARE_MAX 32                   /* arenas and output buffers kept for reuse */
+#define LISTENERS_MAX 16
+
+struct cidr {
+    struct in6_addr addr; /* IPv4 as mapped */
+    unsigned bits;
+};
+
+/* What api_options say, owned and ready for use. Replaced whole by api_configure. */
+struct config {
+    struct arena arena;
+    struct api_options o;
+    struct map routes;                /* pattern -> const struct api_route */
+    const struct http_header *common; /* headers of every endpoint's answer */
+    size_t n_common;
+    const struct str *blocked;
+    const struct cidr *writers;
+};
+
+struct api {
+    struct world *world;
+    struct config *config;
+    struct str default_token;
+    char *token_memory;
+    struct net_listener *listeners[LISTENERS_MAX];
+    size_t n_listeners;
+    struct link conns;
+    struct map clients; /* IP text -> struct client */
+    struct buf scratch; /* body being encoded */
+    struct buf packed;  /* body being compressed */
+    struct buf head;    /* head being written outside of a batch */
+    struct json_writer writer;
+    void *deflater; /* z_stream, made on first use */
+    struct arena spare_arenas[SPARE_MAX];
+    size_t n_spare_arenas;
+    struct buf spare_outputs[SPARE_MAX];
+    size_t n_spare_outputs;
+    int64_t date_s;
+    char date[HTTP_DATE_LEN + 1];
+    void (*destroyed)(void *arg);
+    void *destroyed_arg;
+};
+
+/* Open connections of one client address. */
+struct client {
+    uint32_t n;
+};
+
+struct param {
+    struct str name, value;
+};
+
+enum conn_state {
+    CONN_READING,  /* waiting for (the rest of) a request */
+    CONN_HANDLING, /* a request is with its handler */
+    CONN_STREAMING,
+    CONN_ENDING, /* the last answer is going out */
+};
+
+struct conn {
+    struct api *api;
+    struct stream *stream; /* NULL once closed */
+    struct link link;
+    struct http_server http;
+    struct buf input;
+    struct buf output; /* answers of this batch; empty outside of conn__feed */
+    struct arena arena;
+    struct timer linger;
+    uint8_t state; /* enum conn_state */
+    bool batching;
+    bool eof;
+    bool cut; /* unread body: close after the answer, and linger */
+    bool reading_off;
+    bool broken; /* nothing can be sent any more; `closed` will come */
+    /* the request */
+    struct api_request req;
+    struct str query;
+    struct param *params;
+    size_t n_params;
+    struct http_header *headers;
+    size_t n_headers, cap_headers;
+};
+
+static inline struct conn *conn_of(const struct api_request *req)
+{
+    return (struct conn *)(uintptr_t)container_of(req, struct conn, req);
+}
+
+/* conn.c */
+void conn__accept(void *api, struct stream *s);
+/* Sends parts of an answer, now or with the batch. */
+int conn__write(struct conn *c, const struct stream_part *parts, size_t n);
+/* The request is answered: the connection goes on to the next, or ends. */
+void conn__answered(struct conn *c);
+
+/* server.c */
+/* Counts a connection of that address; false when it has too many. */
+bool server__client_admit(struct api *api, struct str peer);
+void server__client_gone(struct api *api, struct str peer);
+/* A connection was freed. */
+void server__conn_gone(struct api *api);
+const char *server__date(struct api *api);
+
+/* route.c */
+/* Fills req from the head and says what becomes of the body. */
+void route__head(struct conn *c);
+/* Walks the decisions of http-api.md 1.2 and calls the handler at their end. */
+void route__dispatch(struct conn *c);
+/* Path with "//", "." and ".." resolved as Go's ServeMux does. */
+struct str route__clean(struct arena *a, struct str path);
+/* As a URL shows a path; `a` owns the result. */
+struct str route__escape(struct arena *a, struct str path);
+
+/* request.c */
+/* Fills params. False if the query string does not decode. */
+bool request__params(struct conn *c);
+
+/* respond.c */
+/* Answers with a body (nil: none) and ends the request. `shared`, if any, holds the body. */
+void respond__send(struct api_request *req, int status, const char *content_type, struct str body,
+    struct shared_body *shared);
+/* The same without what endpoints share (index page, unknown paths, redirects). */
+void respond__plain(struct conn *c, int status, const char *content_type, struct str body);
+
+/* gzip.c */
+bool gzip__accepted(struct str accept_encoding);
+/* Into api->packed. */
+struct str gzip__pack(struct api *api, struct str body);
+void gzip__deinit(struct api *api);
+
+/* cidr.c */
+bool cidr__parse(struct str text, struct cidr *out);
+bool cidr__contains(const struct cidr *nets, size_t n, const char *ip);
+
+/* printable.c */
+/* Go's unicode.IsPrint over UTF-8; invalid bytes count as printable. */
+bool printable__text(struct str s);
