@@ -131,7 +131,7 @@ DECLARE_RECORD(acl_authorization_request, ACL_AUTHORIZATION_REQUEST_FIELDS)
 
 #define ACL_AUTHORIZATION_RESPONSE_FIELDS(X, S) \
     X(S, resource, STR,  "Resource") \
-    X(S, segment,  STR,  "Segment") \
+    X(S, segment,  STR,  "Segment", .flags = JSON_OMIT) \
     X(S, access,   STR,  "Access") \
     X(S, allow,    BOOL, "Allow")
 DECLARE_RECORD(acl_authorization_response, ACL_AUTHORIZATION_RESPONSE_FIELDS)

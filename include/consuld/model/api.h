@@ -264,6 +264,7 @@ DECLARE_RECORD(gateway_ui_config, GATEWAY_UI_CONFIG_FIELDS)
     X(S, tags,             LIST_STR,               "Tags") \
     X(S, nodes,            LIST_STR,               "Nodes") \
     X(S, instance_count,   INT,                    "InstanceCount") \
+    X(S, proxy_for,        LIST_STR,               "ProxyFor", .flags = JSON_OMIT) \
     X(S, checks_passing,   INT,                    "ChecksPassing") \
     X(S, checks_warning,   INT,                    "ChecksWarning") \
     X(S, checks_critical,  INT,                    "ChecksCritical") \

@@ -70,5 +70,5 @@ DECLARE_RECORD(compiled_discovery_chain, COMPILED_DISCOVERY_CHAIN_FIELDS)
 
 #define DISCOVERY_CHAIN_RESPONSE_FIELDS(X, S) \
     X(S, chain, PTR(compiled_discovery_chain), "Chain") \
-    QUERY_META_FIELDS(X, S)
+    QUERY_META_HIDDEN_FIELDS(X, S)
 DECLARE_RECORD(discovery_chain_response, DISCOVERY_CHAIN_RESPONSE_FIELDS)
