@@ -341,12 +341,13 @@ struct raft_state {
     enum raft_role role;
     uint64_t term;
     const char *leader_id;      /* "" if unknown or not in the configuration */
-    const char *leader_address; /* "" if unknown */
+    struct str leader_address;  /* empty if unknown */
     uint64_t commit_index, applied_index, durable_index;
     uint64_t first_index; /* of the log; last_index + 1 when it is empty */
     uint64_t last_index, last_term; /* log or snapshot, whichever is later */
     uint64_t snapshot_index, snapshot_term;
-    uint64_t last_contact_ms; /* with a leader; 0: never */
+    uint64_t last_contact_ms; /* with a leader, if contact_known */
+    bool contact_known;
     const struct raft_configuration *latest, *committed;
     uint64_t latest_index, committed_index; /* of the configurations */
     bool transferring;
@@ -354,8 +355,8 @@ struct raft_state {
 
 void raft_get_state(const struct raft *r, struct raft_state *out);
 
-/* Leader, and a quorum of voters answered requests sent within the lease (reads that accept lease
- * safety; bounded clock drift assumed). */
+/* Leader, and a quorum of voters answered requests sent within the lease. Weaker than RAFT_VERIFY:
+ * it trusts clock rates, and that no voter restarted and forgot its leader within the lease. */
 bool raft_lease_valid(const struct raft *r, uint64_t now_ms);
 
 /* Entry of the in-memory window or NULL: every entry not yet durable or not yet applied by a leader,
