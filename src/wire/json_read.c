@@ -217,7 +217,7 @@ static int read_keys(struct reader *r, const struct place *up, const struct reco
         const struct field *f = find(rec, key, true, &alias);
         if (!f) f = find(rec, key, false, &alias);
         if (!f) {
-            if (aliases || (r->flags & JSON_UNKNOWN_IGNORED)) continue;
+            if (aliases || (r->flags & JSON_UNKNOWN_IGNORED) || (rec->flags & RECORD_LAX)) continue;
             return refuse_key(r, key);
         }
         if (alias != aliases) continue;

@@ -93,6 +93,7 @@ struct field {
 
 enum record_flag {
     RECORD_RAW = 1, /* wrapped in a msgpack raw wherever it occurs (rpc.md 5.4) */
+    RECORD_LAX = 2, /* JSON: unknown keys are passed over whatever the reader was told */
 };
 
 struct buf;
