@@ -20,7 +20,7 @@ extern const struct record_codec chunking_state_codec, config_entry_request_code
     R(expose_config, EXPOSE_CONFIG_FIELDS, "ExposeConfig", .flags = 0) \
     R(upstream, UPSTREAM_FIELDS, "", .flags = 0) \
     R(connect_proxy_config, CONNECT_PROXY_CONFIG_FIELDS, "", .flags = 0) \
-    R(service_connect, SERVICE_CONNECT_FIELDS, "", .flags = 0) \
+    R(service_connect, SERVICE_CONNECT_FIELDS, "", .flags = RECORD_LAX) \
     R(service_address, SERVICE_ADDRESS_FIELDS, "ServiceAddress", .flags = 0) \
     R(weights, WEIGHTS_FIELDS, "Weights", .flags = 0) \
     R(node, NODE_FIELDS, "Node", .flags = 0) \
@@ -267,7 +267,7 @@ extern const struct record_codec chunking_state_codec, config_entry_request_code
     R(chunking_state, CHUNKING_STATE_FIELDS, "ChunkingState", .codec = &chunking_state_codec) \
     R(check_definition, CHECK_DEFINITION_FIELDS, "", .flags = 0) \
     R(check_update, CHECK_UPDATE_FIELDS, "CheckUpdate", .flags = 0) \
-    R(session_create, SESSION_CREATE_FIELDS, "", .json_type = "struct { LockDelay interface {}; *structs.Alias }") \
+    R(session_create, SESSION_CREATE_FIELDS, "", .flags = RECORD_LAX, .json_type = "struct { LockDelay interface {}; *structs.Alias }") \
     R(kv_txn_op, KV_TXN_OP_FIELDS, "KVTxnOp", .flags = 0) \
     R(node_txn_op, NODE_TXN_OP_FIELDS, "NodeTxnOp", .flags = 0) \
     R(check_txn_op, CHECK_TXN_OP_FIELDS, "CheckTxnOp", .flags = 0) \
@@ -285,7 +285,7 @@ extern const struct record_codec chunking_state_codec, config_entry_request_code
     R(connect_authorize_request, CONNECT_AUTHORIZE_REQUEST_FIELDS, "ConnectAuthorizeRequest", .flags = 0) \
     R(connect_authorize_reply, CONNECT_AUTHORIZE_REPLY_FIELDS, "ConnectAuthorizeReply", .flags = 0) \
     R(user_event, USER_EVENT_FIELDS, "UserEvent", .flags = 0) \
-    R(chain_overrides, CHAIN_OVERRIDES_FIELDS, "ChainOverrides", .flags = 0) \
+    R(chain_overrides, CHAIN_OVERRIDES_FIELDS, "ChainOverrides", .flags = RECORD_LAX) \
     R(api_server_health, API_SERVER_HEALTH_FIELDS, "ApiServerHealth", .flags = 0) \
     R(api_health_reply, API_HEALTH_REPLY_FIELDS, "ApiHealthReply", .flags = 0) \
     R(keyring_body, KEYRING_BODY_FIELDS, "KeyringBody", .flags = 0) \

@@ -24,7 +24,7 @@ static int report(struct faults *f, struct error *err)
 {
     int code = 0;
     if (f->n) {
-        code = error_set(err, ERR_BAD_REQUEST, "%zu error%s occurred:\n%.*s\n\n", f->n,
+        code = error_set(err, ERR_BAD_REQUEST, "%zu error%s occurred:\n%.*s\n", f->n,
             f->n == 1 ? "" : "s", STR_ARG(buf_str(&f->text)));
     }
     buf_deinit(&f->text);

@@ -32,7 +32,10 @@ static const struct {
     LIST_OF(service_router_config_entry), ONE(service_splitter_config_entry),
     LIST_OF(service_splitter_config_entry), LIST_OF(service_summary), LIST_OF(session),
     ONE(terminating_gateway_config_entry), LIST_OF(terminating_gateway_config_entry),
-    ONE(txn_read_response), ONE(txn_response), ONE(user_event), LIST_OF(user_event),
+    ONE(acl_login_params), LIST_OF(acl_authorization_request), ONE(agent_token), LIST_OF(api_txn_op),
+    ONE(chain_overrides), ONE(check_definition), ONE(check_update), ONE(connect_authorize_request),
+    ONE(coordinate_update_request), ONE(deregister_request), ONE(keyring_body), ONE(prepared_query),
+    ONE(register_request), ONE(service_definition), ONE(session_create), ONE(txn_read_response), ONE(txn_response), ONE(user_event), LIST_OF(user_event),
 };
 
 static const struct type *type_named(const char *name)
@@ -97,9 +100,40 @@ static void recorded_answers_are_written_as_they_were(void **state)
     assert_true(tally.seen > 100);
 }
 
+/* Every recorded request body is taken, or refused with the recorded words. */
+static void recorded_bodies_are_read_or_refused(void **state)
+{
+    (void)state;
+    struct arena file = ARENA_INIT, a = ARENA_INIT;
+    struct str rest = read_file(&file, VECTORS "api/inputs.jsonl"), line;
+    struct tally tally = { 0 };
+    while (rest.n > 0) {
+        str_cut(rest, '\n', &line, &rest);
+        struct value v = parse(&a, "input", line);
+        const char *name = get_text(&a, &v, "type"), *refusal = get_text(&a, &v, "error");
+        const struct type *t = type_named(name);
+        if (!t) fail_msg("no type %s", name);
+        struct error err = { 0 };
+        void *obj = arena_alloc(&a, t->size);
+        if (json_decode(get(&v, "body")->s, &a, t, obj, 0, &err) == ERR_OK) err.text[0] = 0;
+        tally.seen++;
+        if (strcmp(err.text, refusal) != 0) {
+            print_error("%s %s\n  body %s\n  had '%s'\n  got '%s'\n", name,
+                get_text(&a, &v, "path"), get_text(&a, &v, "body"), refusal, err.text);
+            tally.failed++;
+        }
+        arena_reset(&a);
+    }
+    arena_free(&a);
+    arena_free(&file);
+    assert_int_equal(tally.failed, 0);
+    assert_true(tally.seen > 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(recorded_bodies_are_read_or_refused),
         cmocka_unit_test(recorded_answers_are_written_as_they_were),
     };
     return cmocka_run_group_tests(tests, prepare_model, NULL);
