@@ -4,12 +4,26 @@
 #pragma once
 #include "consuld/cluster/rpc.h"
 
-struct agent;
+struct agent_config;
+struct api_request;
 struct api_route;
+struct local;
+struct raft_driver;
+struct server;
+struct world;
 
 struct face_context {
     struct rpc_client *rpc;    /* the server's, or the client agent's over the wire */
-    struct agent *agent;       /* local services and checks; NULL where a test has none */
+    struct world *world;
+    struct local *local;       /* local services and checks; NULL where a test has none */
+    struct server *server;     /* NULL on a client */
+    struct raft_driver *raft;  /* NULL on a client */
+    const struct agent_config *config; /* the running one */
+    struct str node_id;
+    /* Reload and leave, answered by the start-up code when they are done. */
+    void (*reload)(struct api_request *req);
+    void (*leave)(struct api_request *req);
+    void *run;
     struct str datacenter;
     struct str node_name;      /* the agent's own: ?near=_agent, sessions without Node */
     bool disable_coordinates;

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent_form.h"
+
+#include <stdlib.h>
+
+static struct list or_empty(struct list l)
+{
+    return l.v ? l : LIST_EMPTY;
+}
+static struct dict or_empty_map(struct dict d)
+{
+    return d.v ? d : DICT_EMPTY;
+}
+
+static struct agent_proxy_config *proxy_form(struct arena *a, const struct connect_proxy_config *p)
+{
+    struct agent_proxy_config *out = arena_new(a, struct agent_proxy_config);
+    *out = (struct agent_proxy_config){ .destination_service_name = p->destination_service_name,
+        .destination_service_id = p->destination_service_id,
+        .local_service_address = p->local_service_address,
+        .local_service_port = p->local_service_port,
+        .config = p->config,
+        .mesh_gateway = p->mesh_gateway,
+        .expose = p->expose };
+    for (size_t i = 0; i < p->upstreams.n; i++) {
+        const struct upstream *u = &LIST_AT(&p->upstreams, struct upstream, i);
+        *LIST_PUSH(a, &out->upstreams, struct agent_upstream) =
+            (struct agent_upstream){ .destination_type = u->destination_type,
+                .destination_namespace = u->destination_namespace,
+                .destination_name = u->destination_name,
+                .datacenter = u->datacenter,
+                .local_bind_address = u->local_bind_address,
+                .local_bind_port = u->local_bind_port,
+                .config = u->config,
+                .mesh_gateway = u->mesh_gateway };
+    }
+    return out;
+}
+
+void agent_service_form(struct arena *a, const struct node_service *svc, struct str content_hash,
+    struct agent_service *out)
+{
+    *out = (struct agent_service){ .kind = svc->kind,
+        .id = svc->id,
+        .service = svc->service,
+        .tags = or_empty(svc->tags),
+        .meta = or_empty_map(svc->meta),
+        .port = svc->port,
+        .address = svc->address,
+        .tagged_addresses = svc->tagged_addresses,
+        .enable_tag_override = svc->enable_tag_override,
+        .content_hash = content_hash };
+    if (svc->weights) out->weights = *svc->weights;
+    if (svc->kind.n) out->proxy = proxy_form(a, &svc->proxy);
+    if (svc->connect.native) {
+        out->connect = arena_new(a, struct agent_connect);
+        out->connect->native = true;
+    }
+}
+
+void agent_check_form(const struct health_check *c, struct agent_health_check *out)
+{
+    *out = (struct agent_health_check){ .node = c->node,
+        .check_id = c->check_id,
+        .name = c->name,
+        .status = c->status,
+        .notes = c->notes,
+        .output = c->output,
+        .service_id = c->service_id,
+        .service_name = c->service_name };
+}
+
+struct str agent_hash_text(struct arena *a, uint64_t hash)
+{
+    return str_printf(a, "%llx", (unsigned long long)hash);
+}
+
+void agent_reply_refused(struct api_request *req, const struct error *err)
+{
+    if (err->code == ERR_BAD_REQUEST) {
+        api_reply_text(req, 400, "%s", err->text);
+    } else if (err->code == ERR_NOT_FOUND) {
+        api_reply_text(req, 404, "%s", err->text);
+    } else {
+        api_reply_error(req, err);
+    }
+}
+
+struct pushed {
+    struct local_push push;
+    struct api_request *req;
+};
+
+static void push_done(struct local_push *p)
+{
+    struct pushed *w = container_of(p, struct pushed, push);
+    struct api_request *req = w->req;
+    req->on_abort = NULL;
+    api_reply_empty(req, 200);
+}
+
+static void push_abort(struct api_request *req)
+{
+    struct pushed *w = req->state;
+    local_push_cancel(&w->push);
+}
+
+void agent_reply_pushed(struct api_request *req)
+{
+    struct pushed *w = arena_new(req->arena, struct pushed);
+    w->req = req;
+    w->push.done = push_done;
+    req->state = w;
+    req->on_abort = push_abort;
+    local_push(api_local(req), &w->push);
+}
+
+bool agent_parse_bool(struct str text, bool *out)
+{
+    static const char *const yes[] = { "1", "t", "T", "true", "TRUE", "True" };
+    static const char *const no[] = { "0", "f", "F", "false", "FALSE", "False" };
+    for (size_t i = 0; i < 6; i++) {
+        if (str_is(text, yes[i]) || str_is(text, no[i])) {
+            *out = str_is(text, yes[i]);
+            return true;
+        }
+    }
+    return false;
+}

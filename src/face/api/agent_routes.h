@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Route tables of the /v1/agent/ endpoints. */
+#pragma once
+#include "consuld/face/api.h"
+
+extern const struct api_route api_agent_service_routes[];
+extern const struct api_route api_agent_check_routes[];
+extern const struct api_route api_agent_health_routes[];
+extern const struct api_route api_agent_self_routes[];

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A running agent: the one place where all parts meet. run_start builds them in the order in which
+ * they need each other, run_shutdown takes them down in the reverse order, step by step on the
+ * loop. */
+#pragma once
+#include "consuld/agent/config.h"
+#include "consuld/agent/local.h"
+#include "consuld/cluster.h"
+#include "consuld/face/api.h"
+#include "consuld/face/context.h"
+#include "consuld/net.h"
+#include "consuld/server.h"
+#include "consuld/store.h"
+
+#define RUN_SIGNALS 3
+
+struct run {
+    struct world *world;
+    struct config_args *args;
+    struct arena arena;        /* of args and the first configuration */
+    struct arena reload_arena; /* of the configuration after the last reload */
+    struct agent_config *config;
+    char node_id[UUID_TEXT_LEN + 1];
+    struct store *store;
+    struct raft_driver *raft;
+    struct server *server;
+    struct rpc_client no_servers; /* answers for a client that knows no server */
+    struct local *local;
+    struct api *api;
+    struct face_context context;
+    struct net_signal *signals[RUN_SIGNALS];
+    struct raft_driver_observer observer;
+    struct local_push reload_push;
+    struct api_request *reload_req; /* waits for the reload, NULL for a signal's */
+    bool reloading;
+    bool leaving;
+    bool stopping;
+    bool synced_as_leader;
+    enum raft_driver_role last_role;
+    struct timer drain;
+    int exit_code;
+};
+
+/* run_identity.c: data directory, node id, pid file. */
+int run_prepare_folder(struct run *r, struct error *err) must_check;
+int run_node_id(struct run *r, struct error *err) must_check;
+int run_write_pid(const struct run *r, struct error *err) must_check;
+
+/* run_banner.c */
+void run_banner(const struct run *r);
+
+/* run_start.c: everything from the store to the listeners. */
+int run_start(struct run *r, struct error *err) must_check;
+void run_api_options(const struct run *r, struct arena *a, struct api_options *out);
+
+/* run_stop.c */
+void run_leave(struct run *r);
+void run_shutdown(struct run *r, int exit_code);
+void run_signal(void *ctx, int signum);
+
+/* run_reload.c */
+void run_reload(struct run *r, struct api_request *req);

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reload: the whole configuration is read and checked, then everything is switched, or nothing
+ * changes (agent.md 1.7). */
+#include <string.h>
+
+#include "consuld/model.h"
+#include "run.h"
+
+static void end(struct run *r, const struct error *err)
+{
+    struct api_request *req = r->reload_req;
+    r->reloading = false;
+    r->reload_req = NULL;
+    if (err) log_error("agent", "Reload config failed", "error", err->text);
+    if (!req) return;
+    req->on_abort = NULL;
+    if (err) {
+        api_reply_error(req, err);
+    } else {
+        api_reply_empty(req, 200);
+    }
+}
+
+static void forget_request(struct api_request *req)
+{
+    struct run *r = req->state;
+    r->reload_req = NULL;
+}
+
+static void apply_log_level(const struct agent_config *c)
+{
+    struct arena a = ARENA_INIT;
+    enum log_level level;
+    const char *text = str_c(&a, c->logging.log_level);
+    if (log_level_parse(text, &level)) {
+        log_set_level(level);
+    } else {
+        log_warn("agent", "Invalid log level in new configuration", "level", text);
+    }
+    arena_free(&a);
+}
+
+static int load(struct run *r, struct arena *a, struct agent_config **out, struct error *err)
+{
+    struct buf warnings = BUF_INIT(CONFIG_MESSAGE_MAX), text = BUF_INIT(CONFIG_MESSAGE_MAX);
+    struct agent_config *fresh;
+    int failed = config_load(r->args, a, &fresh, &warnings, &text);
+    if (failed) {
+        failed = error_set(err, ERR_INTERNAL, "%.*s", STR_ARG(buf_str(&text)));
+    } else {
+        *out = config_reload(a, r->config, fresh);
+        (*out)->services = fresh->services;
+        (*out)->checks = fresh->checks;
+        (*out)->node_meta = fresh->node_meta;
+    }
+    buf_deinit(&warnings);
+    buf_deinit(&text);
+    return failed;
+}
+
+static int switch_to(struct run *r, struct error *err)
+{
+    struct arena a = ARENA_INIT, scratch = ARENA_INIT;
+    struct agent_config *fresh = NULL;
+    struct dict meta;
+    struct api_options api;
+    int failed = load(r, &a, &fresh, err);
+    if (failed) {
+        arena_free(&a);
+        return failed;
+    }
+    struct agent_config *whole = arena_new(&a, struct agent_config);
+    record_copy(&a, &type_agent_config, whole, fresh);
+    r->config = whole;
+    r->context.config = whole;
+    arena_free(&r->reload_arena);
+    r->reload_arena = a;
+    apply_log_level(whole);
+    run_api_options(r, &r->reload_arena, &api);
+    failed = api_configure(r->api, &api, err);
+    record_copy(&scratch, &type_map_str, &meta, &whole->node_meta);
+    dict_set_str(&scratch, &meta, STR("consul-network-segment"), STR(""));
+    if (!failed) failed = local_reload(r->local, &whole->services, &whole->checks, meta, err);
+    arena_free(&scratch);
+    return failed;
+}
+
+static void pushed(struct local_push *p)
+{
+    struct run *r = container_of(p, struct run, reload_push);
+    struct error err;
+    end(r, switch_to(r, &err) != 0 ? &err : NULL);
+}
+
+void run_reload(struct run *r, struct api_request *req)
+{
+    struct error err;
+    if (r->reloading || r->stopping) {
+        error_set(&err, ERR_INTERNAL, "A reload or shutdown is under way");
+        if (req) api_reply_error(req, &err);
+        return;
+    }
+    /* refuse a bad configuration before anything is touched */
+    struct arena a = ARENA_INIT;
+    struct agent_config *fresh;
+    r->reload_req = req;
+    if (load(r, &a, &fresh, &err) != 0) {
+        end(r, &err);
+        arena_free(&a);
+        return;
+    }
+    arena_free(&a);
+    r->reloading = true;
+    if (req) {
+        req->state = r;
+        req->on_abort = forget_request;
+    }
+    r->reload_push.done = pushed;
+    local_push(r->local, &r->reload_push);
+}

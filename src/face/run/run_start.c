@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "consuld/model.h"
+#include "run.h"
+
+#include "../api/agent_routes.h"
+
+#define NS_PER_MS 1000000
+
+static uint64_t ms(int64_t ns)
+{
+    return ns > 0 ? (uint64_t)(ns / NS_PER_MS) : 0;
+}
+
+/* --- a client that knows no server -------------------------------------------------------------
+ */
+
+static void refuse(struct rpc_client *c, struct rpc_call *call)
+{
+    (void)c;
+    call->code = error_set(&call->err, ERR_INTERNAL, "No known Consul servers");
+    call->done(call);
+}
+
+static void nothing_to_cancel(struct rpc_client *c, struct rpc_call *call)
+{
+    (void)c;
+    (void)call;
+}
+
+/* --- the server ----------------------------------------------------------------------------------
+ */
+
+static int raft_start(struct run *r, struct error *err)
+{
+    const struct agent_config *c = r->config;
+    struct arena a = ARENA_INIT;
+    struct store_report report;
+    bool kept = c->data_dir.n > 0 && !c->dev_mode;
+    const char *dir = str_c(&a, c->data_dir);
+    struct store_options store = { .dir = kept ? dir : NULL };
+    int failed = store_open(&store, &r->store, &report, err);
+    if (!failed && report.reason)
+        log_warn("agent.server", "state will be rebuilt", "reason", report.reason);
+    struct raft_driver_options raft = { .world = r->world,
+        .store = r->store,
+        .dir = kept ? str_printf(&a, "%s/raft", dir).p : NULL,
+        .id = str_of(r->node_id),
+        .address = c->rpc_advertise_addr,
+        .bootstrap = c->bootstrap || c->dev_mode,
+        .multiplier = (uint32_t)(c->consul_raft_heartbeat_timeout / INT64_C(1000000000)),
+        .snapshot_threshold = (uint64_t)c->raft_snapshot_threshold,
+        .snapshot_interval_ms = ms(c->raft_snapshot_interval),
+        .trailing_logs = (uint64_t)c->raft_trailing_logs };
+    if (raft.multiplier == 0) raft.multiplier = 1;
+    if (!failed) failed = raft_driver_create(&raft, &r->raft, err);
+    arena_free(&a);
+    return failed;
+}
+
+static void on_leadership(void *ctx, bool leader)
+{
+    struct run *r = ctx;
+    if (leader && r->local) local_sync_full(r->local, 0);
+}
+
+static void on_raft_change(struct raft_driver_observer *o, const struct raft_driver_state *state)
+{
+    struct run *r = o->ctx;
+    struct arena a = ARENA_INIT;
+    if (state->role == DRIVER_LEADER && r->last_role != DRIVER_LEADER) {
+        log_info("agent.server", "New leader elected", "payload", str_c(&a, r->config->node_name));
+    }
+    r->last_role = state->role;
+    arena_free(&a);
+}
+
+static int server_start(struct run *r, struct error *err)
+{
+    const struct agent_config *c = r->config;
+    struct server_options s = { .world = r->world,
+        .store = r->store,
+        .raft = r->raft,
+        .datacenter = c->datacenter,
+        .primary_datacenter = c->primary_datacenter,
+        .self = { .name = c->node_name,
+            .id = str_of(r->node_id),
+            .address = c->advertise_addr_lan,
+            .port = (uint16_t)c->server_port,
+            .version = STR(CONSUL_VERSION),
+            .raft_version = 3,
+            .protocol_min = 2,
+            .protocol_max = 3,
+            .protocol_current = 2,
+            .non_voter = c->non_voting_server },
+        .raft_address = c->rpc_advertise_addr,
+        .default_query_time_ms = ms(c->default_query_time),
+        .max_query_time_ms = ms(c->max_query_time),
+        .rpc_hold_timeout_ms = ms(c->rpc_hold_timeout),
+        .session_ttl_min_ms = ms(c->session_ttl_min),
+        .coordinate_period_ms = ms(c->consul_coordinate_update_period),
+        .autopilot_keep_dead_servers = !c->autopilot_cleanup_dead_servers,
+        .autopilot_last_contact_ns = c->autopilot_last_contact_threshold,
+        .autopilot_stabilization_ns = c->autopilot_server_stabilization_time,
+        .autopilot_max_trailing_logs = (uint64_t)c->autopilot_max_trailing_logs,
+        .autopilot_min_quorum = c->autopilot_min_quorum,
+        .leadership = on_leadership,
+        .ctx = r };
+    r->observer = (struct raft_driver_observer){ .changed = on_raft_change, .ctx = r };
+    raft_driver_observe(r->raft, &r->observer);
+    return server_create(&s, &r->server, err);
+}
+
+/* --- the local state
+ * ------------------------------------------------------------------------------ */
+
+static int local_begin(struct run *r, struct error *err)
+{
+    const struct agent_config *c = r->config;
+    struct arena a = ARENA_INIT;
+    struct dict meta;
+    record_copy(&a, &type_map_str, &meta, &c->node_meta);
+    dict_set_str(&a, &meta, STR("consul-network-segment"), STR(""));
+    struct local_options l = { .world = r->world,
+        .rpc = r->context.rpc,
+        .datacenter = c->datacenter,
+        .node_name = c->node_name,
+        .node_id = str_of(r->node_id),
+        .address = c->advertise_addr_lan,
+        .tagged_addresses = c->tagged_addresses,
+        .node_meta = meta,
+        .data_dir = c->dev_mode && c->data_dir.n == 0 ? STR_NIL : c->data_dir,
+        .sidecar_min_port = c->connect_sidecar_min_port,
+        .sidecar_max_port = c->connect_sidecar_max_port,
+        .check_output_max = c->check_output_max_size,
+        .check_update_interval_ms = (int64_t)ms(c->check_update_interval),
+        .discard_check_output = c->discard_check_output,
+        .enable_remote_scripts = c->enable_remote_script_checks,
+        .enable_local_scripts = c->enable_local_script_checks,
+        .default_token = c->acl_token,
+        .agent_token = c->acl_agent_token };
+    int failed = local_create(&l, &r->local, err);
+    r->context.local = r->local;
+    if (!failed) failed = local_load(r->local, &c->services, &c->checks, err);
+    arena_free(&a);
+    return failed;
+}
+
+/* --- the HTTP API
+ * ----------------------------------------------------------------------------------- */
+
+static const struct api_route *const *route_tables(struct arena *a)
+{
+    static const struct api_route *const own[] = { api_agent_service_routes, api_agent_check_routes,
+        api_agent_health_routes, api_agent_self_routes };
+    size_t n = 0;
+    while (api_state_tables[n])
+        n++;
+    const struct api_route **all = arena_array(a, n + sizeof own / sizeof own[0] + 1, sizeof *all);
+    for (size_t i = 0; i < n; i++)
+        all[i] = api_state_tables[i];
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        all[n + i] = own[i];
+    return all;
+}
+
+void run_api_options(const struct run *r, struct arena *a, struct api_options *out)
+{
+    const struct agent_config *c = r->config;
+    struct list headers = { 0 };
+    for (size_t i = 0; i < c->http_response_headers.n; i++) {
+        const struct str_pair *pair = &((const struct str_pair *)c->http_response_headers.v)[i];
+        *LIST_PUSH(a, &headers, struct api_header_option) =
+            (struct api_header_option){ pair->key, pair->value };
+    }
+    *out = (struct api_options){ .ctx = (void *)(uintptr_t)&r->context,
+        .tables = route_tables(a),
+        .response_headers = headers.v,
+        .n_response_headers = headers.n,
+        .block_endpoints = c->http_block_endpoints.v,
+        .n_block_endpoints = c->http_block_endpoints.n,
+        .allow_write_http_from = c->allow_write_http_from.v,
+        .n_allow_write_http_from = c->allow_write_http_from.n,
+        .translate_wan_addrs = c->translate_wan_addrs,
+        .disable_unprintable_char_filter = c->disable_http_unprintable_char_filter,
+        .pretty = c->dev_mode,
+        .ui_path = c->enable_ui ? str_c(a, c->ui_content_path) : NULL,
+        .datacenter = c->datacenter,
+        .default_token = c->acl_token,
+        .discovery_max_stale = c->discovery_max_stale,
+        .use_cache = c->http_use_cache,
+        .max_conns_per_client = (uint32_t)c->http_max_conns_per_client,
+        .kv_max_value_size = c->kv_max_value_size,
+        .txn_max_req_len = c->txn_max_req_len };
+}
+
+static int listen_all(struct run *r, struct error *err)
+{
+    struct arena a = ARENA_INIT;
+    int failed = 0;
+    for (size_t i = 0; i < r->config->http_addrs.n && !failed; i++) {
+        struct config_addr addr;
+        struct str text = LIST_AT(&r->config->http_addrs, struct str, i);
+        if (!config_addr_parse(text, &addr)) continue;
+        const char *host = str_c(&a, addr.host);
+        if (str_is(addr.network, "unix")) {
+            failed = api_listen_unix(r->api, host, 0, err);
+        } else {
+            failed = api_listen_tcp(r->api, host, (uint16_t)addr.port, NULL, err);
+        }
+        if (!failed) {
+            struct str at = addr.host;
+            if (!str_is(addr.network, "unix")) {
+                bool v6 = str_find_char(addr.host, ':') >= 0;
+                at = str_printf(&a, v6 ? "[%s]:%d" : "%s:%d", host, addr.port);
+            }
+            log_info("agent", "Started HTTP server", "address", str_c(&a, at), "network",
+                str_c(&a, addr.network));
+        }
+    }
+    arena_free(&a);
+    return failed;
+}
+
+static int api_start(struct run *r, struct error *err)
+{
+    struct api_options o;
+    run_api_options(r, &r->arena, &o);
+    r->api = api_create(r->world, &o, err);
+    return r->api ? listen_all(r, err) : err->code;
+}
+
+/* --- all of it
+ * ---------------------------------------------------------------------------------------- */
+
+/* What was asked for and is no part of this build is said, not silently left out. */
+static void tell_missing(const struct agent_config *c)
+{
+    if (c->retry_join_lan.n || c->start_join_addrs_lan.n || c->retry_join_wan.n ||
+        c->start_join_addrs_wan.n)
+        log_error("agent", "Joining other agents is not part of this build; join options ignored");
+    if (c->dns_port > 0) log_warn("agent", "The DNS server is not part of this build");
+    if (c->https_port > 0) log_warn("agent", "HTTPS listeners are not part of this build");
+    if (c->grpc_port > 0) log_warn("agent", "The gRPC server is not part of this build");
+    if (c->acls_enabled) log_warn("agent", "ACLs are not part of this build and not enforced");
+}
+
+static const int signums[RUN_SIGNALS] = { SIGINT, SIGTERM, SIGHUP };
+
+int run_start(struct run *r, struct error *err)
+{
+    const struct agent_config *c = r->config;
+    int failed = 0;
+    r->context.world = r->world;
+    r->context.datacenter = c->datacenter;
+    r->context.node_name = c->node_name;
+    r->context.node_id = str_of(r->node_id);
+    r->context.config = c;
+    r->context.disable_coordinates = c->disable_coordinates;
+    r->context.kv_max_value_size = c->kv_max_value_size;
+    r->context.txn_max_req_len = c->txn_max_req_len;
+    r->context.run = r;
+    signal(SIGPIPE, SIG_IGN);
+    for (size_t i = 0; i < RUN_SIGNALS; i++)
+        r->signals[i] = net_signal_create(r->world, signums[i], run_signal, r);
+    if (c->server_mode) {
+        failed = raft_start(r, err);
+        if (!failed) failed = server_start(r, err);
+        if (failed) return failed;
+        r->context.rpc = server_rpc(r->server);
+        r->context.server = r->server;
+        r->context.raft = r->raft;
+    } else {
+        r->no_servers = (struct rpc_client){ refuse, nothing_to_cancel };
+        r->context.rpc = &r->no_servers;
+    }
+    failed = local_begin(r, err);
+    if (!failed) failed = run_write_pid(r, err);
+    if (!failed) failed = api_start(r, err);
+    if (failed) return failed;
+    tell_missing(c);
+    if (r->raft) raft_driver_start(r->raft);
+    log_info("agent", "started state syncer");
+    local_start(r->local);
+    return 0;
+}

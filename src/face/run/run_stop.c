@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Signals, leaving and the way down: endpoints, local state, server, raft, store (agent.md 8). */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "run.h"
+
+static void all_stopped(struct run *r)
+{
+    for (size_t i = 0; i < RUN_SIGNALS; i++) {
+        if (r->signals[i]) net_signal_destroy(r->signals[i]);
+        r->signals[i] = NULL;
+    }
+    net_world_stop(r->world);
+}
+
+static void raft_stopped(void *ctx)
+{
+    struct run *r = ctx;
+    raft_driver_unobserve(&r->observer);
+    server_destroy(r->server);
+    raft_driver_destroy(r->raft);
+    store_close(r->store);
+    r->server = NULL;
+    r->raft = NULL;
+    r->store = NULL;
+    log_info("agent", "shutdown complete");
+    all_stopped(r);
+}
+
+static void api_gone(void *ctx)
+{
+    struct run *r = ctx;
+    log_info("agent", "Endpoints down");
+    r->api = NULL;
+    local_destroy(r->local);
+    r->local = NULL;
+    if (r->raft) {
+        raft_driver_stop(r->raft, raft_stopped, r);
+    } else {
+        store_close(r->store);
+        r->store = NULL;
+        log_info("agent", "shutdown complete");
+        all_stopped(r);
+    }
+}
+
+void run_shutdown(struct run *r, int exit_code)
+{
+    if (r->stopping) return;
+    r->stopping = true;
+    r->exit_code = exit_code;
+    timer_stop(&r->drain);
+    log_info("agent", "Requesting shutdown");
+    if (r->config->pid_file.n) {
+        struct arena a = ARENA_INIT;
+        unlink(str_c(&a, r->config->pid_file));
+        arena_free(&a);
+    }
+    log_info("agent", "Waiting for endpoints to shut down");
+    if (r->api) {
+        api_destroy(r->api, api_gone, r);
+    } else {
+        api_gone(r);
+    }
+}
+
+static void drained(struct timer *t)
+{
+    struct run *r = container_of(t, struct run, drain);
+    log_info("agent", "Graceful exit completed");
+    run_shutdown(r, 0);
+}
+
+void run_leave(struct run *r)
+{
+    if (r->leaving || r->stopping) return;
+    r->leaving = true;
+    timer_init(&r->drain, r->world, drained);
+    if (!r->server) {
+        log_info("agent.client", "client starting leave");
+        timer_start(&r->drain, 0);
+        return;
+    }
+    struct buf text = BUF_INIT(64);
+    duration_format(r->config->leave_drain_time, &text);
+    buf_put_char(&text, '\0');
+    log_info("agent.server", "server starting leave");
+    server_leave(r->server);
+    log_info("agent.server", "Waiting to drain RPC traffic", "drain_time", (const char *)text.p);
+    timer_start(&r->drain, (uint64_t)(r->config->leave_drain_time / 1000000));
+    buf_deinit(&text);
+}
+
+void run_signal(void *ctx, int signum)
+{
+    struct run *r = ctx;
+    const char *name = signum == SIGHUP ? "hangup" : signum == SIGINT ? "interrupt" : "terminated";
+    log_info("agent", "Caught", "signal", name);
+    if (signum == SIGHUP) {
+        run_reload(r, NULL);
+        return;
+    }
+    if (r->leaving) {
+        log_info("agent", "Caught second signal, Exiting", "signal", name);
+        run_shutdown(r, 1);
+        return;
+    }
+    bool leave = signum == SIGINT ? !r->config->skip_leave_on_int : r->config->leave_on_term;
+    if (!leave) {
+        log_info("agent", "Graceful shutdown disabled. Exiting");
+        run_shutdown(r, 1);
+        return;
+    }
+    log_info("agent", "Gracefully shutting down agent...");
+    run_leave(r);
+}
