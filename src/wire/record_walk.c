@@ -167,10 +167,12 @@ void record_copy(struct arena *a, const struct type *t, void *dst, const void *s
 
 /* --- hash ---------------------------------------------------------------------------------- */
 
+/* Not symmetric: a map from each key to itself is no other map's sum. */
 static uint64_t mix(uint64_t h, uint64_t v)
 {
-    h = (h ^ v) * UINT64_C(0x9fb21c651e98df25);
-    return h ^ h >> 32;
+    h = h * UINT64_C(0x9fb21c651e98df25) + v;
+    h = (h ^ h >> 32) * UINT64_C(0xd6e8feb86659fd93);
+    return h ^ h >> 29;
 }
 
 static uint64_t hash_f64(double f)
