@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What all procedures share: routing by datacenter and leader, holding without a leader,
+ * consistency, query metadata, errors (rpc.md 6). */
+#include <string.h>
+
+#include "server.h"
+
+void *server__field(const void *record, int offset)
+{
+    ensure(offset >= 0);
+    return (char *)(uintptr_t)record + offset;
+}
+
+static bool flag(const struct pending *p, int offset)
+{
+    return offset >= 0 && *(const bool *)server__field(p->args, offset);
+}
+
+static const struct method *find_method(const char *name)
+{
+    size_t low = 0, high = server__method_count;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        int order = strcmp(name, server__methods[mid].name);
+        if (order == 0) return &server__methods[mid];
+        if (order < 0) high = mid;
+        else low = mid + 1;
+    }
+    return NULL;
+}
+
+static int offset_of(const struct type *t, const char *name)
+{
+    if (!t || t->kind != KIND_REC) return -1;
+    const struct field *f = record_field(t->record, str_of(name));
+    return f ? f->offset : -1;
+}
+
+void server__layouts_init(struct server *s)
+{
+    s->layouts = xcalloc(server__method_count, sizeof *s->layouts);
+    for (size_t i = 0; i < server__method_count; i++) {
+        const struct method *m = &server__methods[i];
+        const struct method_types *t = method_find(str_of(m->name));
+        struct method_layout *l = &s->layouts[i];
+        ensure(t != NULL);
+        l->args = t->args;
+        l->reply = t->reply;
+        l->datacenter =
+            offset_of(t->args, m->flags & METHOD_TARGET_DC ? "TargetDatacenter" : "Datacenter");
+        l->min_query_index = offset_of(t->args, "MinQueryIndex");
+        l->max_query_time = offset_of(t->args, "MaxQueryTime");
+        l->allow_stale = offset_of(t->args, "AllowStale");
+        l->require_consistent = offset_of(t->args, "RequireConsistent");
+        l->token = offset_of(t->args, "Token");
+        l->index = offset_of(t->reply, "Index");
+        l->last_contact = offset_of(t->reply, "LastContact");
+        l->known_leader = offset_of(t->reply, "KnownLeader");
+    }
+}
+
+/* --- ends ----------------------------------------------------------------------------------- */
+
+void server__finish(struct rpc_call *call, struct rpc_reply *reply)
+{
+    call->impl = NULL;
+    call->code = 0;
+    call->reply = reply;
+    call->done(call);
+}
+
+void server__fail(struct rpc_call *call, int code)
+{
+    ensure(code < 0);
+    call->impl = NULL;
+    call->code = code;
+    call->reply = NULL;
+    call->done(call);
+}
+
+static void unlink_pending(struct pending *p)
+{
+    timer_stop(&p->timer);
+    raft_driver_forget(&p->raft);
+    link_remove(&p->link);
+}
+
+static void fail_pending(struct pending *p, const char *text)
+{
+    unlink_pending(p);
+    server__fail(p->call, error_set(&p->call->err, ERR_INTERNAL, "%s", text));
+}
+
+/* --- reads ---------------------------------------------------------------------------------- */
+
+static void set_meta(struct server *s, struct rpc_reply *r)
+{
+    if (raft_driver_is_leader(s->raft)) {
+        r->known_leader = true;
+        r->last_contact_ns = 0;
+        return;
+    }
+    struct raft_driver_state state = raft_driver_state(s->raft);
+    r->known_leader = state.leader_address.n > 0;
+    r->last_contact_ns = (int64_t)state.last_contact_ms * 1000000;
+}
+
+static void copy_meta(const struct method_layout *l, struct rpc_reply *r)
+{
+    if (l->last_contact < 0) return;
+    *(int64_t *)server__field(r->record, l->last_contact) = r->last_contact_ns;
+    *(bool *)server__field(r->record, l->known_leader) = r->known_leader;
+    *(uint64_t *)server__field(r->record, l->index) = r->index;
+}
+
+struct rpc_reply *server__evaluate(struct server *s, const struct method *m,
+    const struct method_layout *layout, const void *args, struct watch_set *ws, struct error *err)
+{
+    struct rpc_reply *r = rpc_reply_create(layout->reply);
+    r->record = arena_alloc(&r->arena, layout->reply->size);
+    struct eval e = {
+        .server = s, .method = m, .args = args, .reply = r, .ws = ws, .err = err,
+        .rd = store_read(s->store),
+    };
+    s->stats.evaluations++;
+    set_meta(s, r);
+    int rc = m->read(&e);
+    if (rc == 0 && store_read_failed(e.rd, err)) rc = ERR_IO;
+    if (rc) {
+        rpc_reply_unref(r);
+        return NULL;
+    }
+    if ((m->flags & METHOD_BLOCKING) && r->index == 0) r->index = 1;
+    copy_meta(layout, r);
+    return r;
+}
+
+static bool is_blocking(const struct method *m, const struct method_layout *l, const void *args)
+{
+    return (m->flags & METHOD_BLOCKING) && l->min_query_index >= 0
+        && *(const uint64_t *)server__field(args, l->min_query_index) > 0;
+}
+
+static void read_now(struct server *s, struct rpc_call *call, const struct method *m,
+    const struct method_layout *l, const void *args)
+{
+    call->err.code = ERR_OK;
+    struct rpc_reply *r = server__evaluate(s, m, l, args, NULL, &call->err);
+    if (r) server__finish(call, r);
+    else server__fail(call, call->err.code ? call->err.code : ERR_INTERNAL);
+}
+
+static void read_pending(struct pending *p)
+{
+    unlink_pending(p);
+    if (is_blocking(p->method, p->layout, p->args)) server__block(p);
+    else read_now(p->server, p->call, p->method, p->layout, p->args);
+}
+
+/* --- waiting -------------------------------------------------------------------------------- */
+
+static void route(struct pending *p);
+
+static void held_too_long(struct timer *t)
+{
+    struct pending *p = container_of(t, struct pending, timer);
+    fail_pending(p, p->verified ? RPC_ERR_NOT_READY : RPC_ERR_NO_LEADER);
+}
+
+static void hold(struct pending *p)
+{
+    struct server *s = p->server;
+    uint64_t now = world_now_ms(s->world);
+    if (!p->held_since_ms) p->held_since_ms = now ? now : 1;
+    uint64_t waited = now > p->held_since_ms ? now - p->held_since_ms : 0;
+    p->kind = PENDING_HELD;
+    link_remove(&p->link);
+    link_push(&s->calls, &p->link);
+    timer_start(&p->timer,
+        waited < s->opts.rpc_hold_timeout_ms ? s->opts.rpc_hold_timeout_ms - waited : 0);
+}
+
+static void verified(struct raft_driver_request *r)
+{
+    struct pending *p = r->ctx;
+    if (r->code) {
+        p->call->err = r->err;
+        unlink_pending(p);
+        server__fail(p->call, r->code);
+        return;
+    }
+    p->verified = true;
+    route(p);
+}
+
+static void verify(struct pending *p)
+{
+    p->kind = PENDING_VERIFY;
+    link_remove(&p->link);
+    link_push(&p->server->calls, &p->link);
+    p->raft.done = verified;
+    p->raft.ctx = p;
+    raft_driver_verify_leader(p->server->raft, &p->raft);
+}
+
+static struct pending *make_pending(struct server *s, struct rpc_call *call,
+    const struct method *m, const struct method_layout *l, const void *args)
+{
+    size_t size = m->mode == MODE_WRITE ? sizeof(struct write) : sizeof(struct pending);
+    struct pending *p = arena_alloc(call->arena, size);
+    p->server = s;
+    p->call = call;
+    p->method = m;
+    p->layout = l;
+    p->args = args;
+    link_init(&p->link);
+    timer_init(&p->timer, s->world, held_too_long);
+    call->impl = p;
+    return p;
+}
+
+/* --- routing -------------------------------------------------------------------------------- */
+
+static bool served_stale(const struct server *s, const struct pending *p)
+{
+    if (p->method->mode != MODE_READ || !flag(p, p->layout->allow_stale)) return false;
+    return raft_driver_is_leader(s->raft) || raft_driver_state(s->raft).contact_known;
+}
+
+/* One pass through the rules of rpc.md 6.1; called again when a held call may go on. */
+static void route(struct pending *p)
+{
+    struct server *s = p->server;
+    bool consistent = p->method->mode == MODE_READ_CONSISTENT
+        || (p->method->mode == MODE_READ && flag(p, p->layout->require_consistent));
+    timer_stop(&p->timer);
+    if (!served_stale(s, p)) {
+        if (s->leaving) {
+            fail_pending(p, RPC_ERR_NO_LEADER);
+            return;
+        }
+        if (!raft_driver_is_leader(s->raft)) {
+            p->verified = false;
+            hold(p);
+            return;
+        }
+    }
+    if (p->method->mode == MODE_WRITE) server__write(p);
+    else if (consistent && !p->verified) verify(p);
+    else if (consistent && !s->ready) hold(p);
+    else read_pending(p);
+}
+
+void server__release_held(struct server *s)
+{
+    struct link ready;
+    link_init(&ready);
+    link_each(it, &s->calls) {
+        if (container_of(it, struct pending, link)->kind != PENDING_HELD) continue;
+        link_remove(it);
+        link_push(&ready, it);
+    }
+    for (struct link *it; (it = link_pop(&ready));) route(container_of(it, struct pending, link));
+}
+
+/* Checks Datacenter; the arguments to go on with, or NULL and the call's error. */
+static const void *own_datacenter(struct server *s, struct rpc_call *call, const struct method *m,
+    const struct method_layout *l)
+{
+    if (l->datacenter < 0) return call->args;
+    struct str dc = *(const struct str *)server__field(call->args, l->datacenter);
+    struct str own = s->opts.datacenter;
+    if (m->flags & METHOD_PRIMARY) {
+        struct str primary = s->opts.primary_datacenter;
+        void *args = arena_copy(call->arena, call->args, l->args->size);
+        dc = primary.n ? primary : own;
+        *(struct str *)server__field(args, l->datacenter) = dc;
+        if (str_eq(dc, own)) return args;
+    } else if (str_eq(dc, own) || ((m->flags & METHOD_DC_OPTIONAL) && dc.n == 0)) {
+        return call->args;
+    }
+    error_set(&call->err, ERR_INTERNAL, "%s", RPC_ERR_NO_DC_PATH);
+    return NULL;
+}
+
+void server__submit(struct rpc_client *client, struct rpc_call *call)
+{
+    struct server *s = container_of(client, struct server, client);
+    const struct method *m = find_method(call->method);
+    call->impl = NULL;
+    s->stats.calls++;
+    if (!m) {
+        server__fail(call,
+            error_set(&call->err, ERR_INTERNAL, "rpc: can't find method %s", call->method));
+        return;
+    }
+    const struct method_layout *l = &s->layouts[m - server__methods];
+    const void *args = own_datacenter(s, call, m, l);
+    if (!args) {
+        server__fail(call, ERR_INTERNAL);
+        return;
+    }
+    if (m->part) {
+        server__fail(call,
+            error_set(&call->err, ERR_INTERNAL, "%s is not available in this build yet: %s",
+                m->name, m->part));
+        return;
+    }
+    if (m->mode == MODE_LOCAL
+        || (m->mode == MODE_READ && raft_driver_is_leader(s->raft) && !is_blocking(m, l, args)
+            && !s->leaving
+            && !(l->require_consistent >= 0
+                 && *(const bool *)server__field(args, l->require_consistent)))) {
+        read_now(s, call, m, l, args);
+        return;
+    }
+    route(make_pending(s, call, m, l, args));
+}
+
+void server__cancel(struct rpc_client *client, struct rpc_call *call)
+{
+    struct pending *p = call->impl;
+    (void)client;
+    if (!p) return;
+    call->impl = NULL;
+    if (p->kind == PENDING_PARKED) {
+        server__unpark(p);
+        return;
+    }
+    unlink_pending(p);
+    if (p->kind == PENDING_WRITE) rpc_reply_unref(((struct write *)p)->reply);
+}
+
+void server__fail_calls(struct server *s, const char *why)
+{
+    for (struct link *it; (it = link_pop(&s->calls));) {
+        struct pending *p = container_of(it, struct pending, link);
+        if (p->kind == PENDING_WRITE) {
+            rpc_reply_unref(((struct write *)p)->reply);
+            ((struct write *)p)->reply = NULL;
+        }
+        fail_pending(p, why);
+    }
+}

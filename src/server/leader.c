@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a server does because it leads (leader.md 1-4, 12). Each duty is its own retried machine: a
+ * failing one delays no other. Leadership is established when the barrier is behind us. */
+#include <stdlib.h>
+
+#include "server.h"
+
+#define RETRY_MIN_MS 1000
+#define RETRY_MAX_MS 60000
+
+/* One duty: `run` proposes at most one command through d->raft and returns 1, or finds nothing to
+ * do and returns 0, or fails with a negative code. */
+struct duty {
+    const char *name;
+    int (*run)(struct duty *d);
+    uint64_t period_ms; /* 0: when something changes alone */
+    struct server *server;
+    struct timer timer;
+    struct watch_set ws; /* what the duty looked at: a change runs it again */
+    struct tick tick;
+    struct raft_driver_request raft;
+    unsigned failures;
+    bool busy, again;
+};
+
+enum { DUTY_AUTOPILOT, DUTY_RECONCILE, DUTY_REAP, DUTY_FEDERATION, DUTY_COUNT };
+
+struct duties {
+    struct raft_driver_request barrier;
+    struct timer barrier_retry;
+    struct duty duty[DUTY_COUNT];
+};
+
+static void run(struct duty *d);
+
+static void retry(struct duty *d, const char *why)
+{
+    uint64_t wait = (uint64_t)RETRY_MIN_MS << (d->failures < 6 ? d->failures : 6);
+    d->failures++;
+    log_error(SERVER_LOG, "leader duty failed", "duty", d->name, "error", why);
+    timer_start(&d->timer, wait < RETRY_MAX_MS ? wait : RETRY_MAX_MS);
+}
+
+static void finished(struct duty *d)
+{
+    d->failures = 0;
+    if (d->again) {
+        d->again = false;
+        tick_mark(&d->tick);
+    }
+    if (d->period_ms) timer_start(&d->timer, d->period_ms);
+}
+
+static void proposed(struct raft_driver_request *r)
+{
+    struct duty *d = r->ctx;
+    d->busy = false;
+    if (r->code) {
+        retry(d, r->err.text);
+    } else if (r->result && r->result->kind == RESULT_ERROR) {
+        char text[256];
+        struct str why = r->result->text;
+        size_t n = why.n < sizeof text - 1 ? why.n : sizeof text - 1;
+        for (size_t i = 0; i < n; i++) text[i] = why.p[i];
+        text[n] = '\0';
+        retry(d, text);
+    } else {
+        finished(d);
+    }
+}
+
+/* Proposes the command of a duty's step. */
+static int propose(struct duty *d, enum command_type type, const void *body)
+{
+    d->busy = true;
+    d->raft = (struct raft_driver_request){ .done = proposed, .ctx = d };
+    server__propose(d->server, &d->raft, type, body);
+    return 1;
+}
+
+static void run(struct duty *d)
+{
+    if (!d->server->ready) return;
+    if (d->busy) {
+        d->again = true;
+        return;
+    }
+    timer_stop(&d->timer);
+    watch_set_clear(&d->ws);
+    int rc = d->run(d);
+    if (rc < 0) retry(d, "the state can't be read");
+    else if (rc == 0) finished(d);
+}
+
+static void timer_fired(struct timer *t)
+{
+    run(container_of(t, struct duty, timer));
+}
+
+static void tick_fired(struct tick *t)
+{
+    run(container_of(t, struct duty, tick));
+}
+
+static void watch_fired(struct watch_set *ws)
+{
+    struct duty *d = container_of(ws, struct duty, ws);
+    if (d->server->ready) tick_mark(&d->tick);
+}
+
+/* --- the duties ----------------------------------------------------------------------------- */
+
+static int run_autopilot(struct duty *d)
+{
+    const struct server_options *o = &d->server->opts;
+    struct arena a = ARENA_INIT;
+    struct autopilot_config *stored = NULL;
+    struct store_read *rd = store_read(d->server->store);
+    store_autopilot(rd, NULL, &a, &stored);
+    bool failed = store_read_failed(rd, NULL);
+    arena_free(&a);
+    if (failed) return ERR_IO;
+    if (stored) return 0;
+    struct autopilot_set_config_request req = {
+        .config = {
+            .cleanup_dead_servers = !o->autopilot_keep_dead_servers,
+            .last_contact_threshold = o->autopilot_last_contact_ns,
+            .max_trailing_logs = o->autopilot_max_trailing_logs,
+            .min_quorum = o->autopilot_min_quorum,
+            .server_stabilization_time = o->autopilot_stabilization_ns,
+        },
+    };
+    return propose(d, COMMAND_AUTOPILOT, &req);
+}
+
+static int run_reconcile(struct duty *d)
+{
+    struct arena a = ARENA_INIT;
+    struct store_read *rd = store_read(d->server->store);
+    struct register_request req;
+    bool wanted = server__member_registration(d->server, rd, &a, &req);
+    int rc = store_read_failed(rd, NULL) ? ERR_IO : 0;
+    if (rc == 0 && wanted) rc = propose(d, COMMAND_REGISTER, &req);
+    arena_free(&a);
+    return rc;
+}
+
+static int run_reap(struct duty *d)
+{
+    struct arena a = ARENA_INIT;
+    struct store_read *rd = store_read(d->server->store);
+    struct deregister_request req;
+    bool wanted = server__member_removal(d->server, rd, &a, &req);
+    int rc = store_read_failed(rd, NULL) ? ERR_IO : 0;
+    if (rc == 0 && wanted) {
+        d->again = true; /* there may be more of them */
+        rc = propose(d, COMMAND_DEREGISTER, &req);
+    }
+    arena_free(&a);
+    return rc;
+}
+
+static int run_federation(struct duty *d)
+{
+    struct server *s = d->server;
+    struct arena a = ARENA_INIT;
+    struct store_read *rd = store_read(s->store);
+    struct federation_state want;
+    bool wanted = server__federation_wanted(s, rd, &d->ws, &a, &want);
+    int rc = store_read_failed(rd, NULL) ? ERR_IO : 0;
+    if (rc == 0 && wanted) {
+        struct federation_state_request req = { .op = STR("upsert"), .state = &want };
+        rc = propose(d, COMMAND_FEDERATION_STATE, &req);
+    }
+    arena_free(&a);
+    return rc;
+}
+
+/* --- gain and loss -------------------------------------------------------------------------- */
+
+static void revoke(struct server *s)
+{
+    struct duties *all = s->duties;
+    s->ready = false;
+    raft_driver_forget(&all->barrier);
+    timer_stop(&all->barrier_retry);
+    for (size_t i = 0; i < DUTY_COUNT; i++) {
+        struct duty *d = &all->duty[i];
+        timer_stop(&d->timer);
+        tick_cancel(&d->tick);
+        watch_set_clear(&d->ws);
+        raft_driver_forget(&d->raft);
+        d->busy = d->again = false;
+        d->failures = 0;
+    }
+    server__tombstones_stop(s);
+    server__sessions_stop(s);
+}
+
+static void establish(struct server *s)
+{
+    s->ready = true;
+    server__tombstones_start(s);
+    server__sessions_start(s);
+    for (size_t i = 0; i < DUTY_COUNT; i++) run(&s->duties->duty[i]);
+    server__release_held(s);
+    if (s->opts.leadership) s->opts.leadership(s->opts.ctx, true);
+}
+
+static void start_barrier(struct server *s);
+
+static void barrier_done(struct raft_driver_request *r)
+{
+    struct server *s = r->ctx;
+    if (r->code) {
+        log_error(SERVER_LOG, "failed to wait for barrier", "error", r->err.text);
+        timer_start(&s->duties->barrier_retry, RETRY_MIN_MS);
+        return;
+    }
+    establish(s);
+}
+
+static void start_barrier(struct server *s)
+{
+    s->duties->barrier = (struct raft_driver_request){ .done = barrier_done, .ctx = s };
+    raft_driver_barrier(s->raft, &s->duties->barrier);
+}
+
+static void retry_barrier(struct timer *t)
+{
+    struct duties *all = container_of(t, struct duties, barrier_retry);
+    start_barrier(all->barrier.ctx);
+}
+
+void server__leader_changed(struct server *s, const struct raft_driver_state *state)
+{
+    bool leader = state->role == DRIVER_LEADER;
+    if (leader == s->leader) return;
+    s->leader = leader;
+    if (leader) {
+        log_info(SERVER_LOG, "cluster leadership acquired");
+        start_barrier(s);
+        server__release_held(s);
+        return;
+    }
+    log_info(SERVER_LOG, "cluster leadership lost");
+    bool was_ready = s->ready;
+    revoke(s);
+    if (was_ready && s->opts.leadership) s->opts.leadership(s->opts.ctx, false);
+}
+
+void server__leader_init(struct server *s)
+{
+    static const struct {
+        const char *name;
+        int (*run)(struct duty *d);
+        bool periodic;
+    } rows[DUTY_COUNT] = {
+        [DUTY_AUTOPILOT] = { "autopilot configuration", run_autopilot, false },
+        [DUTY_RECONCILE] = { "member reconciliation", run_reconcile, true },
+        [DUTY_REAP] = { "member reaping", run_reap, true },
+        [DUTY_FEDERATION] = { "federation state", run_federation, false },
+    };
+    struct duties *all = s->duties = xcalloc(1, sizeof *all);
+    all->barrier.ctx = s;
+    timer_init(&all->barrier_retry, s->world, retry_barrier);
+    for (size_t i = 0; i < DUTY_COUNT; i++) {
+        struct duty *d = &all->duty[i];
+        d->name = rows[i].name;
+        d->run = rows[i].run;
+        d->period_ms = rows[i].periodic ? s->opts.reconcile_interval_ms : 0;
+        d->server = s;
+        timer_init(&d->timer, s->world, timer_fired);
+        tick_init(&d->tick, s->world, tick_fired);
+        watch_set_init(&d->ws, s->store, watch_fired);
+    }
+}
+
+void server__leader_deinit(struct server *s)
+{
+    revoke(s);
+    free(s->duties);
+}

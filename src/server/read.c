@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What read handlers share. */
+#include <string.h>
+
+#include "consuld/lang/filter.h"
+#include "server.h"
+
+const struct dict *eval_node_meta(const struct dict *meta)
+{
+    return meta->n ? meta : NULL;
+}
+
+bool eval_has_meta(const struct dict *have, const struct dict *want)
+{
+    for (size_t i = 0; i < want->n; i++) {
+        const struct str *value = dict_get(have, &type_str, dict_key(want, &type_str, i));
+        const struct str *wanted = dict_at(want, &type_str, i);
+        if (!(value ? str_eq(*value, *wanted) : wanted->n == 0)) return false;
+    }
+    return true;
+}
+
+const struct list *eval_tags(
+    struct eval *e, const struct service_specific_request *args, struct list *one)
+{
+    if (!args->tag_filter) return NULL;
+    if (args->service_tag.n == 0) return &args->service_tags;
+    *one = (struct list){ 0 };
+    *LIST_PUSH(&e->reply->arena, one, struct str) = args->service_tag;
+    return one;
+}
+
+int eval_filter_compile(
+    struct eval *e, struct str expr, const struct type *elem, struct filter **out)
+{
+    int rc = filter_compile(expr, elem, &e->reply->arena, out, e->err);
+    if (rc == 0) return 0;
+    error_prefix(e->err, "%s", FILTER_ERROR_PREFIX);
+    return e->err->code = ERR_INTERNAL;
+}
+
+int eval_filter(struct eval *e, struct str expr, const struct type *elem, struct list *l)
+{
+    struct filter *f;
+    size_t kept = 0;
+    if (!expr.n) return 0;
+    int rc = eval_filter_compile(e, expr, elem, &f);
+    for (size_t i = 0; rc == 0 && i < l->n; i++) {
+        char *obj = (char *)l->v + i * elem->size;
+        bool match;
+        rc = filter_match(f, obj, &match, e->err);
+        if (rc || !match) continue;
+        if (kept != i) memcpy((char *)l->v + kept * elem->size, obj, elem->size);
+        kept++;
+    }
+    l->n = kept;
+    if (!kept) *l = LIST_EMPTY;
+    return rc;
+}
+
+int server__check_uuid(struct str id, const char *what, struct error *err)
+{
+    if (id.n != UUID_TEXT_LEN) {
+        return error_set(
+            err, ERR_INTERNAL, "%s: index error: UUID must be 36 characters", what);
+    }
+    if (!uuid_valid(id)) return error_set(err, ERR_INTERNAL, "%s: index error: Invalid UUID", what);
+    return 0;
+}

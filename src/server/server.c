@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server.h"
+
+#include <stdlib.h>
+
+#define SCRATCH_MAX ((size_t)64 << 20)
+
+static void raft_changed(struct raft_driver_observer *o, const struct raft_driver_state *state)
+{
+    server__leader_changed(container_of(o, struct server, observer), state);
+}
+
+static void copy_options(struct server *s, const struct server_options *from)
+{
+    struct server_options *o = &s->opts;
+    struct arena *a = &s->arena;
+    *o = *from;
+    o->datacenter = str_dup(a, from->datacenter);
+    o->primary_datacenter = str_dup(a, from->primary_datacenter);
+    o->raft_address = str_dup(a, from->raft_address);
+    o->self.name = str_dup(a, from->self.name);
+    o->self.id = str_dup(a, from->self.id);
+    o->self.address = str_dup(a, from->self.address);
+    o->self.version = str_dup(a, from->self.version);
+    if (!o->default_query_time_ms) o->default_query_time_ms = 300000;
+    if (!o->max_query_time_ms) o->max_query_time_ms = 600000;
+    if (!o->rpc_hold_timeout_ms) o->rpc_hold_timeout_ms = 7000;
+    if (!o->session_ttl_min_ms) o->session_ttl_min_ms = 10000;
+    if (!o->reconcile_interval_ms) o->reconcile_interval_ms = 60000;
+    if (!o->coordinate_period_ms) o->coordinate_period_ms = 5000;
+    if (!o->tombstone_ttl_ms) o->tombstone_ttl_ms = 15 * 60000;
+    if (!o->autopilot_last_contact_ns) o->autopilot_last_contact_ns = 200000000;
+    if (!o->autopilot_stabilization_ns) o->autopilot_stabilization_ns = INT64_C(10000000000);
+    if (!o->autopilot_max_trailing_logs) o->autopilot_max_trailing_logs = 250;
+}
+
+int server_create(const struct server_options *opts, struct server **out, struct error *err)
+{
+    if (!opts->world || !opts->store || !opts->raft || opts->datacenter.n == 0
+        || opts->self.name.n == 0) {
+        return error_set(err, ERR_INTERNAL,
+            "a server needs a world, a store, a raft driver, a datacenter and a node name");
+    }
+    struct server *s = xcalloc(1, sizeof *s);
+    copy_options(s, opts);
+    s->client = (struct rpc_client){ .submit = server__submit, .cancel = server__cancel };
+    s->world = opts->world;
+    s->store = opts->store;
+    s->raft = opts->raft;
+    s->scratch = (struct buf)BUF_INIT(SCRATCH_MAX);
+    s->stable_since_ns = world_wall_ns(s->world);
+    link_init(&s->calls);
+    link_init(&s->detached);
+    server__layouts_init(s);
+    server__blocking_init(s);
+    server__sessions_init(s);
+    server__coordinates_init(s);
+    server__tombstones_init(s);
+    server__leader_init(s);
+    s->observer.changed = raft_changed;
+    raft_driver_observe(s->raft, &s->observer);
+    struct raft_driver_state state = raft_driver_state(s->raft);
+    server__leader_changed(s, &state);
+    *out = s;
+    return 0;
+}
+
+void server_destroy(struct server *s)
+{
+    if (!s) return;
+    raft_driver_unobserve(&s->observer);
+    s->leaving = true;
+    server__leader_deinit(s);
+    server__blocking_deinit(s);
+    server__fail_calls(s, "the server is shutting down");
+    server__sessions_deinit(s);
+    server__coordinates_deinit(s);
+    server__tombstones_deinit(s);
+    server__forget_detached(s);
+    free(s->layouts);
+    buf_deinit(&s->scratch);
+    arena_free(&s->arena);
+    free(s);
+}
+
+struct rpc_client *server_rpc(struct server *s)
+{
+    return &s->client;
+}
+
+void server_leave(struct server *s)
+{
+    s->leaving = true;
+    server__release_held(s);
+}
+
+bool server_ready(const struct server *s)
+{
+    return s->ready;
+}
+
+struct server_stats server_stats(const struct server *s)
+{
+    return s->stats;
+}

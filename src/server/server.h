@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside of the server module: the method table's row, a read in evaluation, a write on its way
+ * through the log, parked queries, leader duties. */
+#pragma once
+#include "consuld/cluster/raft_driver.h"
+#include "consuld/model.h"
+#include "consuld/server.h"
+#include "consuld/store.h"
+#include "consuld/store/tables.h"
+
+#define SERVER_LOG "agent.server"
+
+struct method;
+struct parked_query;
+
+/* --- the method table ---------------------------------------------------------------------- */
+
+enum method_mode {
+    MODE_READ,            /* leader, or any server when stale is allowed */
+    MODE_READ_CONSISTENT, /* leader and verified, whatever was asked */
+    MODE_WRITE,           /* leader */
+    MODE_LOCAL,           /* whoever got it */
+};
+
+enum method_flag {
+    METHOD_BLOCKING = 1,
+    METHOD_PRIMARY = 2,      /* Datacenter becomes the primary's first */
+    METHOD_DC_OPTIONAL = 4,  /* an empty Datacenter is the own one */
+    METHOD_TARGET_DC = 8,    /* routed by TargetDatacenter */
+};
+
+/* A read in evaluation. */
+struct eval {
+    struct server *server;
+    const struct method *method;
+    const void *args;
+    struct rpc_reply *reply; /* record zeroed; the handler fills record and index */
+    struct store_read *rd;
+    struct watch_set *ws;    /* NULL: nobody waits for changes */
+    struct error *err;
+};
+
+/* A write on its way. Lives in the call's arena. */
+struct write;
+
+enum { WRITE_DONE = 0, WRITE_PENDING = 1 };
+
+struct method {
+    const char *name;
+    uint8_t mode;
+    uint8_t flags;
+    /* MODE_WRITE: checks the arguments, then proposes (WRITE_PENDING) or fills the reply
+     * (WRITE_DONE). Others: reads. Negative: the error's code. NULL: part `part` is not built. */
+    int (*read)(struct eval *e);
+    int (*write)(struct write *w);
+    const char *part;
+};
+
+extern const struct method server__methods[];
+extern const size_t server__method_count;
+
+/* Where the groups all rows share sit in the argument and result records; -1: not there. */
+struct method_layout {
+    const struct type *args, *reply;
+    int datacenter, min_query_index, max_query_time, allow_stale, require_consistent, token;
+    int index, last_contact, known_leader;
+};
+
+/* --- calls that wait ----------------------------------------------------------------------- */
+
+enum pending_kind {
+    PENDING_HELD,    /* for a leader, or for consistent reads */
+    PENDING_VERIFY,  /* for the leadership check of a consistent read */
+    PENDING_WRITE,   /* for the log */
+    PENDING_PARKED,  /* for a change */
+};
+
+/* What call->impl points to while a call waits; memory of the call's arena. */
+struct pending {
+    enum pending_kind kind;
+    struct server *server;
+    struct rpc_call *call;
+    const struct method *method;
+    const struct method_layout *layout;
+    const void *args;          /* the call's, or a copy with Datacenter set */
+    struct link link;          /* in server->calls or parked_query->waiters */
+    struct timer timer;        /* deadline, or the end of the wait */
+    uint64_t held_since_ms;    /* 0: never held */
+    bool verified;
+    struct raft_driver_request raft;
+    /* PENDING_PARKED */
+    struct parked_query *query;
+    uint64_t min_index;
+    /* PENDING_WRITE */
+    int (*finish)(struct write *w, const struct command_result *res);
+    void *state;               /* the handler's own */
+};
+
+struct write {
+    struct pending p; /* first: a write is a pending call */
+    struct rpc_reply *reply;
+    struct error *err;
+};
+
+struct parked_query {
+    struct str key;            /* method and arguments without index, wait */
+    struct server *server;
+    const struct method *method;
+    const struct method_layout *layout;
+    const void *args;          /* own copy */
+    struct arena arena;
+    struct watch_set ws;
+    struct rpc_reply *reply;   /* of the state at evaluated_at */
+    uint64_t evaluated_at;
+    struct link waiters;
+    struct link link;          /* server->fired or server->idle; else unlinked */
+    bool fired;
+    bool abandoned;
+    uint64_t idle_since_ms;
+};
+
+/* --- the server ---------------------------------------------------------------------------- */
+
+struct server {
+    struct rpc_client client;
+    struct server_options opts;
+    struct arena arena;            /* copies of the options' strings */
+    struct world *world;
+    struct store *store;
+    struct raft_driver *raft;
+    struct raft_driver_observer observer;
+    struct method_layout *layouts; /* one per row */
+    bool leader, ready, leaving;
+    struct link calls;             /* held, verifying and writing calls */
+    struct link detached;          /* commands proposed outside of calls */
+    struct map parked;             /* key -> struct parked_query */
+    struct link fired;             /* to be evaluated at the end of the turn */
+    struct link idle;              /* without waiters, kept for the next round */
+    size_t idle_n, idle_bytes;
+    struct tick tick;              /* evaluates what fired */
+    struct timer idle_timer;
+    struct buf scratch;            /* encoding of commands and keys */
+    struct server_stats stats;
+    int64_t stable_since_ns;       /* wall clock of the start: a lone server's health */
+    struct duties *duties;
+    struct session_timers *session_timers;
+    struct coordinate_batch *coordinates;
+    struct tombstone_gc *tombstones;
+};
+
+/* dispatch.c */
+void server__submit(struct rpc_client *client, struct rpc_call *call);
+void server__cancel(struct rpc_client *client, struct rpc_call *call);
+void server__layouts_init(struct server *s);
+/* Runs held calls again: leadership or readiness changed. */
+void server__release_held(struct server *s);
+/* Ends a call; its pending state must be unlinked before. */
+void server__finish(struct rpc_call *call, struct rpc_reply *reply);
+void server__fail(struct rpc_call *call, int code);
+/* Evaluates a read now. NULL and *err on failure. */
+struct rpc_reply *server__evaluate(struct server *s, const struct method *m,
+    const struct method_layout *layout, const void *args, struct watch_set *ws,
+    struct error *err);
+void *server__field(const void *record, int offset);
+/* Ends every held, verifying and writing call. */
+void server__fail_calls(struct server *s, const char *why);
+
+/* blocking.c */
+void server__block(struct pending *p);
+void server__unpark(struct pending *p);
+void server__blocking_init(struct server *s);
+void server__blocking_deinit(struct server *s);
+
+/* write.c: what write handlers call */
+int write_propose(struct write *w, enum command_type type, const void *body);
+/* With a function that makes the reply of the command's result; NULL is the plain one. */
+int write_propose_then(struct write *w, enum command_type type, const void *body,
+    int (*finish)(struct write *w, const struct command_result *res));
+/* The plain ending: error results become errors; booleans, texts and numbers the reply. */
+int write_finish(struct write *w, const struct command_result *res);
+struct rpc_reply *write_reply(struct write *w);
+int write_reply_bool(struct write *w, bool v);
+int write_reply_str(struct write *w, struct str v);
+/* Ends a write whose handler started `r` itself. */
+void write_end(struct write *w, const struct raft_driver_request *r);
+/* Runs a write method's handler for a pending call. */
+void server__write(struct pending *p);
+/* Proposes a command outside of any call (duties, timers). */
+void server__propose(struct server *s, struct raft_driver_request *r, enum command_type type,
+    const void *body);
+/* The same with a request of its own; a failure is logged. */
+void server__propose_detached(
+    struct server *s, enum command_type type, const void *body, const char *failure);
+void server__forget_detached(struct server *s);
+
+/* leader.c */
+void server__leader_init(struct server *s);
+void server__leader_deinit(struct server *s);
+void server__leader_changed(struct server *s, const struct raft_driver_state *state);
+
+/* session_timer.c */
+void server__sessions_init(struct server *s);
+void server__sessions_deinit(struct server *s);
+/* Leader only: (re)starts the timer of a session with a TTL; stops it for one without. */
+void server__session_touch(struct server *s, const struct session *session);
+void server__session_drop(struct server *s, struct str id);
+/* All sessions of the store get a timer; none keeps one. */
+void server__sessions_start(struct server *s);
+void server__sessions_stop(struct server *s);
+/* The TTL in milliseconds; 0 for none or a malformed one. */
+uint64_t server__session_ttl_ms(struct str ttl);
+
+/* coordinate.c */
+void server__coordinates_init(struct server *s);
+void server__coordinates_deinit(struct server *s);
+
+/* tombstone.c */
+void server__tombstones_init(struct server *s);
+void server__tombstones_deinit(struct server *s);
+void server__tombstones_start(struct server *s);
+void server__tombstones_stop(struct server *s);
+
+/* reconcile.c: what the state lacks; true when there is something to do. */
+bool server__member_registration(struct server *s, struct store_read *rd, struct arena *a,
+    struct register_request *out);
+bool server__member_removal(struct server *s, struct store_read *rd, struct arena *a,
+    struct deregister_request *out);
+bool server__federation_wanted(struct server *s, struct store_read *rd, struct watch_set *ws,
+    struct arena *a, struct federation_state *want);
+
+/* --- what read handlers share (read.c) ----------------------------------------------------- */
+
+#define eval_args(e, tag) ((const struct tag *)(e)->args)
+#define eval_reply(e, tag) ((struct tag *)(e)->reply->record)
+/* Keeps the elements that match the call's Filter; a list emptied so is not nil. */
+int eval_filter(struct eval *e, struct str expr, const struct type *elem, struct list *l);
+/* By round-trip estimate from source->node, when it names one and its datacenter is the own. */
+void eval_sort(struct eval *e, const struct query_source *source, const struct type *elem,
+    struct list *l);
+/* Node meta as the store takes it: NULL for none. */
+const struct dict *eval_node_meta(const struct dict *meta);
+/* All pairs of `want`; an empty value is also matched by an absent key. */
+bool eval_has_meta(const struct dict *have, const struct dict *want);
+/* The tags to filter by, NULL when the request has no tag filter. `one` is storage. */
+const struct list *eval_tags(
+    struct eval *e, const struct service_specific_request *args, struct list *one);
+/* An ID that is no UUID, as a lookup by it says: "what: index error: ...". */
+int server__check_uuid(struct str id, const char *what, struct error *err) must_check;
+struct filter;
+int eval_filter_compile(
+    struct eval *e, struct str expr, const struct type *elem, struct filter **out);
+
+/* --- endpoints ------------------------------------------------------------------------------ */
+
+int kvs_get(struct eval *e);
+int kvs_list(struct eval *e);
+int kvs_list_keys(struct eval *e);
+int kvs_apply(struct write *w);
+int session_get(struct eval *e);
+int session_list(struct eval *e);
+int session_node_sessions(struct eval *e);
+int session_renew(struct eval *e);
+int session_apply(struct write *w);
+int txn_apply(struct write *w);
+int txn_read(struct eval *e);
+int catalog_list_datacenters(struct eval *e);
+int catalog_list_nodes(struct eval *e);
+int catalog_list_services(struct eval *e);
+int catalog_service_list(struct eval *e);
+int catalog_service_nodes(struct eval *e);
+int catalog_node_services(struct eval *e);
+int catalog_node_service_list(struct eval *e);
+int catalog_gateway_services(struct eval *e);
+int catalog_register(struct write *w);
+int catalog_deregister(struct write *w);
+int health_checks_in_state(struct eval *e);
+int health_node_checks(struct eval *e);
+int health_service_checks(struct eval *e);
+int health_service_nodes(struct eval *e);
+int status_leader(struct eval *e);
+int status_peers(struct eval *e);
+int status_ping(struct eval *e);
+int status_raft_stats(struct eval *e);
+int internal_node_info(struct eval *e);
+int internal_node_dump(struct eval *e);
+int internal_service_dump(struct eval *e);
+int internal_gateway_service_dump(struct eval *e);
+int coordinate_list_datacenters(struct eval *e);
+int coordinate_list_nodes(struct eval *e);
+int coordinate_node(struct eval *e);
+int coordinate_update(struct write *w);
+int federation_state_get(struct eval *e);
+int federation_state_list(struct eval *e);
+int federation_state_list_mesh_gateways(struct eval *e);
+int federation_state_apply(struct write *w);
+int operator_raft_configuration(struct eval *e);
+int operator_autopilot_get(struct eval *e);
+int operator_autopilot_set(struct write *w);
+int operator_server_health(struct eval *e);
+int operator_remove_peer_by_id(struct write *w);
+int operator_remove_peer_by_address(struct write *w);
+int prepared_query_get(struct eval *e);
+int prepared_query_list(struct eval *e);
+int prepared_query_apply(struct write *w);
+
+/* What registrations must hold, also inside transactions (register.c). */
+int server__validate_node(struct str name, struct str id, struct error *err);
+int server__validate_node_service(const struct node_service *ns, struct error *err);
+/* Node, CheckID and Type where they are missing. */
+void server__complete_check(struct health_check *c, struct str node);

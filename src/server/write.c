@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
+#include "server.h"
+
+struct rpc_reply *write_reply(struct write *w)
+{
+    if (!w->reply) {
+        const struct type *t = w->p.layout->reply;
+        w->reply = rpc_reply_create(t);
+        w->reply->record = arena_alloc(&w->reply->arena, t->size);
+    }
+    return w->reply;
+}
+
+int write_reply_bool(struct write *w, bool v)
+{
+    ensure(w->p.layout->reply->kind == KIND_BOOL);
+    *(bool *)write_reply(w)->record = v;
+    return WRITE_DONE;
+}
+
+int write_reply_str(struct write *w, struct str v)
+{
+    struct rpc_reply *r = write_reply(w);
+    ensure(w->p.layout->reply->kind == KIND_STR);
+    *(struct str *)r->record = str_dup(&r->arena, v);
+    return WRITE_DONE;
+}
+
+int write_finish(struct write *w, const struct command_result *res)
+{
+    const struct type *t = w->p.layout->reply;
+    if (res->kind == RESULT_ERROR) {
+        return error_set(w->err, ERR_INTERNAL, "%.*s", STR_ARG(res->text));
+    }
+    if (t->kind == KIND_BOOL) return write_reply_bool(w, res->kind == RESULT_BOOL && res->ok);
+    if (t->kind == KIND_STR) {
+        return write_reply_str(w, res->kind == RESULT_STR ? res->text : STR(""));
+    }
+    write_reply(w);
+    return WRITE_DONE;
+}
+
+static void settle(struct write *w, int rc)
+{
+    struct pending *p = &w->p;
+    if (rc == WRITE_PENDING) return;
+    timer_stop(&p->timer);
+    link_remove(&p->link);
+    struct rpc_reply *reply = w->reply;
+    w->reply = NULL;
+    if (rc == WRITE_DONE) {
+        ensure(reply != NULL);
+        server__finish(p->call, reply);
+        return;
+    }
+    rpc_reply_unref(reply);
+    server__fail(p->call, rc);
+}
+
+static void proposed(struct raft_driver_request *r)
+{
+    struct write *w = r->ctx;
+    int rc = r->code;
+    if (rc) *w->err = r->err;
+    else rc = w->p.finish ? w->p.finish(w, r->result) : write_finish(w, r->result);
+    settle(w, rc);
+}
+
+void write_end(struct write *w, const struct raft_driver_request *r)
+{
+    if (r->code) *w->err = r->err;
+    else write_reply(w);
+    settle(w, r->code);
+}
+
+void server__propose(struct server *s, struct raft_driver_request *r, enum command_type type,
+    const void *body)
+{
+    buf_clear(&s->scratch);
+    command_encode(type, body, &s->scratch);
+    ensure(!s->scratch.overflow);
+    raft_driver_propose(s->raft, r, buf_str(&s->scratch));
+}
+
+int write_propose_then(struct write *w, enum command_type type, const void *body,
+    int (*finish)(struct write *w, const struct command_result *res))
+{
+    w->p.finish = finish;
+    w->p.raft = (struct raft_driver_request){ .done = proposed, .ctx = w };
+    server__propose(w->p.server, &w->p.raft, type, body);
+    return WRITE_PENDING;
+}
+
+int write_propose(struct write *w, enum command_type type, const void *body)
+{
+    return write_propose_then(w, type, body, NULL);
+}
+
+void server__write(struct pending *p)
+{
+    struct write *w = (struct write *)p;
+    p->kind = PENDING_WRITE;
+    link_remove(&p->link);
+    link_push(&p->server->calls, &p->link);
+    w->err = &p->call->err;
+    settle(w, p->method->write(w));
+}
+
+/* --- commands outside of calls --------------------------------------------------------------- */
+
+struct detached {
+    struct raft_driver_request raft;
+    struct link link;
+    const char *failure;
+};
+
+static void detached_done(struct raft_driver_request *r)
+{
+    struct detached *d = r->ctx;
+    if (r->code) log_error(SERVER_LOG, d->failure, "error", r->err.text);
+    link_remove(&d->link);
+    free(d);
+}
+
+void server__propose_detached(
+    struct server *s, enum command_type type, const void *body, const char *failure)
+{
+    struct detached *d = xcalloc(1, sizeof *d);
+    d->raft = (struct raft_driver_request){ .done = detached_done, .ctx = d };
+    d->failure = failure;
+    link_push(&s->detached, &d->link);
+    server__propose(s, &d->raft, type, body);
+}
+
+void server__forget_detached(struct server *s)
+{
+    for (struct link *it; (it = link_pop(&s->detached));) {
+        struct detached *d = container_of(it, struct detached, link);
+        raft_driver_forget(&d->raft);
+        free(d);
+    }
+}
