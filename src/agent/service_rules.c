@@ -1,44 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a service definition must hold (agent.md 4.3) and what becomes of it. */
 #include <arpa/inet.h>
-#include <stdio.h>
-#include <string.h>
 
+#include "consuld/model/service_rules.h"
 #include "local_state.h"
 
 #define META_PAIRS_MAX 64
 #define META_KEY_MAX 128
 #define META_VALUE_MAX 512
-#define FAULTS_MAX ((size_t)1 << 20)
-
-/* Faults of one definition, told together in one text. */
-struct faults {
-    struct buf text;
-    size_t n;
-};
-
-static void fault(struct faults *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void fault(struct faults *f, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    buf_put_c(&f->text, "\t* ");
-    buf_vprintf(&f->text, fmt, ap);
-    buf_put_char(&f->text, '\n');
-    va_end(ap);
-    f->n++;
-}
-
-static int faults_report(struct faults *f, struct error *err)
-{
-    int code = 0;
-    if (f->n) {
-        code = error_set(err, ERR_BAD_REQUEST, "%zu error%s occurred:\n%.*s\n", f->n,
-            f->n == 1 ? "" : "s", STR_ARG(buf_str(&f->text)));
-    }
-    buf_deinit(&f->text);
-    return code;
-}
 
 static bool key_char(char c)
 {
@@ -89,150 +58,14 @@ static int weights_validate(const struct weights *w, struct error *err)
     return 0;
 }
 
-static struct str or_default(struct str s, const char *fallback)
-{
-    return s.n ? s : str_of(fallback);
-}
-
-static bool same_destination(const struct upstream *a, const struct upstream *b)
-{
-    return str_eq(or_default(a->destination_type, "service"),
-               or_default(b->destination_type, "service")) &&
-           str_eq(a->destination_namespace, b->destination_namespace) &&
-           str_eq(a->destination_name, b->destination_name) && str_eq(a->datacenter, b->datacenter);
-}
-
-static void upstream_faults(struct faults *f, const struct connect_proxy_config *proxy, size_t at)
-{
-    const struct upstream *u = &LIST_AT(&proxy->upstreams, struct upstream, at);
-    struct str type = or_default(u->destination_type, "service");
-    struct str bind = or_default(u->local_bind_address, "127.0.0.1");
-    if (!str_is(type, "service") && !str_is(type, "prepared_query")) {
-        fault(f, "unknown upstream destination type: \"%.*s\"", STR_ARG(type));
-        return;
-    }
-    if (u->destination_name.n == 0) {
-        fault(f, "upstream destination name cannot be empty");
-        return;
-    }
-    if (u->local_bind_port == 0) {
-        fault(f, "upstream local bind port cannot be zero");
-        return;
-    }
-    for (size_t i = 0; i < at; i++) {
-        const struct upstream *other = &LIST_AT(&proxy->upstreams, struct upstream, i);
-        if (same_destination(u, other)) {
-            fault(f,
-                "upstreams cannot contain duplicates of [type=\"%.*s\", name=\"%.*s\", "
-                "namespace=\"%.*s\", datacenter=\"%.*s\"]",
-                STR_ARG(type), STR_ARG(u->destination_name), STR_ARG(u->destination_namespace),
-                STR_ARG(u->datacenter));
-            return;
-        }
-    }
-    for (size_t i = 0; i < at; i++) {
-        const struct upstream *other = &LIST_AT(&proxy->upstreams, struct upstream, i);
-        if (u->local_bind_port == other->local_bind_port &&
-            str_eq(bind, or_default(other->local_bind_address, "127.0.0.1"))) {
-            fault(f,
-                "upstreams cannot contain duplicates by local bind address and port; "
-                "\"%.*s:%lld\" is specified twice",
-                STR_ARG(bind), (long long)u->local_bind_port);
-            return;
-        }
-    }
-}
-
-static void expose_faults(struct faults *f, const struct expose_config *expose)
-{
-    for (size_t i = 0; i < expose->paths.n; i++) {
-        const struct expose_path *p = &LIST_AT(&expose->paths, struct expose_path, i);
-        if (p->path.n == 0) fault(f, "expose.paths: empty path exposed");
-        for (size_t k = 0; k < i; k++) {
-            const struct expose_path *q = &LIST_AT(&expose->paths, struct expose_path, k);
-            if (str_eq(p->path, q->path))
-                fault(f, "expose.paths: duplicate paths exposed; %.*s", STR_ARG(p->path));
-            if (p->listener_port == q->listener_port) {
-                fault(f, "expose.paths: duplicate listener ports exposed; %lld",
-                    (long long)p->listener_port);
-            }
-        }
-        if (p->listener_port <= 0 || p->listener_port > 65535) {
-            fault(f, "expose.paths: invalid listener port: %lld", (long long)p->listener_port);
-        }
-        if (p->protocol.n && !str_is(p->protocol, "http") && !str_is(p->protocol, "http2")) {
-            fault(f, "protocol '%.*s' not supported for path: %.*s, must be http or http2",
-                STR_ARG(p->protocol), STR_ARG(p->path));
-        }
-    }
-}
-
-static const struct connect_proxy_config no_proxy;
-
-static void proxy_faults(struct faults *f, const struct service_definition *def)
-{
-    const struct connect_proxy_config *proxy = def->proxy ? def->proxy : &no_proxy;
-    if (str_trim(proxy->destination_service_name).n == 0) {
-        fault(f, "Proxy.DestinationServiceName must be non-empty for Connect proxy services");
-    }
-    if (def->port == 0) fault(f, "Port must be set for a Connect proxy");
-    if (def->connect && def->connect->native)
-        fault(f, "A Proxy cannot also be Connect Native, only typical services");
-    for (size_t i = 0; i < proxy->upstreams.n; i++)
-        upstream_faults(f, proxy, i);
-    expose_faults(f, &proxy->expose);
-}
-
-static void gateway_faults(struct faults *f, const struct service_definition *def)
-{
-    const struct connect_proxy_config *proxy = def->proxy ? def->proxy : &no_proxy;
-    const struct {
-        const char *field;
-        bool given;
-    } refused[] = {
-        { "DestinationServiceName", proxy->destination_service_name.n > 0 },
-        { "DestinationServiceID", proxy->destination_service_id.n > 0 },
-        { "LocalServiceAddress", proxy->local_service_address.n > 0 },
-        { "LocalServicePort", proxy->local_service_port != 0 },
-        { "Upstreams", proxy->upstreams.n > 0 },
-    };
-    if (def->port == 0 && !str_is(def->kind, "ingress-gateway"))
-        fault(f, "Port must be non-zero for a %.*s", STR_ARG(def->kind));
-    if (def->connect && def->connect->sidecar_service)
-        fault(f, "A %.*s cannot have a sidecar service defined", STR_ARG(def->kind));
-    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
-        if (refused[i].given) {
-            fault(f, "The Proxy.%s configuration is invalid for a %.*s", refused[i].field,
-                STR_ARG(def->kind));
-        }
-    }
-}
-
-static bool is_gateway(struct str kind)
-{
-    return str_is(kind, "mesh-gateway") || str_is(kind, "terminating-gateway") ||
-           str_is(kind, "ingress-gateway");
-}
-
 static int structure_validate(const struct service_definition *def, struct error *err)
 {
-    struct faults f = { .text = BUF_INIT(FAULTS_MAX) };
-    const struct service_definition *sidecar = def->connect ? def->connect->sidecar_service : NULL;
-    if (str_is(def->kind, "connect-proxy")) proxy_faults(&f, def);
-    if (is_gateway(def->kind)) gateway_faults(&f, def);
-    if (sidecar && !is_gateway(def->kind)) {
-        if (sidecar->id.n) {
-            fault(&f, "A SidecarService cannot specify an ID as this is managed by the agent");
-        }
-        if (sidecar->connect && sidecar->connect->sidecar_service)
-            fault(&f, "A SidecarService cannot have a nested SidecarService");
-    }
-    return faults_report(&f, err);
-}
-
-static bool any_address(struct str address)
-{
-    return str_is(address, "0.0.0.0") || str_is(address, "::") || str_is(address, "[::]");
+    struct service_shape shape = { .kind = def->kind,
+        .port = def->port,
+        .native = def->connect && def->connect->native,
+        .proxy = def->proxy,
+        .sidecar = def->connect ? def->connect->sidecar_service : NULL };
+    return service_shape_validate(&shape, err);
 }
 
 int service_validate(
@@ -243,7 +76,7 @@ int service_validate(
         return error_set(
             err, ERR_BAD_REQUEST, api ? "Missing service name" : "Service name missing");
     }
-    if (api && any_address(def->address))
+    if (api && service_address_is_any(def->address))
         return error_set(err, ERR_BAD_REQUEST, "Invalid service address");
     if (weights_validate(def->weights, err) != 0) {
         error_prefix(err, "Invalid Weights: ");
