@@ -132,6 +132,7 @@ struct raft_install_snapshot {
     uint64_t last_log_index, last_log_term;
     const struct raft_configuration *configuration;
     uint64_t configuration_index;
+    uint64_t size; /* of the stream behind the request; the driver's */
 };
 
 struct raft_message {

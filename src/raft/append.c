@@ -21,8 +21,7 @@ static bool well_formed(const struct raft_message *m)
 
 static bool is_configuration(const struct raft_entry *e)
 {
-    return e->type == RAFT_CONFIGURATION || e->type == RAFT_ADD_PEER ||
-           e->type == RAFT_REMOVE_PEER;
+    return e->type == RAFT_CONFIGURATION || e->type == RAFT_ADD_PEER || e->type == RAFT_REMOVE_PEER;
 }
 
 /* Entries that are new here: from `skip` on. Some that are held already are at its front. */
@@ -56,7 +55,8 @@ static int store_entries(struct raft *r, const struct raft_entry *v, size_t n)
     struct raft_configuration *c = xmalloc(sizeof *c);
     int code = 0;
     for (size_t i = 0; i < n && !code; i++)
-        if (is_configuration(&v[i])) code = raft_configuration_decode(v[i].type, v[i].data, c, NULL);
+        if (is_configuration(&v[i]))
+            code = raft_configuration_decode(v[i].type, v[i].data, c, NULL);
     if (code) goto done;
     if (v[0].index <= r->log.last) raft__truncate(r, v[0].index, RAFT_LEADERSHIP_LOST);
     for (size_t i = 0; i < n; i++) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 
+#include "consuld/raft/message.h"
 #include "core.h"
 
 bool raft__name_set(struct name *n, struct str s)
@@ -61,6 +62,7 @@ struct raft_options raft_options_default(unsigned multiplier)
 
 struct raft *raft_create(const struct raft_options *o)
 {
+    raft_message_init();
     struct raft *r = xcalloc(1, sizeof *r);
     r->o = *o;
     ensure(raft__fits(str_of(o->id), RAFT_ID_MAX));
@@ -259,7 +261,7 @@ int raft_step(struct raft *r, uint64_t now_ms, const struct raft_event *ev, stru
 
     raft__output_end(r, out);
     out->wake_ms = wake_time(r);
-    out->state_changed = role != r->role || term != r->hard.term ||
-                         !str_eq(name_str(&leader), name_str(&r->leader));
+    out->state_changed =
+        role != r->role || term != r->hard.term || !str_eq(name_str(&leader), name_str(&r->leader));
     return code;
 }

@@ -68,14 +68,14 @@ struct peer {
     char id[RAFT_ID_MAX];
     char address[RAFT_ADDRESS_MAX];
     bool voter;
-    uint64_t leaving; /* index of the configuration that removed it, 0: member */
+    uint64_t leaving;  /* index of the configuration that removed it, 0: member */
     uint64_t leave_ms; /* when a removed server is given up */
     enum peer_mode mode;
     uint64_t match, next;
     struct inflight flight[RAFT_PIPELINE_MAX]; /* ring in send order */
     size_t flight_head, flight_n;
     uint32_t failures;
-    uint64_t retry_ms; /* log stream: not before */
+    uint64_t retry_ms;         /* log stream: not before */
     struct inflight heartbeat; /* rpc 0: none outstanding */
     uint32_t heartbeat_failures;
     uint64_t heartbeat_ms; /* next one */
@@ -118,12 +118,12 @@ struct raft {
     uint64_t loaded_last, loaded_applied; /* while loading */
 
     struct hard_state hard, durable;
-    uint64_t seq;           /* last one handed out or opened */
+    uint64_t seq; /* last one handed out or opened */
     uint64_t persisted_seq;
-    uint64_t hard_seq;      /* write that holds the present hard state */
-    uint64_t log_seq;       /* write that holds the newest log change */
-    uint64_t reset_seq;     /* write that holds the newest log reset */
-    bool reset_needed;      /* the stored log is dead but not deleted yet */
+    uint64_t hard_seq;  /* write that holds the present hard state */
+    uint64_t log_seq;   /* write that holds the newest log change */
+    uint64_t reset_seq; /* write that holds the newest log reset */
+    bool reset_needed;  /* the stored log is dead but not deleted yet */
     struct pending_write pending[PENDING_WRITES_MAX];
     size_t pending_head, pending_n;
 
@@ -156,7 +156,7 @@ struct raft {
     size_t verifies_n, verifies_cap;
     struct transfer transfer;
     bool lease_void; /* TimeoutNow was sent in this term */
-    uint64_t rpc; /* last id used */
+    uint64_t rpc;    /* last id used */
 
     /* the output being built */
     struct raft_write write;
@@ -170,7 +170,10 @@ struct raft {
     bool configuration_changed;
 };
 
-static inline struct str name_str(const struct name *n) { return (struct str){ n->p, n->n }; }
+static inline struct str name_str(const struct name *n)
+{
+    return (struct str){ n->p, n->n };
+}
 bool raft__name_set(struct name *n, struct str s); /* false: too long, unchanged */
 static inline bool raft__fits(struct str s, size_t max)
 {
@@ -213,7 +216,8 @@ static inline size_t raft__quorum(const struct raft_configuration *c)
     return raft__voters(c) / 2 + 1;
 }
 bool raft__sole_voter(const struct raft *r);
-void raft__configuration_appended(struct raft *r, const struct raft_configuration *c, uint64_t index);
+void raft__configuration_appended(
+    struct raft *r, const struct raft_configuration *c, uint64_t index);
 void raft__configuration_truncated(struct raft *r, uint64_t from);
 void raft__configuration_committed(struct raft *r);
 void raft__change(struct raft *r, const struct raft_event *ev);

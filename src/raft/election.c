@@ -149,8 +149,8 @@ void raft__on_request_vote(struct raft *r, const struct raft_message *m)
     if (usable && !(known && !v->leadership_transfer) && m->term >= r->hard.term) {
         if (m->term > r->hard.term) raft__step_down(r, m->term, RAFT_LEADERSHIP_LOST);
         bool voted = r->hard.vote_term == m->term && !BROKEN(VOTE_TWICE);
-        bool grant = voted ? str_eq(name_str(&r->hard.vote), v->candidate)
-                           : candidate_up_to_date(r, v);
+        bool grant =
+            voted ? str_eq(name_str(&r->hard.vote), v->candidate) : candidate_up_to_date(r, v);
         if (grant) {
             if (!voted) raft__set_hard_state(r, m->term, m->term, v->candidate);
             if (r->role == RAFT_FOLLOWER) raft__contact(r);

@@ -53,8 +53,8 @@ void raft__propose(struct raft *r, const struct raft_proposal *v, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         enum raft_status status = raft__may_propose(r);
-        bool own_kind = v[i].type == RAFT_COMMAND || v[i].type == RAFT_NOOP ||
-                        v[i].type == RAFT_BARRIER;
+        bool own_kind =
+            v[i].type == RAFT_COMMAND || v[i].type == RAFT_NOOP || v[i].type == RAFT_BARRIER;
         if (status == RAFT_DONE && !own_kind) status = RAFT_INVALID;
         if (status != RAFT_DONE) {
             raft__result(r, v[i].handle, status, 0);
@@ -90,10 +90,22 @@ static uint64_t quorum_value(
     return v[quorum - 1];
 }
 
-static uint64_t match_of(const struct peer *p) { return p->match; }
-static uint64_t contact_of(const struct peer *p) { return p->contact_ms; }
-static uint64_t lease_of(const struct peer *p) { return p->lease_ms; }
-static uint64_t round_of(const struct peer *p) { return p->round; }
+static uint64_t match_of(const struct peer *p)
+{
+    return p->match;
+}
+static uint64_t contact_of(const struct peer *p)
+{
+    return p->contact_ms;
+}
+static uint64_t lease_of(const struct peer *p)
+{
+    return p->lease_ms;
+}
+static uint64_t round_of(const struct peer *p)
+{
+    return p->round;
+}
 
 uint64_t raft__confirmed_round(const struct raft *r)
 {

@@ -27,7 +27,10 @@ void log_init(struct log *l);
 void log_deinit(struct log *l);
 /* 0: unknown or before everything. */
 uint64_t log_term(const struct log *l, uint64_t index);
-static inline uint64_t log_last_term(const struct log *l) { return log_term(l, l->last); }
+static inline uint64_t log_last_term(const struct log *l)
+{
+    return log_term(l, l->last);
+}
 struct raft_entry *log_entry(const struct log *l, uint64_t index);
 static inline size_t log_window_n(const struct log *l)
 {

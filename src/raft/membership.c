@@ -58,8 +58,8 @@ static bool changed(struct raft_configuration *c, enum raft_change_type type, st
     case RAFT_ADD_NONVOTER:
         if (!raft__fits(address, RAFT_ADDRESS_MAX)) return false;
         if (!s)
-            return raft_configuration_add(c, id_bytes, address,
-                type == RAFT_ADD_VOTER ? RAFT_VOTER : RAFT_NONVOTER);
+            return raft_configuration_add(
+                c, id_bytes, address, type == RAFT_ADD_VOTER ? RAFT_VOTER : RAFT_NONVOTER);
         if (type == RAFT_ADD_VOTER) s->suffrage = RAFT_VOTER;
         set_address(s, address);
         return true;

@@ -168,8 +168,7 @@ static void output_messages(struct raft *r, struct raft_output *out)
         *m = e->m;
         m->peer_id = e->peer_id[0] ? e->peer_id : NULL;
         m->peer_address = e->peer_id[0] ? e->peer_address : NULL;
-        if (m->type == RAFT_APPEND_ENTRIES)
-            m->append_entries.leader = name_str(&r->address);
+        if (m->type == RAFT_APPEND_ENTRIES) m->append_entries.leader = name_str(&r->address);
         if (m->type == RAFT_INSTALL_SNAPSHOT) {
             m->install_snapshot.leader = name_str(&r->address);
             m->install_snapshot.configuration = &r->snapshot_configuration;

@@ -201,8 +201,8 @@ void raft__peer_timers(struct raft *r, struct peer *p)
 
 uint64_t raft__peer_wake(const struct raft *r, const struct peer *p)
 {
-    uint64_t wake = p->heartbeat.rpc ? p->heartbeat.sent_ms + r->o.heartbeat_timeout_ms
-                                     : p->heartbeat_ms;
+    uint64_t wake =
+        p->heartbeat.rpc ? p->heartbeat.sent_ms + r->o.heartbeat_timeout_ms : p->heartbeat_ms;
     uint64_t at = RAFT_NEVER;
     if (p->flight_n && p->mode != PEER_SNAPSHOT)
         at = p->flight[p->flight_head].sent_ms + r->o.rpc_timeout_ms;
@@ -223,8 +223,7 @@ static void confirmed(struct raft *r, struct peer *p, const struct inflight *f)
     if (f->round > p->round) p->round = f->round;
 }
 
-static void on_heartbeat_response(
-    struct raft *r, struct peer *p, const struct raft_message *m)
+static void on_heartbeat_response(struct raft *r, struct peer *p, const struct raft_message *m)
 {
     struct inflight f = p->heartbeat;
     if (m->term != r->hard.term || !m->append_entries_response.success) {

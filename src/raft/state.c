@@ -15,7 +15,9 @@ void raft_get_state(const struct raft *r, struct raft_state *out)
     *out = (struct raft_state){
         .role = r->role,
         .term = r->hard.term,
-        .leader_id = r->role == RAFT_LEADER ? r->id : leader ? leader->id : "",
+        .leader_id = r->role == RAFT_LEADER ? r->id
+                     : leader               ? leader->id
+                                            : "",
         .leader_address = address,
         .commit_index = r->commit_index,
         .applied_index = r->applied_index,
@@ -40,7 +42,10 @@ const struct raft_entry *raft_entry_at(const struct raft *r, uint64_t index)
     return log_entry(&r->log, index);
 }
 
-uint64_t raft_term_at(const struct raft *r, uint64_t index) { return log_term(&r->log, index); }
+uint64_t raft_term_at(const struct raft *r, uint64_t index)
+{
+    return log_term(&r->log, index);
+}
 
 bool raft_get_peer(const struct raft *r, const char *id, struct raft_peer_state *out)
 {

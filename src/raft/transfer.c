@@ -42,9 +42,9 @@ void raft__transfer(struct raft *r, struct str id, uint64_t handle)
         raft__result(r, handle, status, 0);
         return;
     }
-    r->transfer = (struct transfer){ .active = true,
-        .handle = handle,
-        .deadline_ms = r->now + r->o.election_timeout_ms };
+    r->transfer = (struct transfer){
+        .active = true, .handle = handle, .deadline_ms = r->now + r->o.election_timeout_ms
+    };
     memcpy(r->transfer.id, p->id, sizeof p->id);
 }
 

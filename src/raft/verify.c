@@ -13,10 +13,10 @@ static uint64_t read_index(const struct raft *r)
 
 void raft__verify(struct raft *r, uint64_t handle)
 {
-    enum raft_status status = r->role != RAFT_LEADER          ? RAFT_NOT_LEADER
-                              : r->installing.active           ? RAFT_BUSY
+    enum raft_status status = r->role != RAFT_LEADER               ? RAFT_NOT_LEADER
+                              : r->installing.active               ? RAFT_BUSY
                               : r->verifies_n >= RAFT_VERIFIES_MAX ? RAFT_BUSY
-                                                                 : RAFT_DONE;
+                                                                   : RAFT_DONE;
     if (status != RAFT_DONE) {
         raft__result(r, handle, status, 0);
         return;
