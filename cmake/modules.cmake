@@ -19,7 +19,7 @@ module(net USES mux LIBS uv ssl crypto)
 module(cluster USES raft gossip mux lang fed store)
 module(server USES cluster)
 module(agent USES cluster)
-module(face USES server agent net)
+module(face USES server agent net LIBS z)
 
 if(EXISTS ${CMAKE_SOURCE_DIR}/src/main.c AND TARGET face)
   add_executable(consuld src/main.c)
