@@ -419,7 +419,7 @@ static void repeated_map_keys_keep_the_last_value(void **state)
     assert_str(dict_str(&d, STR("b")), "2");
     msgpack_put_map(&out, 1000);
     for (int i = 0; i < 1000; i++) {
-        char key[8];
+        char key[16];
         snprintf(key, sizeof key, "%d", i % 100);
         msgpack_put_str(&out, str_of(key));
         msgpack_put_int(&out, i);
