@@ -14,6 +14,7 @@
 #include "consuld/model/health.h"
 #include "consuld/model/kv.h"
 #include "consuld/model/limits.h"
+#include "consuld/model/loose.h"
 #include "consuld/model/method.h"
 #include "consuld/model/operator.h"
 #include "consuld/model/query.h"

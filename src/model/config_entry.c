@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "consuld/model/config_entry.h"
 
+#include "consuld/model/loose.h"
 #include "consuld/wire/msgpack.h"
 #include "records.h"
 
@@ -91,6 +92,35 @@ bool config_entry_make(struct arena *a, struct str kind, struct config_entry *ou
     if (!k) return false;
     make(a, k, out);
     return true;
+}
+
+int config_entry_read(
+    const struct value *v, struct arena *a, struct config_entry *out, struct error *err)
+{
+    *out = (struct config_entry){ 0 };
+    const struct value *kind = NULL;
+    if (v->kind == V_MAP) {
+        kind = value_get(v, STR("kind"));
+        if (!kind) kind = value_get(v, STR("Kind"));
+    } else if (v->kind != V_NIL) {
+        return error_set(err, ERR_BAD_REQUEST, "'' expected a map, got '%s'",
+            v->kind == V_LIST   ? "slice"
+            : v->kind == V_STR  ? "string"
+            : v->kind == V_BOOL ? "bool"
+                                : "float64");
+    }
+    if (!kind) {
+        return error_set(
+            err, ERR_BAD_REQUEST, "Payload does not contain a kind/Kind key at the top level");
+    }
+    if (kind->kind != V_STR) {
+        return error_set(err, ERR_BAD_REQUEST, "Kind value in payload is not a string");
+    }
+    const struct entry_kind *k = kind_find(kind->s);
+    if (!k) {
+        return error_set(err, ERR_BAD_REQUEST, "invalid config entry kind: %.*s", STR_ARG(kind->s));
+    }
+    return loose_read(v, a, k->type, make(a, k, out), err);
 }
 
 /* --- carriers: one raw whose content is a sequence of values (rpc.md 5.4) ------------------- */

@@ -77,7 +77,7 @@ DECLARE_RECORD(acl, ACL_FIELDS)
     X(S, display_name,   STR, "DisplayName", .flags = JSON_OMIT) \
     X(S, description,    STR, "Description") \
     X(S, token_locality, STR, "TokenLocality", .flags = JSON_OMIT) \
-    X(S, config,         ANY, "Config") \
+    X(S, config,         ANY, "Config", .flags = ANY_MAP) \
     RAFT_INDEX_FIELDS(X, S)
 DECLARE_RECORD(acl_auth_method, ACL_AUTH_METHOD_FIELDS)
 

@@ -86,7 +86,7 @@ DECLARE_RECORD(check_txn_op, CHECK_TXN_OP_FIELDS)
     X(S, datacenter,            STR,                      "Datacenter", .flags = JSON_OMIT) \
     X(S, local_bind_address,    STR,                      "LocalBindAddress", .flags = JSON_OMIT) \
     X(S, local_bind_port,       INT,                      "LocalBindPort", .flags = JSON_OMIT) \
-    X(S, config,                ANY,                      "Config", .flags = JSON_OMIT) \
+    X(S, config,                ANY,                      "Config", .flags = ANY_MAP | JSON_OMIT) \
     X(S, mesh_gateway,          REC(mesh_gateway_config), "MeshGateway")
 DECLARE_RECORD(agent_upstream, AGENT_UPSTREAM_FIELDS)
 
@@ -95,7 +95,7 @@ DECLARE_RECORD(agent_upstream, AGENT_UPSTREAM_FIELDS)
     X(S, destination_service_id,   STR,                      "DestinationServiceID", .flags = JSON_OMIT) \
     X(S, local_service_address,    STR,                      "LocalServiceAddress", .flags = JSON_OMIT) \
     X(S, local_service_port,       INT,                      "LocalServicePort", .flags = JSON_OMIT) \
-    X(S, config,                   ANY,                      "Config", .flags = JSON_OMIT) \
+    X(S, config,                   ANY,                      "Config", .flags = ANY_MAP | JSON_OMIT) \
     X(S, upstreams,                LIST(agent_upstream),     "Upstreams", .flags = JSON_OMIT) \
     X(S, mesh_gateway,             REC(mesh_gateway_config), "MeshGateway") \
     X(S, expose,                   REC(expose_config),       "Expose")

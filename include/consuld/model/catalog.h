@@ -29,7 +29,7 @@ DECLARE_RECORD(expose_config, EXPOSE_CONFIG_FIELDS)
     X(S, datacenter,            STR,                      "Datacenter") \
     X(S, local_bind_address,    STR,                      "LocalBindAddress", .flags = JSON_OMIT, .alias = "local_bind_address") \
     X(S, local_bind_port,       INT,                      "LocalBindPort", .alias = "local_bind_port") \
-    X(S, config,                ANY,                      "Config") \
+    X(S, config,                ANY,                      "Config", .flags = ANY_MAP) \
     X(S, mesh_gateway,          REC(mesh_gateway_config), "MeshGateway", .alias = "mesh_gateway") \
     X(S, ingress_hosts,         LIST_STR,                 "IngressHosts", .flags = JSON_SKIP)
 DECLARE_RECORD(upstream, UPSTREAM_FIELDS)
@@ -39,7 +39,7 @@ DECLARE_RECORD(upstream, UPSTREAM_FIELDS)
     X(S, destination_service_id,   STR,                      "DestinationServiceID", .flags = JSON_OMIT, .alias = "destination_service_id") \
     X(S, local_service_address,    STR,                      "LocalServiceAddress", .flags = JSON_OMIT, .alias = "local_service_address") \
     X(S, local_service_port,       INT,                      "LocalServicePort", .flags = JSON_OMIT, .alias = "local_service_port") \
-    X(S, config,                   ANY,                      "Config", .flags = JSON_OMIT) \
+    X(S, config,                   ANY,                      "Config", .flags = ANY_MAP | JSON_OMIT) \
     X(S, upstreams,                LIST(upstream),           "Upstreams", .flags = JSON_OMIT) \
     X(S, mesh_gateway,             REC(mesh_gateway_config), "MeshGateway") \
     X(S, expose,                   REC(expose_config),       "Expose")

@@ -18,7 +18,7 @@ DECLARE_RECORD(service_config_entry, SERVICE_CONFIG_ENTRY_FIELDS)
 #define PROXY_CONFIG_ENTRY_FIELDS(X, S) \
     X(S, kind,         STR,                      "Kind") \
     X(S, name,         STR,                      "Name") \
-    X(S, config,       ANY,                      "Config") \
+    X(S, config,       ANY,                      "Config", .flags = ANY_MAP) \
     X(S, mesh_gateway, REC(mesh_gateway_config), "MeshGateway") \
     X(S, expose,       REC(expose_config),       "Expose") \
     X(S, meta,         MAP_STR,                  "Meta", .flags = JSON_OMIT) \
@@ -219,12 +219,12 @@ DECLARE_RECORD(service_config_request, SERVICE_CONFIG_REQUEST_FIELDS)
 
 #define UPSTREAM_CONFIG_FIELDS(X, S) \
     X(S, upstream, REC(service_id), "Upstream") \
-    X(S, config,   ANY,             "Config")
+    X(S, config,   ANY,             "Config", .flags = ANY_MAP)
 DECLARE_RECORD(upstream_config, UPSTREAM_CONFIG_FIELDS)
 
 #define SERVICE_CONFIG_RESPONSE_FIELDS(X, S) \
-    X(S, proxy_config,        ANY,                      "ProxyConfig") \
-    X(S, upstream_configs,    ANY,                      "UpstreamConfigs") \
+    X(S, proxy_config,        ANY,                      "ProxyConfig", .flags = ANY_MAP) \
+    X(S, upstream_configs,    ANY,                      "UpstreamConfigs", .flags = ANY_MAP) \
     X(S, upstream_id_configs, LIST(upstream_config),    "UpstreamIDConfigs") \
     X(S, mesh_gateway,        REC(mesh_gateway_config), "MeshGateway") \
     X(S, expose,              REC(expose_config),       "Expose") \
@@ -252,3 +252,8 @@ struct config_entry_ref config_entry_ref(const struct config_entry *e);
 /* A new, zeroed entry of that kind with its Kind field set, owned by `a`; false for an unknown
  * kind. Kind texts point into static memory. */
 bool config_entry_make(struct arena *a, struct str kind, struct config_entry *out);
+/* An entry of any kind read loosely (loose.h) from an object with a "kind" or "Kind" key. Errors:
+ * Payload does not contain a kind/Kind key at the top level; invalid config entry kind: X;
+ * '' expected a map, got 'slice'; those of loose_read. */
+int config_entry_read(const struct value *v, struct arena *a, struct config_entry *out,
+    struct error *err) must_check;

@@ -60,7 +60,7 @@ DECLARE_RECORD(signed_response, SIGNED_RESPONSE_FIELDS)
 #define CA_CONFIGURATION_FIELDS(X, S) \
     X(S, cluster_id,                  STR,     "ClusterID", .flags = JSON_SKIP) \
     X(S, provider,                    STR,     "Provider") \
-    X(S, config,                      ANY,     "Config") \
+    X(S, config,                      ANY,     "Config", .flags = ANY_MAP) \
     X(S, state,                       MAP_STR, "State") \
     X(S, force_without_cross_signing, BOOL,    "ForceWithoutCrossSigning", .alias = "force_without_cross_signing") \
     RAFT_INDEX_FIELDS(X, S)
