@@ -75,7 +75,7 @@ DECLARE_RECORD(acl, ACL_FIELDS)
     X(S, name,           STR, "Name") \
     X(S, type,           STR, "Type") \
     X(S, display_name,   STR, "DisplayName", .flags = JSON_OMIT) \
-    X(S, description,    STR, "Description") \
+    X(S, description,    STR, "Description", .flags = JSON_OMIT) \
     X(S, token_locality, STR, "TokenLocality", .flags = JSON_OMIT) \
     X(S, config,         ANY, "Config", .flags = ANY_MAP) \
     RAFT_INDEX_FIELDS(X, S)
@@ -107,7 +107,7 @@ DECLARE_RECORD(acl_auth_method_list_response, ACL_AUTH_METHOD_LIST_RESPONSE_FIEL
     X(S, name,         STR,  "Name") \
     X(S, type,         STR,  "Type") \
     X(S, display_name, STR,  "DisplayName", .flags = JSON_OMIT) \
-    X(S, description,  STR,  "Description") \
+    X(S, description,  STR,  "Description", .flags = JSON_OMIT) \
     X(S, create_index, UINT, "CreateIndex", .flags = COMPARE_SKIP) \
     X(S, modify_index, UINT, "ModifyIndex", .flags = COMPARE_SKIP)
 DECLARE_RECORD(acl_auth_method_list_stub, ACL_AUTH_METHOD_LIST_STUB_FIELDS)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <cmocka.h>
 
@@ -108,7 +109,8 @@ static inline void each_line(const char *path,
     arena_free(&file);
 }
 
-/* Decodes bytes as `t` and encodes what came out. True if both are the same; else prints why. */
+/* Decodes bytes as `t`, copies, encodes the copy. True if it gives the same bytes; else prints
+ * why. */
 static inline bool same_again(const char *what, const struct type *t, struct str bytes)
 {
     struct arena a = ARENA_INIT;
@@ -126,7 +128,13 @@ static inline bool same_again(const char *what, const struct type *t, struct str
         print_error("%s: %zu bytes left\n", what, cursor_left(&c));
         goto done;
     }
-    msgpack_encode(t, obj, &out);
+    void *copy = arena_alloc(&a, t->size);
+    record_copy(&a, t, copy, obj);
+    if (!record_equal(t, obj, copy) || record_hash(t, obj) != record_hash(t, copy)) {
+        print_error("%s: the copy differs\n", what);
+        goto done;
+    }
+    msgpack_encode(t, copy, &out);
     size_t n = out.n < bytes.n ? out.n : bytes.n, at = 0;
     while (at < n && out.p[at] == (uint8_t)bytes.p[at])
         at++;
