@@ -15,18 +15,20 @@ struct world;
 struct store;
 struct disk;
 struct raft_driver;
+struct raft_driver_work;
 struct command_result; /* consuld/store.h */
 
 enum raft_driver_role { DRIVER_FOLLOWER, DRIVER_CANDIDATE, DRIVER_LEADER };
 const char *raft_driver_role_name(enum raft_driver_role role); /* "Follower" ... as stats show it */
 
-/* How messages reach other servers; a server alone needs none. Messages are the core's (raft.h);
- * received ones go to raft_driver_receive. */
+/* How messages reach other servers; a server alone needs none. Messages are the core's (raft.h).
+ * Received ones go to raft_driver_receive, failed requests to raft_driver_rpc_failed, neither from
+ * inside `send`. */
 struct raft_message;
 struct raft_driver_transport {
-    /* Never blocks; a message that cannot be sent is dropped. `id`, `address`: of the peer. */
-    void (*send)(struct raft_driver_transport *t, struct str id, struct str address,
-        const struct raft_message *m);
+    /* Never blocks; what the message points to is valid during the call. Entries of an
+     * AppendEntries are had from raft_driver_entry. */
+    void (*send)(struct raft_driver_transport *t, const struct raft_message *m);
 };
 
 struct raft_driver_options {
@@ -71,8 +73,7 @@ struct raft_driver_request {
     /* the driver's */
     struct link link;
     struct raft_driver *driver;
-    uint8_t kind;
-    uint64_t term;
+    struct raft_driver_work *work;
 };
 
 #define RAFT_ERR_NOT_LEADER "node is not the leader"
@@ -95,8 +96,17 @@ void raft_driver_forget(struct raft_driver_request *r);
 enum raft_driver_change_op { DRIVER_ADD_VOTER, DRIVER_ADD_NONVOTER, DRIVER_DEMOTE, DRIVER_REMOVE };
 void raft_driver_change(struct raft_driver *d, struct raft_driver_request *r,
     enum raft_driver_change_op op, struct str id, struct str address);
+
+/* --- for the transport ---------------------------------------------------------------------- */
+
+struct raft_entry;
 /* A message from a peer; what it points to is copied if kept. */
 void raft_driver_receive(struct raft_driver *d, const struct raft_message *m);
+/* A request sent has no response; `missing`: its entries could not be read. */
+void raft_driver_rpc_failed(struct raft_driver *d, const char *peer_id, uint64_t rpc, bool missing);
+/* An entry to send, from memory or disk. ERR_NOT_FOUND, ERR_IO. */
+int raft_driver_entry(struct raft_driver *d, uint64_t index, struct arena *a,
+    struct raft_entry *out, struct error *err) must_check;
 
 /* --- state ---------------------------------------------------------------------------------- */
 
