@@ -12,7 +12,27 @@ static const struct command_row rows[COMMAND_MAX] = {
     [COMMAND_KVS] = { apply_kvs, 0 },
     [COMMAND_SESSION] = { apply_session, 0 },
     [COMMAND_TOMBSTONE] = { apply_tombstone, 0 },
+    [COMMAND_COORDINATE] = { apply_coordinate_batch, 0 },
+    [COMMAND_PREPARED_QUERY] = { apply_prepared_query, COMMAND_NESTED },
     [COMMAND_TXN] = { apply_txn, COMMAND_NESTED },
+    [COMMAND_AUTOPILOT] = { apply_autopilot, 0 },
+    [COMMAND_ACL_LEGACY] = { apply_acl_legacy, COMMAND_NESTED },
+    [COMMAND_ACL_BOOTSTRAP] = { apply_acl_bootstrap, COMMAND_NESTED },
+    [COMMAND_ACL_TOKEN_SET] = { apply_acl_token_set, COMMAND_NESTED },
+    [COMMAND_ACL_TOKEN_DELETE] = { apply_acl_token_delete, COMMAND_NESTED },
+    [COMMAND_ACL_POLICY_SET] = { apply_acl_policy_set, COMMAND_NESTED },
+    [COMMAND_ACL_POLICY_DELETE] = { apply_acl_policy_delete, COMMAND_NESTED },
+    [COMMAND_ACL_ROLE_SET] = { apply_acl_role_set, COMMAND_NESTED },
+    [COMMAND_ACL_ROLE_DELETE] = { apply_acl_role_delete, 0 },
+    [COMMAND_ACL_BINDING_RULE_SET] = { apply_acl_binding_rule_set, COMMAND_NESTED },
+    [COMMAND_ACL_BINDING_RULE_DELETE] = { apply_acl_binding_rule_delete, 0 },
+    [COMMAND_ACL_AUTH_METHOD_SET] = { apply_acl_auth_method_set, COMMAND_NESTED },
+    [COMMAND_ACL_AUTH_METHOD_DELETE] = { apply_acl_auth_method_delete, 0 },
+    [COMMAND_INTENTION] = { apply_intention, 0 },
+    [COMMAND_CONNECT_CA] = { apply_connect_ca, COMMAND_NESTED },
+    [COMMAND_CA_LEAF] = { apply_connect_ca_leaf, 0 },
+    [COMMAND_CONFIG_ENTRY] = { apply_config_entry, COMMAND_NESTED },
+    [COMMAND_FEDERATION_STATE] = { apply_federation_state, 0 },
 };
 
 /* --- batches ------------------------------------------------------------------------------- */
@@ -124,8 +144,8 @@ static void nested_end(struct store_batch *b, bool keep)
         mdb_txn_abort(inner);
 }
 
-static int body_decode(const struct command *c, struct str bytes, struct arena *a, void **body,
-    struct error *err)
+static int body_decode(
+    const struct command *c, struct str bytes, struct arena *a, void **body, struct error *err)
 {
     *body = arena_alloc(a, c->body->size);
     struct cursor cur;
@@ -148,8 +168,7 @@ static void command_run(struct store_batch *b, const struct command_row *row, co
     b->touched.n = touched;
     b->delays.n = delays;
     if (res->kind == RESULT_TXN) return;
-    *res = (struct command_result){ .kind = RESULT_ERROR,
-        .text = str_dup(a, str_of(err.text)) };
+    *res = (struct command_result){ .kind = RESULT_ERROR, .text = str_dup(a, str_of(err.text)) };
 }
 
 static int command_apply(struct store_batch *b, struct str data, struct arena *a,
@@ -165,8 +184,8 @@ static int command_apply(struct store_batch *b, struct str data, struct arena *a
         if (!ignorable)
             return error_set(err, ERR_NOT_FOUND, "cannot apply entry %llu: unknown command type %s",
                 (unsigned long long)b->index, text);
-        log_warn("agent.fsm", "ignoring unknown message type, upgrade to newer version", "type",
-            text);
+        log_warn(
+            "agent.fsm", "ignoring unknown message type, upgrade to newer version", "type", text);
         res->kind = RESULT_SKIPPED;
         return STORE_APPLIED;
     }

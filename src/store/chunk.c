@@ -88,8 +88,8 @@ static void new_term(struct store_batch *b, uint64_t term)
 }
 
 /* Joins the chunks of an operation if all are there. */
-static bool chunk_join(struct store_batch *b, const struct chunk_tag *tag, struct arena *a,
-    struct str *command)
+static bool chunk_join(
+    struct store_batch *b, const struct chunk_tag *tag, struct arena *a, struct str *command)
 {
     uint8_t key[CHUNK_KEY];
     struct str part;
@@ -113,8 +113,8 @@ static bool chunk_join(struct store_batch *b, const struct chunk_tag *tag, struc
     return !b->view.code && n > 0;
 }
 
-bool chunk_apply(struct store_batch *b, const struct store_entry *e, struct arena *a,
-    struct str *command)
+bool chunk_apply(
+    struct store_batch *b, const struct store_entry *e, struct arena *a, struct str *command)
 {
     struct chunk_tag tag;
     if (!tag_parse(e->extensions, &tag)) {
@@ -161,12 +161,14 @@ void chunk_state_get(struct view *v, struct arena *a, struct chunking_state *out
         if (!op || op->op_num != op_num) {
             op = LIST_PUSH(a, &out->ops, struct chunk_op);
             op->op_num = op_num;
-            op->chunks = (struct list){ arena_array(a, head.total, sizeof(struct chunk_info)),
-                head.total };
+            op->chunks.v = arena_array(a, head.total, sizeof(struct chunk_info));
+            op->chunks.n = head.total;
         }
         size_t n = val.mv_size - sizeof head;
         LIST_AT(&op->chunks, struct chunk_info, seq) = (struct chunk_info){ .op_num = op_num,
-            .sequence_num = seq, .num_chunks = head.total, .term = head.term,
+            .sequence_num = seq,
+            .num_chunks = head.total,
+            .term = head.term,
             .data = { arena_copy(a, (char *)val.mv_data + sizeof head, n), n } };
     }
     view_check(v, rc, "read");

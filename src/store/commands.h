@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The commands (fsm.md 1.1): what command_get knows of them, and the apply functions behind it, each in its table's file.
+/* The commands (fsm.md 1.1): what command_get knows of them, and the apply functions behind it,
+ * each in its table's file.
  *
  * An apply function changes the state at `index` and fills *res (all zero at entry: RESULT_NIL).
  * A refusal returns a negative code with its text in *err; rows marked COMMAND_NESTED may refuse
@@ -16,7 +17,8 @@ enum command_flag {
 typedef int (*command_fn)(struct store_batch *b, uint64_t index, const void *body, struct arena *a,
     struct command_result *res, struct error *err);
 
-/* One row per command in a table ordered by type byte; names and bodies are those of command_get. */
+/* One row per command in a table ordered by type byte; names and bodies are those of command_get.
+ */
 struct command_row {
     command_fn apply; /* NULL: not a command of the log */
     uint8_t flags;
@@ -125,8 +127,8 @@ void kv_delete_tree(struct store_batch *b, uint64_t index, struct str prefix, st
 bool session_find(struct view *v, struct str id, struct arena *a, struct session *out);
 /* Invalidation (fsm.md 6.3); a missing session is no error. */
 /* Destroys every session bound to a check. */
-void sessions_check_gone(struct store_batch *b, uint64_t index, struct str node,
-    struct str check_id, struct arena *a);
+void sessions_check_gone(
+    struct store_batch *b, uint64_t index, struct str node, struct str check_id, struct arena *a);
 void sessions_node_gone(struct store_batch *b, uint64_t index, struct str node, struct arena *a);
 void session_destroy(struct store_batch *b, uint64_t index, struct str id, struct arena *a);
 

@@ -30,8 +30,8 @@ static int databases_open(struct state_env *env, struct error *err)
         rc = mdb_dbi_open(txn, state_tables[t]->name, MDB_CREATE, dbi);
         for (size_t i = 0; i < TABLE_INDEXES_MAX && !rc && state_tables[t]->index[i].name; i++) {
             char name[128];
-            snprintf(name, sizeof name, "%s.%s", state_tables[t]->name,
-                state_tables[t]->index[i].name);
+            snprintf(
+                name, sizeof name, "%s.%s", state_tables[t]->name, state_tables[t]->index[i].name);
             rc = mdb_dbi_open(txn, name, MDB_CREATE, dbi + 1 + i);
         }
     }
@@ -70,8 +70,8 @@ char *state_dir_temporary(const char *tmp_dir, struct error *err)
     return NULL;
 }
 
-int state_env_open(const char *path, bool unlink_it, uint64_t map_size, struct state_env **out,
-    struct error *err)
+int state_env_open(
+    const char *path, bool unlink_it, uint64_t map_size, struct state_env **out, struct error *err)
 {
     struct state_env *env = xcalloc(1, sizeof *env);
     env->refs = 1;
@@ -254,9 +254,15 @@ void store_close(struct store *s)
     free(s);
 }
 
-uint64_t store_applied_index(const struct store *s) { return s->applied_index; }
+uint64_t store_applied_index(const struct store *s)
+{
+    return s->applied_index;
+}
 
-uint64_t store_applied_term(const struct store *s) { return s->applied_term; }
+uint64_t store_applied_term(const struct store *s)
+{
+    return s->applied_term;
+}
 
 int store_sync(struct store *s, struct error *err)
 {

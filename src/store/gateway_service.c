@@ -36,6 +36,12 @@ static bool mapping_find(struct view *v, const struct gateway_service *like, str
     return found;
 }
 
+/* Readers of one service's mappings watch this name. */
+static void mapping_touch(struct store_batch *b, const struct gateway_service *g, struct arena *a)
+{
+    touch_entry(b, index_name(a, ENTRY "/", g->service.name));
+}
+
 static void mapping_put(
     struct store_batch *b, uint64_t index, const struct gateway_service *g, struct arena *a)
 {
@@ -46,13 +52,17 @@ static void mapping_put(
     row.modify_index = index;
     table_put(b, TABLE_GATEWAY_SERVICES, found ? &old : NULL, &row);
     index_max(b, STR(ENTRY), index);
+    mapping_touch(b, &row, a);
 }
 
-static bool is_wildcard(const struct gateway_service *g) { return str_is(g->service.name, "*"); }
+static bool is_wildcard(const struct gateway_service *g)
+{
+    return str_is(g->service.name, "*");
+}
 
 /* One row for each typical service the gateway does not name itself, then the wildcard's own. */
-static void wildcard_put(struct store_batch *b, uint64_t index,
-    const struct gateway_service *wildcard, struct arena *a)
+static void wildcard_put(
+    struct store_batch *b, uint64_t index, const struct gateway_service *wildcard, struct arena *a)
 {
     struct list typical = { 0 };
     table_list(&b->view, TABLE_SERVICES, SERVICES_BY_KIND, key_of(a, STR_NIL), a, &typical);
@@ -70,8 +80,11 @@ static void mappings_drop(struct store_batch *b, struct str gateway, struct aren
 {
     struct list rows = { 0 };
     table_list(&b->view, TABLE_GATEWAY_SERVICES, BY_KEY, key_of(a, gateway), a, &rows);
-    for (size_t i = 0; i < rows.n; i++)
-        table_delete(b, TABLE_GATEWAY_SERVICES, &LIST_AT(&rows, struct gateway_service, i));
+    for (size_t i = 0; i < rows.n; i++) {
+        const struct gateway_service *g = &LIST_AT(&rows, struct gateway_service, i);
+        table_delete(b, TABLE_GATEWAY_SERVICES, g);
+        mapping_touch(b, g, a);
+    }
 }
 
 void gateway_services_replace(struct store_batch *b, uint64_t index, struct str gateway,
@@ -96,8 +109,8 @@ void gateway_services_added(
     struct store_batch *b, uint64_t index, struct str service, struct arena *a)
 {
     struct list wildcards = { 0 };
-    table_list(&b->view, TABLE_GATEWAY_SERVICES, GATEWAY_SERVICES_BY_SERVICE,
-        key_of(a, STR("*")), a, &wildcards);
+    table_list(&b->view, TABLE_GATEWAY_SERVICES, GATEWAY_SERVICES_BY_SERVICE, key_of(a, STR("*")),
+        a, &wildcards);
     for (size_t i = 0; i < wildcards.n; i++) {
         struct gateway_service row = LIST_AT(&wildcards, struct gateway_service, i);
         row.service.name = service;
@@ -110,12 +123,13 @@ void gateway_services_extinct(
     struct store_batch *b, uint64_t index, struct str service, struct arena *a)
 {
     struct list rows = { 0 };
-    table_list(&b->view, TABLE_GATEWAY_SERVICES, GATEWAY_SERVICES_BY_SERVICE, key_of(a, service),
-        a, &rows);
+    table_list(&b->view, TABLE_GATEWAY_SERVICES, GATEWAY_SERVICES_BY_SERVICE, key_of(a, service), a,
+        &rows);
     for (size_t i = 0; i < rows.n; i++) {
         const struct gateway_service *g = &LIST_AT(&rows, struct gateway_service, i);
         if (!g->from_wildcard) continue;
         table_delete(b, TABLE_GATEWAY_SERVICES, g);
         index_max(b, STR(ENTRY), index);
+        mapping_touch(b, g, a);
     }
 }

@@ -50,7 +50,7 @@ static int name_is_free(struct store_batch *b, const struct node *node, bool cla
     if (str_eq_nocase(holder.id, node->id)) return 0;
     struct health_check serf;
     bool healthy = check_find(&b->view, holder.node, STR("serfHealth"), a, &serf) &&
-        !str_is(serf.status, "critical");
+                   !str_is(serf.status, "critical");
     if (!healthy || (!holder.id.n && clash_without_id)) return 0;
     return error_set(err, ERR_CONFLICT,
         "Node name %.*s is reserved by node %.*s with name %.*s (%.*s)", STR_ARG(node->node),
@@ -64,13 +64,13 @@ static int present_row(struct store_batch *b, uint64_t index, const struct node 
     *found = node->id.n && node_find_by_id(&b->view, node->id, a, out);
     if (*found && !str_eq(out->node, node->node)) {
         if (name_is_free(b, node, false, a, err))
-            return error_prefix(err, "Error while renaming Node ID: \"%.*s\" (%.*s): ",
-                STR_ARG(node->id), STR_ARG(node->address));
+            return error_prefix(err,
+                "Error while renaming Node ID: \"%.*s\" (%.*s): ", STR_ARG(node->id),
+                STR_ARG(node->address));
         node_delete(b, index, out->node, a);
     } else if (!*found && node->id.n) {
         if (name_is_free(b, node, true, a, err))
-            return error_prefix(
-                err, "Error while renaming Node ID: \"%.*s\": ", STR_ARG(node->id));
+            return error_prefix(err, "Error while renaming Node ID: \"%.*s\": ", STR_ARG(node->id));
     }
     if (!*found) *found = node_find(&b->view, node->node, a, out);
     return 0;

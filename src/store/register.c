@@ -41,8 +41,8 @@ static int register_check(struct store_batch *b, uint64_t index, struct str node
     int code = check_upsert(b, index, check, a, err);
     if (!code) return 0;
     struct error why = *err;
-    return error_set(err, code, "failed inserting check: %s on node \"%.*s\"", why.text,
-        STR_ARG(check->node));
+    return error_set(
+        err, code, "failed inserting check: %s on node \"%.*s\"", why.text, STR_ARG(check->node));
 }
 
 static int register_all(struct store_batch *b, uint64_t index, const struct register_request *req,

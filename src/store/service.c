@@ -4,8 +4,6 @@
 #include "commands.h"
 #include "consuld/model/limits.h"
 
-#define ROW_MAX (64u << 20)
-
 static void service_key(const void *row, struct buf *key)
 {
     const struct service_row *r = row;
@@ -26,13 +24,26 @@ static void name_keys(const void *row, struct index_keys *out)
     one_key(out, ((const struct service_row *)row)->svc.service);
 }
 
+/* The service an instance stands for in the mesh, nil if it is not in it. */
+static struct str connect_name(const struct node_service *svc)
+{
+    if (str_is(svc->kind, "connect-proxy"))
+        return svc->proxy.destination_service_name.p ? svc->proxy.destination_service_name
+                                                     : STR("");
+    return svc->connect.native ? svc->service : STR_NIL;
+}
+
 static void connect_keys(const void *row, struct index_keys *out)
 {
-    const struct node_service *svc = &((const struct service_row *)row)->svc;
-    if (str_is(svc->kind, "connect-proxy"))
-        one_key(out, svc->proxy.destination_service_name);
-    else if (svc->connect.native)
-        one_key(out, svc->service);
+    struct str name = connect_name(&((const struct service_row *)row)->svc);
+    if (name.p) one_key(out, name);
+}
+
+/* Readers of a mesh service watch this name: instances of any service name may join it. */
+static void connect_touch(struct store_batch *b, const struct node_service *svc, struct arena *a)
+{
+    struct str name = connect_name(svc);
+    if (name.p) touch_entry(b, index_name(a, "connect/", name));
 }
 
 static void kind_keys(const void *row, struct index_keys *out)
@@ -47,8 +58,9 @@ static void service_pack(const void *row, struct buf *out)
     msgpack_encode(&type_node_service, &r->svc, out);
 }
 
-static bool service_unpack(struct str bytes, struct arena *a, void *row)
+static bool service_unpack(struct str key, struct str bytes, struct arena *a, void *row)
 {
+    (void)key;
     struct service_row *r = row;
     struct cursor c;
     memset(r, 0, sizeof *r);
@@ -57,7 +69,8 @@ static bool service_unpack(struct str bytes, struct arena *a, void *row)
     return c.code == 0 && msgpack_decode(&c, a, &type_node_service, &r->svc) == 0;
 }
 
-static const struct type type_service_row = { .kind = KIND_REC, .size = sizeof(struct service_row) };
+static const struct type type_service_row = { .kind = KIND_REC,
+    .size = sizeof(struct service_row) };
 
 const struct table table_services = { .name = "services",
     .type = &type_service_row,
@@ -98,8 +111,7 @@ static const char *meta_fault(struct str kind, struct str key, struct str value)
             return "Key contains invalid characters";
     }
     if (key.n > LIMIT_META_KEY) return "Key is too long (limit: 128 characters)";
-    bool allowed =
-        str_is(kind, "mesh-gateway") && str_is(key, "consul-wan-federation");
+    bool allowed = str_is(kind, "mesh-gateway") && str_is(key, "consul-wan-federation");
     if (str_has_prefix(key, STR("consul-")) && !allowed)
         return "Key prefix 'consul-' is reserved for internal use";
     if (value.n > LIMIT_META_VALUE) return "Value is too long (limit: 512 characters)";
@@ -117,13 +129,13 @@ static int meta_check(struct str node, const struct node_service *svc, struct er
     for (size_t i = 0; i < meta->n && !code; i++) {
         const char *fault = meta_fault(svc->kind, pairs[i].key, pairs[i].value);
         if (fault)
-            code = error_set(err, ERR_BAD_REQUEST,
-                "Couldn't load metadata pair ('%.*s', '%.*s'): %s", STR_ARG(pairs[i].key),
-                STR_ARG(pairs[i].value), fault);
+            code =
+                error_set(err, ERR_BAD_REQUEST, "Couldn't load metadata pair ('%.*s', '%.*s'): %s",
+                    STR_ARG(pairs[i].key), STR_ARG(pairs[i].value), fault);
     }
     if (!code) return 0;
-    return error_prefix(err, "Invalid Service Meta for node %.*s and serviceID %.*s: ",
-        STR_ARG(node), STR_ARG(svc->id));
+    return error_prefix(err,
+        "Invalid Service Meta for node %.*s and serviceID %.*s: ", STR_ARG(node), STR_ARG(svc->id));
 }
 
 /* --- upsert and delete --------------------------------------------------------------------- */
@@ -131,7 +143,7 @@ static int meta_check(struct str node, const struct node_service *svc, struct er
 static bool weights_valid(const struct weights *w)
 {
     return w && w->passing >= 1 && w->passing <= LIMIT_WEIGHT && w->warning >= 0 &&
-        w->warning <= LIMIT_WEIGHT;
+           w->warning <= LIMIT_WEIGHT;
 }
 
 int service_upsert(struct store_batch *b, uint64_t index, struct str node,
@@ -157,6 +169,8 @@ int service_upsert(struct store_batch *b, uint64_t index, struct str node,
     }
     if (!b->restoring) row.svc.modify_index = index;
     table_put(b, TABLE_SERVICES, found ? &old : NULL, &row);
+    if (found) connect_touch(b, &old.svc, a);
+    connect_touch(b, &row.svc, a);
     index_max(b, STR("services"), row.svc.modify_index);
     service_bump(b, row.svc.modify_index, svc->service, svc->kind, a);
     return 0;
@@ -182,6 +196,7 @@ void service_delete(
     }
     index_set(b, STR("checks"), index);
     table_delete(b, TABLE_SERVICES, &row);
+    connect_touch(b, &row.svc, a);
     index_max(b, STR("services"), index);
     index_max(b, kind_entry(a, row.svc.kind), index);
     if (table_any(&b->view, TABLE_SERVICES, SERVICES_BY_NAME, key_of(a, row.svc.service)))

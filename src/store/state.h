@@ -6,8 +6,10 @@
  * opened the view checks once. Rows are records; memory of what is read is the arena's given. */
 #pragma once
 #include <lmdb.h>
+#include <stdio.h>
 
 #include "consuld/store.h"
+#include "consuld/wire.h"
 
 /* One LMDB environment with its open tables; the store's own reference plus one per worker view. */
 struct state_env {
@@ -32,8 +34,8 @@ struct store_read {
 
 struct store_batch {
     struct view view;
-    MDB_txn *outer;  /* while a command runs in a nested transaction, else NULL */
-    bool restoring;  /* records of a snapshot are being put: indexes are kept as they come */
+    MDB_txn *outer; /* while a command runs in a nested transaction, else NULL */
+    bool restoring; /* records of a snapshot are being put: indexes are kept as they come */
     uint64_t now_ms;
     uint64_t index, term; /* of the entry being applied or applied last */
     struct arena arena;   /* what lives until the commit */
@@ -119,9 +121,10 @@ struct table {
     const struct type *type; /* KIND_REC of the row */
     void (*key)(const void *row, struct buf *key);
     struct table_index index[TABLE_INDEXES_MAX];
-    /* compact forms of hot rows; NULL: msgpack of the record */
+    /* Compact forms of rows; NULL: msgpack of the record. `bytes` are the arena's, `key` is
+     * borrowed. */
     void (*pack)(const void *row, struct buf *out);
-    bool (*unpack)(struct str bytes, struct arena *a, void *row);
+    bool (*unpack)(struct str key, struct str bytes, struct arena *a, void *row);
 };
 #define TABLE_EXTERN(id, name) extern const struct table table_##name;
 STATE_TABLES(TABLE_EXTERN)
@@ -156,7 +159,8 @@ struct scan {
     int index;
     MDB_cursor *cursor;
     struct buf prefix;
-    bool started;
+    struct buf floor;
+    bool started, peeked;
     struct str key;   /* whole key of the present row, valid until the next step */
     struct str value; /* its bytes */
     struct arena run; /* rows with long keys of one beginning, put in order */
@@ -272,8 +276,8 @@ void watch_fire_touched(struct store *s, const struct store_batch *b);
 void watch_deinit(struct store *s);
 
 /* chunk.c: keeps one chunk. True when its command is complete: *command is then the whole of it. */
-bool chunk_apply(struct store_batch *b, const struct store_entry *e, struct arena *a,
-    struct str *command);
+bool chunk_apply(
+    struct store_batch *b, const struct store_entry *e, struct arena *a, struct str *command);
 
 /* lock_delay.c: a session lost its hold on a key; counts from the batch's time, at commit. */
 void lock_delay_begin(struct store_batch *b, struct str key, int64_t delay_ns);

@@ -60,9 +60,15 @@ static struct str key_parts(struct arena *a, const struct str *parts, size_t n, 
     return (struct str){ (char *)key.p, key.n };
 }
 
-struct str key_of(struct arena *a, struct str part) { return key_parts(a, &part, 1, true); }
+struct str key_of(struct arena *a, struct str part)
+{
+    return key_parts(a, &part, 1, true);
+}
 
-struct str key_of_exact(struct arena *a, struct str part) { return key_parts(a, &part, 1, false); }
+struct str key_of_exact(struct arena *a, struct str part)
+{
+    return key_parts(a, &part, 1, false);
+}
 
 struct str key_of2(struct arena *a, struct str one, struct str two)
 {
@@ -154,13 +160,13 @@ static MDB_dbi dbi_of(const struct view *v, enum table_id t, int index)
     return v->env->dbi[(size_t)t * (1 + TABLE_INDEXES_MAX) + (size_t)(index + 1)];
 }
 
-static bool row_unpack(struct view *v, enum table_id t, struct str bytes, struct arena *a,
-    void *row)
+static bool row_unpack(
+    struct view *v, enum table_id t, struct str key, struct str bytes, struct arena *a, void *row)
 {
     const struct table *table = state_tables[t];
     struct str own = { arena_copy(a, bytes.p, bytes.n), bytes.n };
     if (table->unpack) {
-        if (table->unpack(own, a, row)) return true;
+        if (table->unpack(key, own, a, row)) return true;
     } else {
         struct cursor c;
         cursor_init(&c, own.p, own.n, NULL);
@@ -174,7 +180,7 @@ static bool row_unpack(struct view *v, enum table_id t, struct str bytes, struct
 bool table_get(struct view *v, enum table_id t, struct str key, struct arena *a, void *row)
 {
     struct str bytes;
-    return raw_get(v, dbi_of(v, t, BY_KEY), key, &bytes) && row_unpack(v, t, bytes, a, row);
+    return raw_get(v, dbi_of(v, t, BY_KEY), key, &bytes) && row_unpack(v, t, key, bytes, a, row);
 }
 
 bool table_has(struct view *v, enum table_id t, struct str key)
@@ -213,8 +219,8 @@ static bool keys_next(const struct buf *keys, size_t *at, struct buf *full, stru
     return true;
 }
 
-static void index_row(struct store_batch *b, enum table_id t, int i, const void *old,
-    const void *row)
+static void index_row(
+    struct store_batch *b, enum table_id t, int i, const void *old, const void *row)
 {
     const struct table_index *ix = &state_tables[t]->index[i];
     MDB_dbi dbi = dbi_of(&b->view, t, i);
@@ -281,8 +287,8 @@ struct scan_item {
 
 void scan_begin(struct scan *s, struct view *v, enum table_id t, int index, struct str prefix)
 {
-    *s = (struct scan){ .view = v, .table = t, .index = index, .prefix = KEY_BUF,
-        .floor = KEY_BUF };
+    *s =
+        (struct scan){ .view = v, .table = t, .index = index, .prefix = KEY_BUF, .floor = KEY_BUF };
     buf_put_str(&s->prefix, prefix);
     if (v->code) return;
     int rc = mdb_cursor_open(v->txn, dbi_of(v, t, index), &s->cursor);
@@ -399,10 +405,10 @@ bool scan_next(struct scan *s)
 
 bool scan_row(struct scan *s, struct arena *a, void *row)
 {
-    if (s->index == BY_KEY) return row_unpack(s->view, s->table, s->value, a, row);
+    if (s->index == BY_KEY) return row_unpack(s->view, s->table, s->key, s->value, a, row);
     if (table_get(s->view, s->table, s->value, a, row)) return true;
-    view_fail(s->view, ERR_IO, "an index of table %s names a missing row",
-        state_tables[s->table]->name);
+    view_fail(
+        s->view, ERR_IO, "an index of table %s names a missing row", state_tables[s->table]->name);
     return false;
 }
 
@@ -421,8 +427,8 @@ void table_list(struct view *v, enum table_id t, int index, struct str prefix, s
     scan_end(&s);
 }
 
-bool table_first(struct view *v, enum table_id t, int index, struct str prefix, struct arena *a,
-    void *row)
+bool table_first(
+    struct view *v, enum table_id t, int index, struct str prefix, struct arena *a, void *row)
 {
     struct scan s;
     scan_begin(&s, v, t, index, prefix);

@@ -26,8 +26,7 @@ struct prefix_length {
     size_t watchers;
 };
 
-void watch_set_init(
-    struct watch_set *ws, struct store *store, void (*fire)(struct watch_set *ws))
+void watch_set_init(struct watch_set *ws, struct store *store, void (*fire)(struct watch_set *ws))
 {
     *ws = (struct watch_set){ .store = store, .fire = fire };
     link_init(&ws->pending);
@@ -50,7 +49,7 @@ static void length_count(struct store *s, size_t n, bool added)
     if (i == s->prefix_lengths.n) {
         v = xrealloc(v, (i + 1) * sizeof *v);
         v[i] = (struct prefix_length){ .n = n };
-        s->prefix_lengths = (struct list){ v, i + 1 };
+        s->prefix_lengths = (struct list){ .v = v, .n = i + 1 };
     }
     if (added) {
         v[i].watchers++;
@@ -123,40 +122,55 @@ static void watch_add(struct watch_set *ws, enum watch_kind kind, struct str nam
     s->watch_links++;
 }
 
-void watch_entry(struct watch_set *ws, struct str name) { watch_add(ws, WATCH_ENTRY, name); }
+void watch_entry(struct watch_set *ws, struct str name)
+{
+    watch_add(ws, WATCH_ENTRY, name);
+}
 
-void watch_key(struct watch_set *ws, struct str key) { watch_add(ws, WATCH_KEY, key); }
+void watch_key(struct watch_set *ws, struct str key)
+{
+    watch_add(ws, WATCH_KEY, key);
+}
 
-void watch_prefix(struct watch_set *ws, struct str prefix) { watch_add(ws, WATCH_PREFIX, prefix); }
+void watch_prefix(struct watch_set *ws, struct str prefix)
+{
+    watch_add(ws, WATCH_PREFIX, prefix);
+}
 
 /* --- touching ------------------------------------------------------------------------------ */
 
 static void touch(struct store_batch *b, enum watch_kind kind, struct str name)
 {
     if (b->restoring) return;
-    struct buf key = { .p = arena_alloc(&b->arena, name.n + 2), .cap = name.n + 2,
-        .max = name.n + 2 };
+    struct buf key = {
+        .p = arena_alloc(&b->arena, name.n + 2), .cap = name.n + 2, .max = name.n + 2
+    };
     buf_put_char(&key, (char)kind);
     kind == WATCH_ENTRY ? key_lower(&key, name) : buf_put_str(&key, name);
     *LIST_PUSH(&b->arena, &b->touched, struct str) = buf_str(&key);
 }
 
-void touch_entry(struct store_batch *b, struct str name) { touch(b, WATCH_ENTRY, name); }
+void touch_entry(struct store_batch *b, struct str name)
+{
+    touch(b, WATCH_ENTRY, name);
+}
 
-void touch_key(struct store_batch *b, struct str key) { touch(b, WATCH_KEY, key); }
+void touch_key(struct store_batch *b, struct str key)
+{
+    touch(b, WATCH_KEY, key);
+}
 
 static void collect(struct store *s, struct str key, struct link *due)
 {
     struct watch_node *node = map_get(&s->watches, key);
     if (!node) return;
-    link_each(it, &node->links) {
+    link_each (it, &node->links) {
         struct watch_set *ws = container_of(it, struct watch_link, at)->set;
         if (link_empty(&ws->pending)) link_push(due, &ws->pending);
     }
 }
 
-static void collect_prefixes(struct store *s, struct arena *a, struct str touched,
-    struct link *due)
+static void collect_prefixes(struct store *s, struct arena *a, struct str touched, struct link *due)
 {
     if (!s->prefix_lengths.n) return;
     char *probe = arena_copy(a, touched.p, touched.n);
@@ -208,7 +222,8 @@ void watch_deinit(struct store *s)
     void *value;
     for (size_t it = 0; map_next(&s->watches, &it, &key, &value);) {
         struct watch_node *node = value;
-        link_each(l, &node->links) container_of(l, struct watch_link, at)->set->links = NULL;
+        link_each (l, &node->links)
+            container_of(l, struct watch_link, at)->set->links = NULL;
         while (!link_empty(&node->links)) {
             struct link *l = link_pop(&node->links);
             free(container_of(l, struct watch_link, at));
