@@ -130,7 +130,7 @@ static inline bool client_take(struct client *c, bool no_body, struct answer *a)
     assert_true(head_n < sizeof a->head);
     memcpy(a->head, in.p, head_n);
     a->head[head_n] = '\0';
-    a->status = atoi(a->head + 9);
+    a->status = (int)strtol(a->head + 9, NULL, 10);
     struct buf body = BUF_INIT((size_t)64 << 20);
     struct str rest = str_slice(in, head_n, in.n);
     char value[64];

@@ -665,7 +665,7 @@ static void pipelined_requests_are_answered_in_order(void **state)
     for (int i = 0; i < 500; i++) {
         struct answer a = client_answer_to(&c, "GET");
         assert_int_equal(a.status, 200);
-        assert_int_equal(atoi(header(&a, "X-Tail")), i);
+        assert_int_equal((int)strtol(header(&a, "X-Tail"), NULL, 10), i);
         free(a.body);
     }
     client_close(&c);
@@ -717,7 +717,7 @@ static void flood_behind_a_parked_request_is_left_to_the_socket(void **state)
     free(a.body);
     for (int i = 0; i < n; i++) {
         a = client_answer_to(&c, "GET");
-        assert_int_equal(atoi(header(&a, "X-Tail")), i);
+        assert_int_equal((int)strtol(header(&a, "X-Tail"), NULL, 10), i);
         free(a.body);
     }
     client_close(&c);
