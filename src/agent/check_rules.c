@@ -60,10 +60,11 @@ const char *check_type_word(const struct check_type *t)
 
 bool check_type_empty(const struct check_type *t)
 {
-    return record_is_empty(&type_check_type, t);
+    static const struct check_type none;
+    return record_equal(&type_check_type, t, &none);
 }
 
-int check_validate(const struct check_type *t, struct error *err)
+int local_check_validate(const struct check_type *t, struct error *err)
 {
     bool interval_check = check_is_script(t) || t->http.n || t->tcp.n || t->grpc.n;
     if (t->interval > 0 && t->ttl > 0)
@@ -98,7 +99,7 @@ int check_scripts_allowed(
     return 0;
 }
 
-bool check_status_valid(struct str status)
+bool local_check_status_valid(struct str status)
 {
     return str_is(status, "passing") || str_is(status, "warning") || str_is(status, "critical");
 }
