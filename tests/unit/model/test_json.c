@@ -217,9 +217,42 @@ static void recorded_bodies_are_read_or_refused(void **state)
     assert_true(tally.seen > 100);
 }
 
+static void snake_case_keys_fill_the_same_members(void **state)
+{
+    (void)state;
+    struct arena a = ARENA_INIT;
+    struct error err = { 0 };
+    struct service_definition s = { 0 };
+    struct str text = STR("{\"NAME\":\"a\",\"enable_tag_override\":true,"
+                          "\"tagged_addresses\":{\"lan\":{\"address\":\"1.1.1.1\",\"Port\":1}},"
+                          "\"connect\":{\"sidecar_service\":{\"port\":9}},"
+                          "\"proxy\":{\"destination_service_name\":\"d\",\"Upstreams\":[{"
+                          "\"local_bind_port\":5,\"mesh_gateway\":{\"mode\":\"none\"}}]},"
+                          "\"check\":{\"args\":[\"x\"],\"interval\":5,"
+                          "\"deregister_critical_service_after\":\"1m\"}}");
+    if (json_decode(text, &a, &type_service_definition, &s, 0, &err) != ERR_OK) {
+        fail_msg("%s", err.text);
+    }
+    assert_true(str_is(s.name, "a"));
+    assert_true(s.enable_tag_override);
+    const struct service_address *lan =
+        dict_get(&s.tagged_addresses, &type_service_address, STR("lan"));
+    assert_true(lan && str_is(lan->address, "1.1.1.1"));
+    assert_int_equal(s.connect->sidecar_service->port, 9);
+    assert_true(str_is(s.proxy->destination_service_name, "d"));
+    const struct upstream *up = s.proxy->upstreams.v;
+    assert_int_equal(up->local_bind_port, 5);
+    assert_true(str_is(up->mesh_gateway.mode, "none"));
+    assert_int_equal(s.check.script_args.n, 1);
+    assert_int_equal(s.check.interval, 5);
+    assert_int_equal(s.check.deregister_critical_service_after, 60 * SECOND_NS);
+    arena_free(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(snake_case_keys_fill_the_same_members),
         cmocka_unit_test(recorded_bodies_are_read_or_refused),
         cmocka_unit_test(recorded_answers_are_written_as_they_were),
     };

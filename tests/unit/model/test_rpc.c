@@ -82,9 +82,30 @@ static void methods_are_sorted_and_found_by_name(void **state)
     assert_null(method_find(STR("")));
 }
 
+/* Malformed.json: unknown keys, nil for a text, the array form. */
+static void odd_forms_of_arguments_are_understood(void **state)
+{
+    (void)state;
+    static const char *const keys[] = { "app/one", "", "app/one" };
+    struct arena a = ARENA_INIT;
+    struct value root = parse(&a, "Malformed", read_file(&a, VECTORS "rpc/Malformed.json"));
+    const struct value *calls = get(&root, "calls");
+    for (size_t i = 0; i < 3; i++) {
+        struct str body = recorded_bytes(&a, get(&calls->list.v[i], "request"), "body_");
+        struct key_request r = { 0 };
+        struct cursor c;
+        cursor_init(&c, body.p, body.n, NULL);
+        assert_int_equal(msgpack_decode(&c, &a, &type_key_request, &r), ERR_OK);
+        assert_true(str_is(r.datacenter, "dc1"));
+        assert_true(str_is(r.key, keys[i]));
+    }
+    arena_free(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(odd_forms_of_arguments_are_understood),
         cmocka_unit_test(methods_are_sorted_and_found_by_name),
         cmocka_unit_test(recorded_calls_survive_a_round_trip),
     };
