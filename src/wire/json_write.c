@@ -55,9 +55,14 @@ static const uint8_t special[256] = {
     [0x80 ... 0xff] = 2,
 };
 
+static inline uint8_t *room(struct buf *out, size_t n)
+{
+    return out->cap - out->n >= n && !out->overflow ? out->p + out->n : buf_reserve(out, n);
+}
+
 static inline void put(struct buf *out, const void *p, size_t n)
 {
-    uint8_t *w = out->cap - out->n >= n && !out->overflow ? out->p + out->n : buf_reserve(out, n);
+    uint8_t *w = room(out, n);
     if (!w || n == 0) return;
     memcpy(w, p, n);
     out->n += n;
@@ -80,28 +85,39 @@ static void put_escape(struct buf *out, uint8_t c)
     }
 }
 
-/* Length of a sequence that can stand as it is, or 0 after writing what stands for it (*used bytes
- * of input). */
-static size_t keep_or_replace(const uint8_t *p, size_t n, bool *separator)
+/* Length of a UTF-8 sequence that is written as it is, 0 for an invalid byte or a line or paragraph
+ * separator. */
+static size_t sequence_kept(const uint8_t *p, size_t n, bool *separator)
 {
     size_t len = utf8_sequence(p, n);
     *separator = len == 3 && p[0] == 0xe2 && p[1] == 0x80 && (p[2] == 0xa8 || p[2] == 0xa9);
     return *separator ? 0 : len;
 }
 
-static void put_string(struct buf *out, struct str s)
+/* Quotes around bytes that need no escape. */
+static void put_clean(struct buf *out, const void *p, size_t n)
 {
-    const uint8_t *p = (const uint8_t *)s.p;
-    size_t from = 0, i = 0;
+    uint8_t *w = room(out, n + 2);
+    if (!w) return;
+    w[0] = '"';
+    if (n) memcpy(w + 1, p, n);
+    w[n + 1] = '"';
+    out->n += n + 2;
+}
+
+/* The first `i` bytes are clean. */
+static void put_escaped(struct buf *out, const uint8_t *p, size_t n, size_t i)
+{
+    size_t from = 0;
     put_char(out, '"');
-    while (i < s.n) {
+    while (i < n) {
         uint8_t c = p[i];
         if (!special[c]) {
             i++;
             continue;
         }
         bool separator = false;
-        size_t len = c < 0x80 ? 0 : keep_or_replace(p + i, s.n - i, &separator);
+        size_t len = c < 0x80 ? 0 : sequence_kept(p + i, n - i, &separator);
         if (len) {
             i += len;
             continue;
@@ -117,8 +133,21 @@ static void put_string(struct buf *out, struct str s)
         i += separator ? 3 : 1;
         from = i;
     }
-    if (s.n > from) put(out, p + from, s.n - from);
+    put(out, p + from, n - from);
     put_char(out, '"');
+}
+
+static void put_string(struct buf *out, struct str s)
+{
+    const uint8_t *p = (const uint8_t *)s.p;
+    size_t i = 0;
+    while (i < s.n && !special[p[i]])
+        i++;
+    if (i == s.n) {
+        put_clean(out, p, s.n);
+    } else {
+        put_escaped(out, p, s.n, i);
+    }
 }
 
 static void put_u64(struct buf *out, uint64_t v)
@@ -412,6 +441,14 @@ static void put_member(struct json_writer *w, const struct field *f, const void 
     }
 }
 
+/* A key that is known to need no escape. */
+static void put_name(struct json_writer *w, const char *name)
+{
+    separate(w);
+    put_clean(w->out, name, strlen(name));
+    after_key(w);
+}
+
 static void put_record(struct json_writer *w, const struct record *r, const void *obj)
 {
     json_object(w);
@@ -419,7 +456,7 @@ static void put_record(struct json_writer *w, const struct record *r, const void
         const struct field *f = &r->fields[i];
         const void *member = (const char *)obj + f->offset;
         if (left_out(f, member)) continue;
-        json_key(w, f->json ? f->json : f->name);
+        put_name(w, f->json ? f->json : f->name);
         put_member(w, f, member);
     }
     json_object_end(w);
