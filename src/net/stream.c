@@ -39,6 +39,7 @@ static void begin_close(struct net_stream *s, int code)
 
 void net__stream_fail(struct net_stream *s, int uv_code)
 {
+    if (!s->closing) s->uv_code = uv_code;
     begin_close(s, uv_code == UV_EOF ? ERR_EOF : ERR_IO);
 }
 

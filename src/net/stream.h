@@ -15,7 +15,8 @@ struct net_stream {
     struct world *world;
     size_t queue_max;
     size_t queued;
-    int code; /* for `closed` */
+    int code;    /* for `closed` */
+    int uv_code; /* what the system said, 0 if nothing */
     bool closing;
     bool want_read;
     bool finishing;
