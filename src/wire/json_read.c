@@ -15,34 +15,53 @@ static int read_any(struct reader *r, const struct place *at, const struct type 
 
 /* --- free-form ----------------------------------------------------------------------------- */
 
-static struct value plain_value(struct arena *a, const struct value *v);
+static int plain_value(
+    struct reader *r, const struct place *at, const struct value *v, struct value *out);
 
-static struct value plain_map(struct arena *a, const struct value *v)
+static int plain_map(
+    struct reader *r, const struct place *at, const struct value *v, struct value *out)
 {
-    struct dict d = { .v = arena_array(a, v->map.n, sizeof *v->map.v), .n = v->map.n };
+    struct dict d = { .v = arena_array(r->a, v->map.n, sizeof *v->map.v), .n = v->map.n };
     if (d.n) memcpy(d.v, v->map.v, d.n * sizeof *v->map.v);
     dict_unique(&d, &type_any);
-    struct value out = { .kind = V_MAP, .line = v->line, .map = { .v = d.v, .n = d.n } };
-    for (size_t i = 0; i < out.map.n; i++)
-        out.map.v[i].value = plain_value(a, &out.map.v[i].value);
-    return out;
+    *out = (struct value){ .kind = V_MAP, .line = v->line, .map = { .v = d.v, .n = d.n } };
+    for (size_t i = 0; i < out->map.n; i++) {
+        struct value *e = &out->map.v[i].value;
+        int rc = plain_value(r, at, e, e);
+        if (rc) return rc;
+    }
+    return 0;
 }
 
-/* As Go's interface{}: numbers are float64, of equal keys the last one stays. */
-static struct value plain_value(struct arena *a, const struct value *v)
+static int plain_list(
+    struct reader *r, const struct place *at, const struct value *v, struct value *out)
 {
-    if (v->kind == V_MAP) return plain_map(a, v);
-    struct value out = *v;
-    if (v->kind == V_NUMBER) {
-        out.kind = V_FLOAT;
-        out.f = number_value(v->s);
-    } else if (v->kind == V_LIST) {
-        out.list.v = arena_array(a, v->list.n, sizeof *out.list.v);
-        out.list.cap = 0;
-        for (size_t i = 0; i < v->list.n; i++)
-            out.list.v[i] = plain_value(a, &v->list.v[i]);
+    const struct value *from = v->list.v;
+    size_t n = v->list.n;
+    *out = (struct value){ .kind = V_LIST, .line = v->line };
+    out->list.v = arena_array(r->a, n, sizeof *out->list.v);
+    out->list.n = n;
+    for (size_t i = 0; i < n; i++) {
+        int rc = plain_value(r, at, &from[i], &out->list.v[i]);
+        if (rc) return rc;
     }
-    return out;
+    return 0;
+}
+
+/* As Go's interface{}: numbers are float64, of equal keys the last one stays. `out` may be `v`. */
+static int plain_value(
+    struct reader *r, const struct place *at, const struct value *v, struct value *out)
+{
+    if (v->kind == V_MAP) return plain_map(r, at, v, out);
+    if (v->kind == V_LIST) return plain_list(r, at, v, out);
+    if (v->kind != V_NUMBER) {
+        *out = *v;
+        return 0;
+    }
+    double f = number_value(v->s);
+    if (f - f != 0) return refuse_number(r, at, &type_f64, 0, v);
+    *out = (struct value){ .kind = V_FLOAT, .line = v->line, .f = f };
+    return 0;
 }
 
 /* --- numbers ------------------------------------------------------------------------------- */
@@ -291,8 +310,7 @@ static int read_any(struct reader *r, const struct place *at, const struct type 
         if (v->kind != V_STR) return refuse_kind(r, at, t, bits, v);
         return time_text_parse(v->s, true, obj, r->err);
     case KIND_ANY:
-        *(struct value *)obj = plain_value(r->a, v);
-        return 0;
+        return plain_value(r, at, v, obj);
     case KIND_REC:
         return read_record(r, at, t->record, v, obj);
     case KIND_PTR:

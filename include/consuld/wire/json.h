@@ -31,8 +31,8 @@ struct json_writer {
     struct buf *out;
     bool pretty; /* four blanks; a final newline is the caller's */
     uint32_t depth;
-    bool first;  /* nothing written yet in the innermost object or array */
-    bool keyed;  /* a key stands before the next value */
+    bool first; /* nothing written yet in the innermost object or array */
+    bool keyed; /* a key stands before the next value */
 };
 
 /* Compact (or pretty) JSON of *obj. NaN and infinities become null. */

@@ -70,15 +70,15 @@ struct str_pair {
 };
 
 enum field_flag {
-    JSON_OMIT = 1,     /* omitempty: false, 0, "", nil, empty list or map, nil pointer */
-    JSON_SKIP = 2,     /* json:"-" */
-    JSON_DUR_TEXT = 4, /* duration written as text, e.g. "10s"; both forms read */
-    ANY_MAP = 8,       /* ANY: a map in Go, JSON input must be an object or null */
+    JSON_OMIT = 1,            /* omitempty: false, 0, "", nil, empty list or map, nil pointer */
+    JSON_SKIP = 2,            /* json:"-" */
+    JSON_DUR_TEXT = 4,        /* duration written as text, e.g. "10s"; both forms read */
+    ANY_MAP = 8,              /* ANY: a map in Go, JSON input must be an object or null */
     WIRE_SKIP = 16,           /* no msgpack field */
     JSON_TEXT_OMIT_ZERO = 32, /* with JSON_DUR_TEXT: leave out when 0 */
     JSON_EMPTY_LIST = 64,     /* nil list or map is written [] / {} in JSON */
     COMPARE_SKIP = 128,       /* not looked at by record_equal (raft indexes) */
-    TIME_PTR = 256,           /* TIME: the zero time is nil (a pointer in Go), JSON_OMIT leaves it out */
+    TIME_PTR = 256, /* TIME: the zero time is nil (a pointer in Go), JSON_OMIT leaves it out */
 };
 
 struct field {
@@ -115,7 +115,7 @@ struct record {
     uint16_t n;
     uint16_t size;
     uint16_t flags;
-    uint16_t *sorted; /* field positions by msgpack name, filled by record_init */
+    uint16_t *sorted;                 /* field positions by msgpack name, filled by record_init */
     const struct record_codec *codec; /* mostly NULL */
 };
 

@@ -244,6 +244,22 @@ static void wrong_types_are_named_with_their_path(void **state)
         "json: cannot unmarshal string into Go struct field Sample.RawWait of type time.Duration");
 }
 
+#define LAX_FIELDS(X, S) \
+    X(S, port, INT, "Port") \
+    X(S, part, REC(part), "Part")
+DECLARE_RECORD(lax, LAX_FIELDS)
+DEFINE_RECORD_WITH(lax, LAX_FIELDS, "Lax", .flags = RECORD_LAX)
+
+static void lax_records_pass_over_unknown_keys_but_those_inside_do_not(void **state)
+{
+    (void)state;
+    struct lax l = { 0 };
+    struct str text = STR("{\"Bogus\":1,\"port\":5}");
+    assert_int_equal(json_decode(text, &arena, &type_lax, &l, 0, &err), 0);
+    assert_int_equal(l.port, 5);
+    refused(&type_lax, "{\"Part\":{\"Bogus\":1}}", "json: unknown field \"Bogus\"");
+}
+
 #define UNNAMED_FIELDS(X, S) X(S, port, INT, "Port")
 DECLARE_RECORD(unnamed, UNNAMED_FIELDS)
 DEFINE_RECORD_WITH(unnamed, UNNAMED_FIELDS, "Service",
@@ -293,6 +309,8 @@ static void free_form_numbers_are_floats_and_keys_are_unique(void **state)
     assert_true(a->f == 4);
     const struct value *c = value_get(&value_get(&s.any, STR("b"))->list.v[1], STR("c"));
     assert_int_equal(c->kind, V_FLOAT);
+    refused(&type_sample, "{\"Any\":[1e999]}",
+        "json: cannot unmarshal number 1e999 into Go struct field Sample.Any of type float64");
     s = decode("{\"Meta\":{\"a\":\"1\",\"b\":\"2\",\"a\":\"3\"}}");
     assert_int_equal(s.meta.n, 2);
     assert_str(dict_str(&s.meta, STR("a")), "3");
@@ -350,6 +368,7 @@ int main(void)
         cmocka_unit_test(keys_match_without_case_and_the_last_one_wins),
         cmocka_unit_test(aliases_give_way_to_the_normal_name),
         cmocka_unit_test(unknown_keys_are_an_error_unless_told),
+        cmocka_unit_test(lax_records_pass_over_unknown_keys_but_those_inside_do_not),
         cmocka_unit_test(null_leaves_scalars_and_empties_the_rest),
         cmocka_unit_test(wrong_types_are_named_with_their_path),
         cmocka_unit_test(types_without_a_name_show_none),
