@@ -321,13 +321,15 @@ uint64_t store_node_dump(
 uint64_t store_gateway_services(struct store_read *rd, struct watch_set *ws, struct str gateway,
     struct arena *a, struct list *out)
 {
-    size_t first = out->n;
+    struct list rows = { 0 };
     uint64_t index = index_watch(rd, ws, STR("gateway-services"));
-    table_list(&rd->view, TABLE_GATEWAY_SERVICES, BY_KEY, key_of(a, gateway), a, out);
     bool by_protocol = false;
-    for (size_t i = first; i < out->n; i++) {
-        const struct gateway_service *g = &LIST_AT(out, struct gateway_service, i);
+    table_list(&rd->view, TABLE_GATEWAY_SERVICES, BY_KEY, key_of(a, gateway), a, &rows);
+    for (size_t i = 0; i < rows.n; i++) {
+        const struct gateway_service *g = &LIST_AT(&rows, struct gateway_service, i);
+        if (str_is(g->service.name, "*")) continue;
         by_protocol |= g->from_wildcard && str_is(g->gateway_kind, "ingress-gateway");
+        *LIST_PUSH(a, out, struct gateway_service) = *g;
     }
     uint64_t config = by_protocol ? index_watch(rd, ws, STR("config-entries")) : 0;
     return index_report(config > index ? config : index);
