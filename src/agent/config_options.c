@@ -113,10 +113,10 @@ const struct config_option config_options[] = {
     OPTION("checks", CHECKS, DERIVED(checks), RELOAD)
     OPTION("client_addr", STRING, .value = "127.0.0.1", .flag = "client", DERIVED(client_addrs),
         .usage = "Addresses that HTTP, HTTPS, gRPC and DNS listen on.")
-    OPTION("config_entries.bootstrap", FREE_LIST, MEMBER(config_entry_bootstrap))
+    OPTION("config_entries.bootstrap", FREE_LIST, DERIVED(config_entry_bootstrap))
     OPTION("auto_encrypt.tls", BOOL, MEMBER(auto_encrypt_tls), RELOAD)
     OPTION("auto_encrypt.dns_san", LIST, MEMBER(auto_encrypt_dns_san))
-    OPTION("auto_encrypt.ip_san", LIST, MEMBER(auto_encrypt_ip_san))
+    OPTION("auto_encrypt.ip_san", LIST, DERIVED(auto_encrypt_ip_san))
     OPTION("auto_encrypt.allow_tls", BOOL, MEMBER(auto_encrypt_allow_tls))
     OPTION("connect.enabled", BOOL, MEMBER(connect_enabled))
     OPTION("connect.ca_provider", STRING, MEMBER(connect_ca_provider))

@@ -112,6 +112,9 @@ enum config_type {
     CONFIG_SERVICES,
     CONFIG_CHECK,
     CONFIG_CHECKS,
+    CONFIG_BLOCK,  /* a block of keys, and a list of them: part of a path, never a row */
+    CONFIG_BLOCKS,
+    CONFIG_BLOCK_MAP, /* blocks under names of the user */
 };
 
 enum config_mark {

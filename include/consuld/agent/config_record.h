@@ -92,8 +92,8 @@ DECLARE_RECORD(auto_config_authorizer, AUTO_CONFIG_AUTHORIZER_FIELDS)
     X(S, server_addresses, LIST_STR, "ServerAddresses")
 DECLARE_RECORD(auto_config, AUTO_CONFIG_FIELDS)
 
-/* ANY members: config_entry_bootstrap is a list of maps as written, connect_ca_config a map with
- * internal key names (LeafCertTTL ...), segments is always nil, watches a list of maps. Elements of
+/* ANY members: connect_ca_config is a map with
+ * internal key names (LeafCertTTL ...), watches a list of maps; segments is always nil. Elements of
  * services and checks are struct service_definition and struct check_definition; a service's own
  * checks are in its `checks` alone (`check` stays empty). dns_service_ttl holds nanoseconds. */
 #define AGENT_CONFIG_FIELDS(X, S) \
@@ -145,7 +145,7 @@ DECLARE_RECORD(auto_config, AUTO_CONFIG_FIELDS)
     X(S, check_update_interval, DUR, "CheckUpdateInterval", .flags = JSON_DUR_TEXT) \
     X(S, checks, LIST(check_definition), "Checks") \
     X(S, client_addrs, LIST_STR, "ClientAddrs") \
-    X(S, config_entry_bootstrap, ANY, "ConfigEntryBootstrap") \
+    X(S, config_entry_bootstrap, LIST(config_entry), "ConfigEntryBootstrap") \
     X(S, connect_ca_config, ANY, "ConnectCAConfig") \
     X(S, connect_ca_provider, STR, "ConnectCAProvider") \
     X(S, connect_enabled, BOOL, "ConnectEnabled") \
@@ -270,7 +270,7 @@ DECLARE_RECORD(auto_config, AUTO_CONFIG_FIELDS)
     X(S, segment_limit, INT, "SegmentLimit") \
     X(S, segment_name, STR, "SegmentName") \
     X(S, segment_name_limit, INT, "SegmentNameLimit") \
-    X(S, segments, ANY, "Segments") \
+    X(S, segments, LIST_STR, "Segments") \
     X(S, serf_advertise_addr_lan, STR, "SerfAdvertiseAddrLAN") \
     X(S, serf_advertise_addr_wan, STR, "SerfAdvertiseAddrWAN") \
     X(S, serf_allowed_cidrs_lan, LIST_STR, "SerfAllowedCIDRsLAN") \

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Checks of an agent that is about to start, which `validate` leaves out. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "consuld/agent/config.h"
+#include "consuld/base/log.h"
+#include "consuld/base/random.h"
+
+static int refuse(struct buf *error, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static int refuse(struct buf *error, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    buf_vprintf(error, fmt, ap);
+    va_end(ap);
+    return ERR_BAD_REQUEST;
+}
+
+static int check_node_id(struct str id, struct buf *error)
+{
+    static const char heading[] = "failed to setup node ID: specified NodeID is invalid: ";
+    if (id.n == 0 || uuid_valid(id)) return 0;
+    if (id.n != UUID_TEXT_LEN) return refuse(error, "%suuid string is wrong length", heading);
+    return refuse(error, "%suuid is improperly formatted", heading);
+}
+
+static int check_file(struct str path, struct buf *error)
+{
+    char name[4096];
+    if (path.n == 0) return 0;
+    if (path.n >= sizeof name) return refuse(error, "Error loading from %.*s", STR_ARG(path));
+    memcpy(name, path.p, path.n);
+    name[path.n] = '\0';
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        close(fd);
+        return 0;
+    }
+    const char *why = errno == ENOENT ? "no such file or directory" : strerror(errno);
+    return refuse(error, "Error loading from %s: open %s: %s", name, name, why);
+}
+
+static int check_tls(const struct agent_config *c, struct buf *error)
+{
+    static const char *const versions[] = { "tls10", "tls11", "tls12", "tls13" };
+    size_t i = 0;
+    while (i < 4 && !str_is(c->tls_min_version, versions[i]))
+        i++;
+    if (i == 4 && c->tls_min_version.n)
+        return refuse(error, "TLSMinVersion: value %.*s not supported, please specify one of "
+            "[tls10, tls11, tls12, tls13]", STR_ARG(c->tls_min_version));
+    int rc = check_file(c->ca_file, error);
+    if (rc) return rc;
+    bool authority = c->ca_file.n || c->ca_path.n;
+    if (c->verify_outgoing && !authority && !c->auto_encrypt_tls)
+        return refuse(error, "VerifyOutgoing set, and no CA certificate provided!");
+    bool incoming = c->verify_incoming || c->verify_incoming_rpc || c->verify_incoming_https;
+    if (incoming && !authority)
+        return refuse(error, "VerifyIncoming set but no CA certificates were provided");
+    if (incoming && (c->cert_file.n == 0 || c->key_file.n == 0) && !c->auto_encrypt_tls
+        && !(c->server_mode && c->auto_encrypt_allow_tls))
+        return refuse(error, "VerifyIncoming set, and no Cert/Key pair provided!");
+    return 0;
+}
+
+int config_check_start(const struct agent_config *c, struct buf *error)
+{
+    enum log_level level;
+    char word[16] = "";
+    if (c->logging.log_level.n && c->logging.log_level.n < sizeof word)
+        memcpy(word, c->logging.log_level.p, c->logging.log_level.n);
+    if (!log_level_parse(word, &level))
+        return refuse(error, "Invalid log level: %.*s. Valid log levels are: "
+            "[TRACE DEBUG INFO WARN ERR ERROR]", STR_ARG(c->logging.log_level));
+    int rc = check_tls(c, error);
+    return rc ? rc : check_node_id(c->node_id, error);
+}
