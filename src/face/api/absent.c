@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Endpoints whose part of the servers is not built: their methods and the answers that need no
+ * state are Consul's, the rest ends with the error of the procedure they would call. */
+#include <string.h>
+
+#include "state_call.h"
+#include "state_routes.h"
+
+/* The procedure that a path is answered by; the longest matching prefix counts. */
+static const struct {
+    const char *prefix;
+    const char *method;
+} procedures[] = {
+    { "/v1/agent/connect/ca/leaf", "ConnectCA.Sign" },
+    { "/v1/agent/connect", "ConnectCA.Roots" },
+    { "/v1/config", "ConfigEntry.Get" },
+    { "/v1/connect/ca/configuration", "ConnectCA.ConfigurationGet" },
+    { "/v1/connect/ca", "ConnectCA.Roots" },
+    { "/v1/connect/intentions/check", "Intention.Check" },
+    { "/v1/connect/intentions/match", "Intention.Match" },
+    { "/v1/connect/intentions", "Intention.List" },
+    { "/v1/discovery-chain", "DiscoveryChain.Get" },
+    { "/v1/event", "Internal.EventFire" },
+    { "/v1/operator/keyring", "Internal.KeyringOperation" },
+};
+
+static void absent(struct api_request *req)
+{
+    const char *method = NULL;
+    size_t longest = 0;
+    for (size_t i = 0; i < sizeof procedures / sizeof procedures[0]; i++) {
+        size_t n = strlen(procedures[i].prefix);
+        if (n <= longest || !str_has_prefix(req->path, str_of(procedures[i].prefix))) continue;
+        longest = n;
+        method = procedures[i].method;
+    }
+    if (!method) {
+        api_reply_text(req, 500, "%.*s is not available in this build yet", STR_ARG(req->path));
+        return;
+    }
+    struct state_call *c = state_call_write(req);
+    const struct type *t = method_find(str_of(method))->args;
+    char *args = arena_alloc(req->arena, t->size);
+    if (t->kind == KIND_REC) {
+        const struct field *dc = record_field(t->record, STR("Datacenter"));
+        if (dc) *(struct str *)(void *)(args + dc->offset) = c->q.datacenter;
+    }
+    c->finish = state_finish_empty;
+    state_call_submit(c, method, args);
+}
+
+static void acl(struct api_request *req)
+{
+    api_reply_text(req, 401, "ACL support disabled");
+}
+
+#define ROW(path, allowed, handler) { path, allowed, API_BODY_PLAIN, 0, handler }
+
+/* clang-format off */
+const struct api_route api_absent_routes[] = {
+    ROW("/debug/pprof/",                  API_GET, acl),
+    ROW("/v1/acl/auth-method",            API_PUT, acl),
+    ROW("/v1/acl/auth-method/",           API_GET | API_PUT | API_DELETE, acl),
+    ROW("/v1/acl/auth-methods",           API_GET, acl),
+    ROW("/v1/acl/binding-rule",           API_PUT, acl),
+    ROW("/v1/acl/binding-rule/",          API_GET | API_PUT | API_DELETE, acl),
+    ROW("/v1/acl/binding-rules",          API_GET, acl),
+    ROW("/v1/acl/bootstrap",              API_PUT, acl),
+    ROW("/v1/acl/clone/",                 API_PUT, acl),
+    ROW("/v1/acl/create",                 API_PUT, acl),
+    ROW("/v1/acl/destroy/",               API_PUT, acl),
+    ROW("/v1/acl/info/",                  API_GET, acl),
+    ROW("/v1/acl/list",                   API_GET, acl),
+    ROW("/v1/acl/login",                  API_POST, acl),
+    ROW("/v1/acl/logout",                 API_POST, acl),
+    ROW("/v1/acl/policies",               API_GET, acl),
+    ROW("/v1/acl/policy",                 API_PUT, acl),
+    ROW("/v1/acl/policy/",                API_GET | API_PUT | API_DELETE, acl),
+    ROW("/v1/acl/policy/name/",           API_GET, acl),
+    ROW("/v1/acl/replication",            API_GET, acl),
+    ROW("/v1/acl/role",                   API_PUT, acl),
+    ROW("/v1/acl/role/",                  API_GET | API_PUT | API_DELETE, acl),
+    ROW("/v1/acl/role/name/",             API_GET, acl),
+    ROW("/v1/acl/roles",                  API_GET, acl),
+    ROW("/v1/acl/rules/translate",        API_POST, acl),
+    ROW("/v1/acl/rules/translate/",       API_GET, acl),
+    ROW("/v1/acl/token",                  API_PUT, acl),
+    ROW("/v1/acl/token/",                 API_GET | API_PUT | API_DELETE, acl),
+    ROW("/v1/acl/token/self",             API_GET, acl),
+    ROW("/v1/acl/tokens",                 API_GET, acl),
+    ROW("/v1/acl/update",                 API_PUT, acl),
+    ROW("/v1/agent/connect/authorize",    API_POST, absent),
+    ROW("/v1/agent/connect/ca/leaf/",     API_GET, absent),
+    ROW("/v1/agent/connect/ca/roots",     API_GET, absent),
+    ROW("/v1/agent/host",                 API_GET, absent),
+    ROW("/v1/config",                     API_PUT, absent),
+    ROW("/v1/config/",                    API_GET | API_DELETE, absent),
+    ROW("/v1/connect/ca/configuration",   API_GET | API_PUT, absent),
+    ROW("/v1/connect/ca/roots",           API_GET, absent),
+    ROW("/v1/connect/intentions",         API_GET | API_POST, absent),
+    ROW("/v1/connect/intentions/",        API_GET | API_PUT | API_DELETE, absent),
+    ROW("/v1/connect/intentions/check",   API_GET, absent),
+    ROW("/v1/connect/intentions/match",   API_GET, absent),
+    ROW("/v1/discovery-chain/",           API_GET | API_POST, absent),
+    ROW("/v1/event/fire/",                API_PUT, absent),
+    ROW("/v1/event/list",                 API_GET, absent),
+    ROW("/v1/internal/acl/authorize",     API_POST, acl),
+    ROW("/v1/operator/keyring",           API_GET | API_POST | API_PUT | API_DELETE, absent),
+    ROW("/v1/snapshot",                   API_GET | API_PUT, absent),
+    { 0 },
+};
+/* clang-format on */
+
+const struct api_route *const api_state_tables[] = { api_kv_routes, api_session_routes,
+    api_txn_routes, api_catalog_routes, api_health_routes, api_coordinate_routes,
+    api_query_routes, api_internal_routes, api_operator_routes, api_absent_routes, NULL };
