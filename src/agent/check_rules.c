@@ -107,6 +107,9 @@ bool local_check_status_valid(struct str status)
 /* In the order that chooses the runner when several targets are given. */
 static const struct check_kind *const kinds[] = {
     &check_kind_ttl,
+    &check_kind_http,
+    &check_kind_tcp,
+    &check_kind_script,
     &check_kind_alias,
 };
 

@@ -55,7 +55,7 @@ static int load_configured_checks(struct local *l, const struct list *checks, st
         struct str id = def->id.n ? def->id : def->name;
         struct check_type type;
         local_check_type(def, &type);
-        failed = check_validate(&type, err);
+        failed = local_check_validate(&type, err);
         if (failed) {
             error_prefix(err, "Failed to validate check for check '%.*s': ", STR_ARG(id));
             break;

@@ -30,12 +30,12 @@ static void interval_raise(struct arena *a, struct check_type *t, struct str che
 static int check_fits(
     struct local *l, const struct check_type *t, enum local_source source, struct error *err)
 {
-    int failed = check_validate(t, err);
+    int failed = local_check_validate(t, err);
     if (failed) {
         error_prefix(err, "Invalid check: ");
         return failed;
     }
-    if (t->status.n && !check_status_valid(t->status)) {
+    if (t->status.n && !local_check_status_valid(t->status)) {
         return error_set(
             err, ERR_BAD_REQUEST, "Status for checks must 'passing', 'warning', 'critical'");
     }
@@ -135,9 +135,9 @@ static int plan_sidecar(struct local *l, struct arena *a, const struct service_d
     struct list checks = definition_checks(a, sidecar, opts->source);
     for (size_t i = 0; i < checks.n; i++) {
         const struct check_type *t = &LIST_AT(&checks, struct check_type, i);
-        if (check_validate(t, err) != 0)
+        if (local_check_validate(t, err) != 0)
             return sidecar_refusal(err, opts->source, "Invalid check in sidecar_service: ");
-        if (t->status.n && !check_status_valid(t->status)) {
+        if (t->status.n && !local_check_status_valid(t->status)) {
             error_set(
                 err, ERR_BAD_REQUEST, "Status for checks must 'passing', 'warning', 'critical'");
             return sidecar_refusal(err, opts->source, "");

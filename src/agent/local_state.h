@@ -91,10 +91,8 @@ void local__check_result(struct local_check *c, struct str status, struct str ou
 const char *check_type_word(const struct check_type *t);
 bool check_is_script(const struct check_type *t);
 bool check_type_empty(const struct check_type *t);
-int check_validate(const struct check_type *t, struct error *err) must_check;
 int check_scripts_allowed(const struct local *l, const struct check_type *t,
     enum local_source source, struct error *err) must_check;
-bool check_status_valid(struct str status);
 const struct check_kind *check_kind_of(const struct check_type *t);
 
 /* service_rules.c */
@@ -139,4 +137,5 @@ void sync_node_dirty(struct sync *s);
 /* check_alias.c */
 void alias_update_all(struct local *l);
 
-extern const struct check_kind check_kind_ttl, check_kind_alias;
+extern const struct check_kind check_kind_ttl, check_kind_http, check_kind_tcp, check_kind_script,
+    check_kind_alias;

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "consuld/agent/local.h"
+#include "world/fake_outside.h"
 #include "world/fake_world.h"
 #include "world/scratch.h"
 
@@ -286,6 +287,17 @@ static void ttl_check_expires_with_its_last_note(void **state)
     check_is(b, "tc", "critical", "TTL expired (last output before timeout follows): fine");
 }
 
+static void tcp_check_takes_its_first_result_at_once(void **state)
+{
+    struct bench *b = *state;
+    given(b, "{\"Name\":\"t\",\"Check\":{\"CheckID\":\"tc\",\"TCP\":\"127.0.0.1:1\","
+             "\"Interval\":\"1s\",\"Status\":\"passing\",\"FailuresBeforeCritical\":3}}");
+    check_is(b, "tc", "passing", "");
+    fake_world_advance(&b->world, 1100);
+    fake_dial_refuse();
+    check_is(b, "tc", "critical", "dial tcp 127.0.0.1:1: connect: connection refused");
+}
+
 static void sidecar_takes_defaults_from_its_parent(void **state)
 {
     struct bench *b = *state;
@@ -498,6 +510,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(alias_follows_its_target, setup, teardown),
         cmocka_unit_test_setup_teardown(alias_of_an_unknown_service_is_critical, setup, teardown),
         cmocka_unit_test_setup_teardown(ttl_check_expires_with_its_last_note, setup, teardown),
+        cmocka_unit_test_setup_teardown(tcp_check_takes_its_first_result_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(sidecar_takes_defaults_from_its_parent, setup, teardown),
         cmocka_unit_test_setup_teardown(sidecar_port_is_kept_and_the_range_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(parent_takes_only_its_own_sidecar_along, setup, teardown),

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* HTTP/1.1 as a byte machine, client side: one answer on one connection. Of the body the last
+ * `body_max` bytes are kept, so that its size does not matter. */
+#pragma once
+#include <llhttp.h>
+
+#include "consuld/base.h"
+
+#define HTTP_ANSWER_HEAD_MAX ((size_t)256 << 10)
+
+struct http_client {
+    llhttp_t parser;
+    struct buf reason;      /* "Not Found" */
+    struct buf name, value; /* of the field being read */
+    struct buf location;
+    struct buf body; /* at most twice body_max; use http_client_body */
+    size_t body_max;
+    uint64_t body_total;
+    size_t head_size;
+    int status;
+    bool done;
+};
+
+void http_client_init(struct http_client *c, size_t body_max);
+void http_client_deinit(struct http_client *c);
+/* Takes bytes; ERR_DECODE if they are no HTTP answer. `done` is set when the answer is whole. */
+int http_client_recv(struct http_client *c, struct str bytes) must_check;
+/* The peer closed: ERR_EOF if the answer is not whole. */
+int http_client_eof(struct http_client *c) must_check;
+struct str http_client_body(const struct http_client *c);
+
+/* A split http:// or https:// URL. Strings point into it; `path` holds path and query, at least
+ * "/" . */
+struct http_url {
+    bool tls;
+    struct str host;      /* without brackets */
+    struct str authority; /* as written, for the Host header */
+    uint16_t port;
+    struct str path;
+};
+/* False if it is no such URL. */
+bool http_url_parse(struct str url, struct http_url *out);

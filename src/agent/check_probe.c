@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "check_probe.h"
+
+#define NS_PER_MS 1000000
+
+static void on_timer(struct timer *t)
+{
+    struct probe *p = container_of(t, struct probe, timer);
+    p->run(p);
+}
+
+static uint64_t interval_ms(const struct probe *p)
+{
+    return (uint64_t)(p->check->type.interval / NS_PER_MS);
+}
+
+void probe_start(struct probe *p, struct local_check *c, void (*run)(struct probe *p))
+{
+    struct local *l = c->local;
+    p->check = c;
+    p->run = run;
+    timer_init(&p->timer, l->opts.world, on_timer);
+    timer_start(&p->timer, prng_below(&l->prng, interval_ms(p)));
+}
+
+void probe_result(struct probe *p, const char *status, struct str output, bool direct)
+{
+    timer_start(&p->timer, interval_ms(p));
+    local__check_result(p->check, str_of(status), output, direct);
+}
+
+void probe_stop(struct probe *p)
+{
+    timer_stop(&p->timer);
+}
+
+size_t probe_output_max(const struct probe *p)
+{
+    int64_t max = p->check->local->opts.check_output_max, own = p->check->type.output_max_size;
+    return (size_t)(own > 0 && own < max ? own : max);
+}
+
+uint64_t probe_timeout_ms(const struct probe *p, uint64_t fallback_ms)
+{
+    int64_t given = p->check->type.timeout;
+    return given > 0 ? (uint64_t)(given / NS_PER_MS) : fallback_ms;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What all checks that run by interval share: the first run after a random part of the interval,
+ * the next one a whole interval after the end of the last (agent.md 5.4). */
+#pragma once
+#include "local_state.h"
+
+struct probe {
+    struct local_check *check;
+    struct timer timer;
+    void (*run)(struct probe *p);
+};
+
+void probe_start(struct probe *p, struct local_check *c, void (*run)(struct probe *p));
+/* The run has ended with this result; schedules the next. `direct`: past the thresholds. */
+void probe_result(struct probe *p, const char *status, struct str output, bool direct);
+void probe_stop(struct probe *p);
+/* The bound of the check's output in bytes. */
+size_t probe_output_max(const struct probe *p);
+/* The check's timeout, or the default of its kind. */
+uint64_t probe_timeout_ms(const struct probe *p, uint64_t fallback_ms);

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* TCP checks: passing if a connection comes to stand. */
+#include <stdlib.h>
+
+#include "check_probe.h"
+#include "consuld/base/outside.h"
+
+#define TIMEOUT_MS 10000
+
+struct check_runner {
+    struct probe probe;
+    struct dial dial;
+};
+
+static bool fits(const struct check_type *t)
+{
+    return t->tcp.n && t->interval > 0;
+}
+
+static void ignore_data(struct stream *s, struct str bytes)
+{
+    (void)s;
+    (void)bytes;
+}
+
+static void ignore_closed(struct stream *s, int code)
+{
+    (void)s;
+    (void)code;
+}
+
+static const struct stream_events events = {
+    .data = ignore_data, .eof = stream_close, .closed = ignore_closed
+};
+
+static void done(struct dial *d, struct stream *s)
+{
+    struct check_runner *r = container_of(d, struct check_runner, dial);
+    struct arena a = ARENA_INIT;
+    struct str tcp = r->probe.check->type.tcp;
+    if (s) {
+        stream_close(s);
+        probe_result(
+            &r->probe, "passing", str_printf(&a, "TCP connect %.*s: Success", STR_ARG(tcp)), false);
+    } else {
+        log_warn("agent", "Check socket connection failed", "check",
+            str_c(&a, r->probe.check->check.check_id), "error", d->err.text);
+        probe_result(&r->probe, "critical", str_of(d->err.text), false);
+    }
+    arena_free(&a);
+}
+
+/* host:port, [v6]:port */
+static bool split(struct str text, struct str *host, uint16_t *port)
+{
+    ptrdiff_t at = -1;
+    uint64_t number;
+    for (size_t i = 0; i < text.n; i++) {
+        if (text.p[i] == ':') at = (ptrdiff_t)i;
+    }
+    if (at < 0) return false;
+    *host = str_slice(text, 0, (size_t)at);
+    if (!str_to_u64(str_slice(text, (size_t)at + 1, text.n), &number) || number > 65535)
+        return false;
+    if (host->n > 1 && host->p[0] == '[') *host = str_slice(*host, 1, host->n - 1);
+    *port = (uint16_t)number;
+    return true;
+}
+
+static void run(struct probe *p)
+{
+    struct check_runner *r = container_of(p, struct check_runner, probe);
+    struct str tcp = p->check->type.tcp;
+    struct arena a = ARENA_INIT;
+    r->dial = (struct dial){ .world = p->check->local->opts.world,
+        .timeout_ms = probe_timeout_ms(p, TIMEOUT_MS),
+        .events = &events,
+        .done = done };
+    if (split(tcp, &r->dial.host, &r->dial.port)) {
+        dial_start(&r->dial);
+    } else {
+        probe_result(p, "critical",
+            str_printf(&a, "dial tcp: address %.*s: missing port in address", STR_ARG(tcp)), false);
+    }
+    arena_free(&a);
+}
+
+static struct check_runner *start(struct local *l, struct local_check *c)
+{
+    struct check_runner *r = xcalloc(1, sizeof *r);
+    (void)l;
+    probe_start(&r->probe, c, run);
+    return r;
+}
+
+static void stop(struct check_runner *r)
+{
+    probe_stop(&r->probe);
+    dial_cancel(&r->dial);
+    free(r);
+}
+
+const struct check_kind check_kind_tcp = { "tcp", fits, start, stop };

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "consuld/mux/http_client.h"
+
+#include <string.h>
+#include <strings.h>
+
+static struct http_client *self(llhttp_t *p)
+{
+    return p->data;
+}
+
+static int on_status(llhttp_t *p, const char *at, size_t n)
+{
+    buf_put(&self(p)->reason, at, n);
+    return 0;
+}
+
+static int on_name(llhttp_t *p, const char *at, size_t n)
+{
+    struct http_client *c = self(p);
+    c->head_size += n;
+    buf_put(&c->name, at, n);
+    return c->head_size > HTTP_ANSWER_HEAD_MAX ? HPE_USER : 0;
+}
+
+static int on_value(llhttp_t *p, const char *at, size_t n)
+{
+    struct http_client *c = self(p);
+    c->head_size += n;
+    buf_put(&c->value, at, n);
+    return c->head_size > HTTP_ANSWER_HEAD_MAX ? HPE_USER : 0;
+}
+
+static int on_field_end(llhttp_t *p)
+{
+    struct http_client *c = self(p);
+    if (str_eq_nocase(buf_str(&c->name), STR("Location")))
+        buf_put_str(&c->location, buf_str(&c->value));
+    buf_clear(&c->name);
+    buf_clear(&c->value);
+    return 0;
+}
+
+static int on_body(llhttp_t *p, const char *at, size_t n)
+{
+    struct http_client *c = self(p);
+    c->body_total += n;
+    if (n > c->body_max) {
+        at += n - c->body_max;
+        n = c->body_max;
+    }
+    if (c->body.n + n > c->body.max) buf_consume(&c->body, c->body.n - (c->body_max - n));
+    buf_put(&c->body, at, n);
+    return 0;
+}
+
+static int on_done(llhttp_t *p)
+{
+    struct http_client *c = self(p);
+    if (p->status_code >= 100 && p->status_code < 200 && p->status_code != 101) {
+        buf_clear(&c->reason); /* the real answer follows */
+        return 0;
+    }
+    c->status = p->status_code;
+    c->done = true;
+    return HPE_PAUSED;
+}
+
+static const llhttp_settings_t *settings(void)
+{
+    static const llhttp_settings_t s = { .on_status = on_status,
+        .on_header_field = on_name,
+        .on_header_value = on_value,
+        .on_header_value_complete = on_field_end,
+        .on_body = on_body,
+        .on_message_complete = on_done };
+    return &s;
+}
+
+void http_client_init(struct http_client *c, size_t body_max)
+{
+    *c = (struct http_client){ .body_max = body_max,
+        .reason = BUF_INIT(HTTP_ANSWER_HEAD_MAX),
+        .name = BUF_INIT(HTTP_ANSWER_HEAD_MAX),
+        .value = BUF_INIT(HTTP_ANSWER_HEAD_MAX),
+        .location = BUF_INIT(HTTP_ANSWER_HEAD_MAX),
+        .body = BUF_INIT(2 * body_max) };
+    llhttp_init(&c->parser, HTTP_RESPONSE, settings());
+    c->parser.data = c;
+}
+
+void http_client_deinit(struct http_client *c)
+{
+    buf_deinit(&c->reason);
+    buf_deinit(&c->name);
+    buf_deinit(&c->value);
+    buf_deinit(&c->location);
+    buf_deinit(&c->body);
+}
+
+int http_client_recv(struct http_client *c, struct str bytes)
+{
+    if (c->done) return 0;
+    llhttp_errno_t e = llhttp_execute(&c->parser, bytes.p, bytes.n);
+    if (e == HPE_OK || c->done) return 0;
+    return ERR_DECODE;
+}
+
+int http_client_eof(struct http_client *c)
+{
+    if (!c->done && c->parser.status_code) (void)llhttp_finish(&c->parser);
+    return c->done ? 0 : ERR_EOF;
+}
+
+struct str http_client_body(const struct http_client *c)
+{
+    struct str all = buf_str(&c->body);
+    return all.n > c->body_max ? str_slice(all, all.n - c->body_max, all.n) : all;
+}
+
+bool http_url_parse(struct str url, struct http_url *out)
+{
+    struct str rest;
+    uint64_t port = 80;
+    *out = (struct http_url){ 0 };
+    if (url.n > 7 && strncasecmp(url.p, "http://", 7) == 0) {
+        rest = str_slice(url, 7, url.n);
+    } else if (url.n > 8 && strncasecmp(url.p, "https://", 8) == 0) {
+        rest = str_slice(url, 8, url.n);
+        out->tls = true;
+        port = 443;
+    } else {
+        return false;
+    }
+    size_t end = 0;
+    while (end < rest.n && !strchr("/?#", rest.p[end]))
+        end++;
+    out->authority = str_slice(rest, 0, end);
+    out->path = str_slice(rest, end, rest.n);
+    ptrdiff_t hash = str_find_char(out->path, '#');
+    if (hash >= 0) out->path = str_slice(out->path, 0, (size_t)hash);
+    ptrdiff_t at = str_find_char(out->authority, '@');
+    if (at >= 0) out->authority = str_slice(out->authority, (size_t)at + 1, out->authority.n);
+    struct str host = out->authority, port_text = STR_NIL;
+    if (host.n && host.p[0] == '[') {
+        ptrdiff_t close = str_find_char(host, ']');
+        if (close < 0) return false;
+        struct str after = str_slice(host, (size_t)close + 1, host.n);
+        host = str_slice(host, 1, (size_t)close);
+        if (after.n) port_text = str_slice(after, 1, after.n);
+    } else if (!str_cut(host, ':', &host, &port_text)) {
+        port_text = STR_NIL;
+    }
+    if (port_text.n && !str_to_u64(port_text, &port)) return false;
+    if (host.n == 0 || port > 65535) return false;
+    out->host = host;
+    out->port = (uint16_t)port;
+    return true;
+}
