@@ -156,19 +156,25 @@ static bool alive(const struct world *w)
     return w->n_timers > 0 || !link_empty(&w->ticks) || uv_loop_alive(&w->loop);
 }
 
+/* libuv makes no turn at all without an active handle. */
+static void rouse(struct world *w)
+{
+    net__timers_arm(w);
+    if (!link_empty(&w->ticks)) uv_idle_start(&w->awake, on_awake);
+}
+
 void net_world_run(struct world *w)
 {
     w->stop = false;
     while (!w->stop && alive(w)) {
-        net__timers_arm(w);
-        if (!link_empty(&w->ticks)) uv_idle_start(&w->awake, on_awake);
+        rouse(w);
         uv_run(&w->loop, UV_RUN_DEFAULT);
     }
 }
 
 bool net_world_poll(struct world *w)
 {
-    net__timers_arm(w);
+    rouse(w);
     uv_run(&w->loop, UV_RUN_NOWAIT);
     return alive(w);
 }

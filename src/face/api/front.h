@@ -54,6 +54,7 @@ struct api {
     size_t n_spare_outputs;
     int64_t date_s;
     char date[HTTP_DATE_LEN + 1];
+    struct tick gone;
     void (*destroyed)(void *arg);
     void *destroyed_arg;
 };

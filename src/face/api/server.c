@@ -138,11 +138,42 @@ const char *server__date(struct api *api)
 
 /* --- life ---------------------------------------------------------------------------------- */
 
+static void api_free(struct api *api)
+{
+    void (*destroyed)(void *) = api->destroyed;
+    void *arg = api->destroyed_arg;
+    config_free(api->config);
+    free(api->token_memory);
+    map_deinit(&api->clients);
+    buf_deinit(&api->scratch);
+    buf_deinit(&api->packed);
+    buf_deinit(&api->head);
+    gzip__deinit(api);
+    for (size_t i = 0; i < api->n_spare_arenas; i++)
+        arena_free(&api->spare_arenas[i]);
+    for (size_t i = 0; i < api->n_spare_outputs; i++)
+        buf_deinit(&api->spare_outputs[i]);
+    free(api);
+    destroyed(arg);
+}
+
+/* In a tick of its own: the last connection may end within an answer that still uses the api. */
+static void on_gone(struct tick *t)
+{
+    api_free(container_of(t, struct api, gone));
+}
+
+void server__conn_gone(struct api *api)
+{
+    if (api->destroyed && link_empty(&api->conns)) tick_mark(&api->gone);
+}
+
 struct api *api_create(struct world *w, const struct api_options *opts, struct error *err)
 {
     struct api *api = xcalloc(1, sizeof *api);
     api->world = w;
     link_init(&api->conns);
+    tick_init(&api->gone, w, on_gone);
     api->scratch = (struct buf)BUF_INIT(ANSWER_MAX);
     api->packed = (struct buf)BUF_INIT(ANSWER_MAX * 2);
     api->head = (struct buf)BUF_INIT((size_t)4 << 20);
@@ -179,30 +210,6 @@ int api_listen_unix(struct api *api, const char *path, uint32_t mode, struct err
 {
     struct net_listen_options opts = { .unix_path = path, .unix_mode = mode };
     return listen_with(api, &opts, err);
-}
-
-static void api_free(struct api *api)
-{
-    void (*destroyed)(void *) = api->destroyed;
-    void *arg = api->destroyed_arg;
-    config_free(api->config);
-    free(api->token_memory);
-    map_deinit(&api->clients);
-    buf_deinit(&api->scratch);
-    buf_deinit(&api->packed);
-    buf_deinit(&api->head);
-    gzip__deinit(api);
-    for (size_t i = 0; i < api->n_spare_arenas; i++)
-        arena_free(&api->spare_arenas[i]);
-    for (size_t i = 0; i < api->n_spare_outputs; i++)
-        buf_deinit(&api->spare_outputs[i]);
-    free(api);
-    destroyed(arg);
-}
-
-void server__conn_gone(struct api *api)
-{
-    if (api->destroyed && link_empty(&api->conns)) api_free(api);
 }
 
 void api_destroy(struct api *api, void (*done)(void *arg), void *arg)

@@ -944,6 +944,25 @@ static void destroy_aborts_what_is_parked(void **state)
     f->api = api_create(f->world, &o, NULL);
 }
 
+static void late_answer_ends_a_front_that_was_destroyed(void **state)
+{
+    struct fixture *f = *state;
+    struct client c = dial(f);
+    client_send(&c, "GET /v1/park HTTP/1.1\r\nHost: h\r\n\r\n");
+    WAIT_FOR(f->world, f->parked);
+    api_destroy(f->api, on_destroyed, f);
+    WAIT_FOR(f->world, client_ended(&c));
+    assert_false(f->destroyed);
+    struct json_writer *w = api_json_begin(f->parked);
+    json_bool(w, true);
+    api_json_end(f->parked, 200);
+    WAIT_FOR(f->world, f->destroyed);
+    f->destroyed = false;
+    client_close(&c);
+    struct api_options o = options(f);
+    f->api = api_create(f->world, &o, NULL);
+}
+
 #define FRONT_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -981,6 +1000,7 @@ int main(void)
         FRONT_TEST(endless_answer_streams_until_the_client_leaves),
         FRONT_TEST(stream_to_a_client_that_does_not_read_is_full),
         FRONT_TEST(destroy_aborts_what_is_parked),
+        FRONT_TEST(late_answer_ends_a_front_that_was_destroyed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -151,6 +151,9 @@ static void tick_runs_once_however_often_it_is_marked(void **state)
     assert_int_equal(c.runs, 0);
     net_world_run(w);
     assert_int_equal(c.runs, 1);
+    tick_mark(&c.tick);
+    assert_false(net_world_poll(w));
+    assert_int_equal(c.runs, 2);
 }
 
 static void loop_does_not_sleep_while_a_tick_is_marked(void **state)
