@@ -51,3 +51,62 @@ static inline struct command_result command(
     if (apply_one(s, &e, a, &res, &err) != 0) fail_msg("%s", err.text);
     return res;
 }
+
+/* --- commands in a line -------------------------------------------------------------------- */
+
+static inline struct command_result kv(
+    struct store *s, struct arena *a, const char *op, const char *key, const char *value)
+{
+    struct kvs_request r = { .op = str_of(op),
+        .dir_ent = { .key = str_of(key), .value = str_of(value) } };
+    return command(s, a, COMMAND_KVS, &r);
+}
+
+static inline struct command_result node_register(
+    struct store *s, struct arena *a, const char *node, const char *address)
+{
+    struct register_request r = { .node = str_of(node), .address = str_of(address) };
+    return command(s, a, COMMAND_REGISTER, &r);
+}
+
+static inline struct command_result service_register(
+    struct store *s, struct arena *a, const char *node, const char *id, const char *name)
+{
+    struct node_service svc = { .id = str_of(id), .service = str_of(name) };
+    struct register_request r = {
+        .node = str_of(node), .address = STR("10.0.0.1"), .skip_node_update = true, .service = &svc
+    };
+    return command(s, a, COMMAND_REGISTER, &r);
+}
+
+static inline struct command_result check_register(struct store *s, struct arena *a,
+    const char *node, const char *service_id, const char *check, const char *status)
+{
+    struct health_check c = { .node = str_of(node),
+        .check_id = str_of(check),
+        .name = str_of(check),
+        .service_id = str_of(service_id),
+        .status = str_of(status) };
+    struct register_request r = {
+        .node = str_of(node), .address = STR("10.0.0.1"), .skip_node_update = true, .check = &c
+    };
+    return command(s, a, COMMAND_REGISTER, &r);
+}
+
+static inline struct command_result deregister(
+    struct store *s, struct arena *a, const char *node, const char *service_id, const char *check)
+{
+    struct deregister_request r = {
+        .node = str_of(node), .service_id = str_of(service_id), .check_id = str_of(check)
+    };
+    return command(s, a, COMMAND_DEREGISTER, &r);
+}
+
+static inline struct command_result session(struct store *s, struct arena *a, const char *op,
+    const char *id, const char *node, const char *check)
+{
+    struct session_request r = { .op = str_of(op),
+        .session = { .id = str_of(id), .node = str_of(node), .lock_delay = 15000000000 } };
+    if (check) *LIST_PUSH(a, &r.session.node_checks, struct str) = str_of(check);
+    return command(s, a, COMMAND_SESSION, &r);
+}
