@@ -55,7 +55,8 @@ struct api_request {
     bool pretty;      /* ?pretty or the default */
     const char *peer; /* IP address of the client as text, "" on a unix socket */
     /* The handler's own. Set on_abort when parking: it is called if the client goes away before
-     * the answer; the handler forgets the request, which is gone afterwards. */
+     * the answer; the handler forgets the request, which is gone afterwards. A client that only
+     * ended its side still gets the answer of a write, and of a read within a second. */
     void *state;
     void (*on_abort)(struct api_request *req);
 };

@@ -66,12 +66,6 @@ static void free_conn(struct conn *c)
 
 /* --- ending -------------------------------------------------------------------------------- */
 
-static void on_linger(struct timer *t)
-{
-    struct conn *c = container_of(t, struct conn, linger);
-    stream_close(c->stream);
-}
-
 static void end_when_sent(struct conn *c)
 {
     if (stream_queued(c->stream)) return;
@@ -216,36 +210,6 @@ static void take_input(struct conn *c, struct str bytes)
     }
 }
 
-/* Works through the input; the answers given meanwhile leave in one write. */
-static void feed(struct conn *c, struct str bytes)
-{
-    ensure(!c->batching);
-    c->batching = true;
-    output_take(c);
-    take_input(c, bytes);
-    if (!c->broken) flush(c);
-    output_give(c);
-    c->batching = false;
-    if (c->broken) return;
-    bool done = c->eof && c->state == CONN_READING && c->input.n == 0;
-    if (done || c->state == CONN_ENDING) end(c);
-}
-
-void conn__answered(struct conn *c)
-{
-    bool keep = c->http.keep_alive && !c->cut;
-    c->req.on_abort = NULL;
-    http_server_next(&c->http);
-    arena_give(c);
-    c->state = keep ? CONN_READING : CONN_ENDING;
-    if (!c->stream)
-        free_conn(c);
-    else if (!c->batching)
-        feed(c, STR_NIL);
-}
-
-/* --- events of the stream ------------------------------------------------------------------ */
-
 static bool busy(const struct conn *c)
 {
     return c->state == CONN_HANDLING || c->state == CONN_STREAMING;
@@ -261,6 +225,52 @@ static bool abort_request(struct conn *c)
     return true;
 }
 
+static void on_linger(struct timer *t)
+{
+    struct conn *c = container_of(t, struct conn, linger);
+    if (!busy(c) || abort_request(c)) stream_close(c->stream);
+}
+
+/* A client that left looks like one that only ended its side. A write is let finish; a read gets a
+ * moment, since it may be parked for minutes for nobody. */
+static void watch_half_closed(struct conn *c)
+{
+    if (!c->eof || !busy(c) || c->req.method != API_GET) return;
+    if (!timer_active(&c->linger)) timer_start(&c->linger, HALF_CLOSED_MS);
+}
+
+/* Works through the input; the answers given meanwhile leave in one write. */
+static void feed(struct conn *c, struct str bytes)
+{
+    ensure(!c->batching);
+    c->batching = true;
+    output_take(c);
+    take_input(c, bytes);
+    if (!c->broken) flush(c);
+    output_give(c);
+    c->batching = false;
+    if (c->broken) return;
+    watch_half_closed(c);
+    bool done = c->eof && c->state == CONN_READING && c->input.n == 0;
+    if (done || c->state == CONN_ENDING) end(c);
+}
+
+void conn__answered(struct conn *c)
+{
+    bool keep = c->http.keep_alive && !c->cut;
+    c->req.on_abort = NULL;
+    timer_stop(&c->linger);
+    http_server_next(&c->http);
+    arena_give(c);
+    c->state = keep ? CONN_READING : CONN_ENDING;
+    if (!c->stream)
+        free_conn(c);
+    else if (!c->batching)
+        feed(c, STR_NIL);
+}
+
+/* --- events of the stream ------------------------------------------------------------------ */
+
 static void on_data(struct stream *s, struct str bytes)
 {
     struct conn *c = self(s);
@@ -270,18 +280,18 @@ static void on_data(struct stream *s, struct str bytes)
         keep_input(c, bytes);
 }
 
-/* A parked read cannot tell a client that left from one that only ended its side: it gives up.
- * A request that answers by itself soon is let finish. */
 static void on_eof(struct stream *s)
 {
     struct conn *c = self(s);
     c->eof = true;
-    if (abort_request(c))
+    if (c->state == CONN_STREAMING && abort_request(c))
         stream_close(s);
     else if (c->state == CONN_ENDING)
         end_when_sent(c);
     else if (c->state == CONN_READING && c->input.n == 0)
         end(c);
+    else
+        watch_half_closed(c);
 }
 
 static void on_drained(struct stream *s)

@@ -15,6 +15,7 @@
 #define ANSWER_MAX ((size_t)256 << 20) /* one body */
 #define STREAM_MAX ((size_t)1 << 20)   /* unsent bytes of an endless answer */
 #define LINGER_MS 500                  /* for the client to read an answer given early */
+#define HALF_CLOSED_MS 1000            /* for a read whose client ended its side */
 #define SPARE_MAX 32                   /* arenas and output buffers kept for reuse */
 #define LISTENERS_MAX 16
 

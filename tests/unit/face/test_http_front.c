@@ -730,9 +730,48 @@ static void client_that_leaves_aborts_its_parked_request(void **state)
     client_send(&c, "GET /v1/park?abort HTTP/1.1\r\nHost: h\r\n\r\n");
     WAIT_FOR(f->world, f->parked);
     assert_int_equal(f->aborted, 0);
+    struct linger reset = { 1, 0 };
+    setsockopt(c.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     client_close(&c);
     WAIT_FOR(f->world, f->aborted == 1);
     assert_null(f->parked);
+}
+
+static void half_closed_read_is_answered_or_given_up_soon(void **state)
+{
+    struct fixture *f = *state;
+    struct client c = dial(f);
+    client_send(&c, "GET /v1/park?abort HTTP/1.1\r\nHost: h\r\n\r\n"
+                    "GET /v1/park?abort HTTP/1.1\r\nHost: h\r\n\r\n");
+    shutdown(c.fd, SHUT_WR);
+    WAIT_FOR(f->world, f->parked);
+    for (int i = 0; i < 20; i++)
+        net_world_poll(f->world);
+    assert_int_equal(f->aborted, 0);
+    api_reply_text(f->parked, 200, "in time");
+    struct answer a = client_answer_to(&c, "GET");
+    assert_string_equal(a.body, "in time");
+    free(a.body);
+    WAIT_FOR(f->world, f->aborted == 1);
+    WAIT_FOR(f->world, client_ended(&c));
+    client_close(&c);
+}
+
+static void half_closed_write_is_answered(void **state)
+{
+    struct fixture *f = *state;
+    struct client c = dial(f);
+    client_send(&c, "PUT /v1/park?abort HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n");
+    shutdown(c.fd, SHUT_WR);
+    WAIT_FOR(f->world, f->parked);
+    uint64_t now = world_now_ms(f->world);
+    WAIT_FOR(f->world, world_now_ms(f->world) > now + 1500);
+    assert_int_equal(f->aborted, 0);
+    api_reply_text(f->parked, 200, "written");
+    struct answer a = client_answer_to(&c, "PUT");
+    assert_string_equal(a.body, "written");
+    free(a.body);
+    client_close(&c);
 }
 
 static void request_without_abort_hook_outlives_its_client(void **state)
@@ -990,6 +1029,8 @@ int main(void)
         FRONT_TEST(requests_behind_a_parked_one_wait),
         FRONT_TEST(flood_behind_a_parked_request_is_left_to_the_socket),
         FRONT_TEST(client_that_leaves_aborts_its_parked_request),
+        FRONT_TEST(half_closed_read_is_answered_or_given_up_soon),
+        FRONT_TEST(half_closed_write_is_answered),
         FRONT_TEST(request_without_abort_hook_outlives_its_client),
         FRONT_TEST(half_closed_client_gets_its_answers),
         FRONT_TEST(slow_client_gets_a_large_answer_and_the_next),
