@@ -125,6 +125,13 @@ int raft_log_entry(
     return read_entry(l, index, a, out, err);
 }
 
+int raft_log_head(struct raft_log *l, uint64_t index, struct log_entry *out, struct error *err)
+{
+    int code = read_entry(l, index, NULL, out, err);
+    if (!code) out->data.p = out->extensions.p = NULL;
+    return code;
+}
+
 uint64_t raft_log_term(struct raft_log *l, uint64_t index)
 {
     struct log_entry e;

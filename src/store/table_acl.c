@@ -103,6 +103,7 @@ int acl_links_resolve(struct view *v, enum acl_link kind, struct list *links, bo
     struct list in = *links;
     if (in.n == 0) return 0;
     links->v = arena_copy(a, in.v, in.n * sizeof(struct acl_token_policy_link));
+    links->cap = 0;
     for (size_t i = 0; i < links->n; i++) {
         struct acl_token_policy_link *l = &LIST_AT(links, struct acl_token_policy_link, i);
         if (l->id.n == 0)

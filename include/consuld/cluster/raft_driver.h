@@ -132,7 +132,7 @@ struct raft_driver_state {
 };
 
 /* Borrowed until the next turn. */
-struct raft_driver_state raft_driver_state(const struct raft_driver *d);
+struct raft_driver_state raft_driver_state(struct raft_driver *d);
 bool raft_driver_is_leader(const struct raft_driver *d);
 
 /* Told at the end of the turn in which role, term, leader or configuration changed. A leader is
@@ -151,7 +151,7 @@ struct raft_driver_stat {
     struct str value;
 };
 size_t raft_driver_stats(
-    const struct raft_driver *d, struct arena *a, const struct raft_driver_stat **out);
+    struct raft_driver *d, struct arena *a, const struct raft_driver_stat **out);
 
 /* Counters of the driver, for metrics and tests. */
 struct raft_driver_counters {

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside of the raft driver. One turn (raft_driver_turn.c): step what is queued, carry out what the
+ * core asks for, apply what is committed, answer, start a commit. */
+#pragma once
+#include "consuld/base/world.h"
+#include "consuld/cluster/raft_driver.h"
+#include "consuld/raft.h"
+#include "consuld/store.h"
+#include "consuld/store_log.h"
+#include "consuld/store_snapshot.h"
+
+#define DRIVER_WORKS_MAX 16384        /* requests in hand */
+#define DRIVER_APPLY_ENTRIES_MAX 2048 /* in one batch */
+#define DRIVER_APPLY_BYTES_MAX (16u << 20)
+#define DRIVER_RETRY_MS 500 /* after the disk refused */
+#define DRIVER_ENQUEUE_TIMEOUT_MS 30000
+#define DRIVER_CHUNK_SIZE 524288 /* raft.md 4.3 */
+#define DRIVER_PATH_MAX 4096
+#define SUBSYSTEM "agent.server.raft"
+
+enum work_kind { WORK_PROPOSE, WORK_BARRIER, WORK_VERIFY, WORK_CHANGE, WORK_SNAPSHOT };
+
+/* The driver's side of a request. In a list while queued, waiting or answered; in no list while
+ * the core has it (it is found by its handle then). */
+struct raft_driver_work {
+    struct raft_driver_request *request; /* NULL: nobody waits any more */
+    struct link link;
+    enum work_kind kind;
+    uint64_t handle;    /* 0: not given to the core */
+    uint64_t since_ms;  /* queued */
+    uint64_t read_from; /* verify: applied index to wait for */
+    char *command;      /* propose: until the core took it */
+    size_t command_n;
+    enum raft_driver_change_op change;
+    char id[RAFT_ID_MAX], address[RAFT_ADDRESS_MAX];
+    /* the answer */
+    int code;
+    char text[256];
+    uint64_t index;
+    struct command_result result;
+    bool has_result;
+};
+
+struct pending_write {
+    uint64_t seq;      /* the core's */
+    uint64_t sequence; /* the log's */
+};
+
+struct snapshot_job {
+    struct job job;
+    struct raft_driver *driver;
+    struct store_read *read;
+    struct snapshot_meta meta;
+    struct arena arena;
+    int64_t wall_ms;
+    struct error err;
+    bool running;
+};
+
+struct raft_driver {
+    struct world *world;
+    struct store *store;
+    struct disk *disk;
+    struct raft_driver_transport *transport;
+    char dir[DRIVER_PATH_MAX]; /* "" in memory */
+    char snapshots[DRIVER_PATH_MAX + 16];
+    char id[RAFT_ID_MAX], address[RAFT_ADDRESS_MAX];
+    bool bootstrap;
+    uint64_t snapshot_threshold, snapshot_interval_ms, trailing_logs;
+
+    struct raft *raft;
+    struct raft_log *log;
+    struct tick tick;
+    struct timer wake, retry, snapshot_timer;
+    uint64_t wake_ms;
+    bool started, stopping, stopped;
+    void (*on_stopped)(void *ctx);
+    void *stopped_ctx;
+
+    struct raft_driver_work **works; /* by slot */
+    uint32_t *generations;
+    size_t works_n, works_cap;
+    size_t *free_slots;
+    size_t free_n;
+
+    struct link queue; /* submitted */
+    bool core_full;    /* the core takes no more until something is applied */
+    struct link reads; /* verified, wait for the applied index */
+    struct link snapshot_requests;
+    struct link answers; /* finished in this turn */
+
+    struct pending_write *writes; /* queued, oldest first */
+    size_t writes_n, writes_cap;
+    uint64_t persisted_seq;
+
+    uint64_t apply_to;
+    struct arena arena; /* of one apply batch */
+    bool broken;        /* the state machine cannot go on */
+    char broken_text[512];
+    bool refused; /* the disk takes no writes now */
+    char refused_text[512];
+    bool retry_now;    /* the retry timer fired */
+    bool flush_failed; /* the last commit of the log failed */
+    bool apply_failed; /* the last batch could not be applied */
+
+    struct snapshot_job snapshot;
+
+    struct link observers;
+    bool changed;
+    struct raft_driver_server *servers; /* views given out */
+    struct raft_driver_counters counters;
+};
+
+/* raft_driver_open.c */
+int driver_open(struct raft_driver *d, struct error *err) must_check;
+/* raft_driver_turn.c */
+void driver_step(struct raft_driver *d, const struct raft_event *ev);
+void driver_turn(struct tick *t);
+void driver_flushed(void *ctx, const struct error *err);
+/* The disk refused: what waits fails with its text, and it is tried again. */
+void driver_refuse(struct raft_driver *d, const struct error *err);
+void driver_accept(struct raft_driver *d);
+/* raft_driver_apply.c: applies one batch; true when there was something to do. */
+bool driver_apply(struct raft_driver *d);
+uint64_t driver_applied(const struct raft_driver *d);
+/* raft_driver_request.c */
+void driver_requests_init(struct raft_driver *d);
+void driver_requests_deinit(struct raft_driver *d);
+/* Steps what is queued; true when something was. */
+bool driver_requests_step(struct raft_driver *d);
+/* The work of a handle, taken out of the table; NULL if there is none. */
+struct raft_driver_work *driver_work_take(struct raft_driver *d, uint64_t handle);
+void driver_result(struct raft_driver *d, const struct raft_result *r);
+/* Puts a work into the answers of this turn. */
+void driver_finish(struct raft_driver *d, struct raft_driver_work *w, int code, const char *text);
+/* Calls back for all answers. */
+void driver_answer(struct raft_driver *d);
+/* Fails everything the core or the queue has. */
+void driver_fail_all(struct raft_driver *d, bool queued_too, int code, const char *text);
+/* Reads whose index is applied. */
+void driver_reads_answer(struct raft_driver *d);
+/* raft_driver_snapshot.c */
+void driver_snapshot_timer(struct timer *t);
+void driver_snapshot_arm(struct raft_driver *d);
+/* Starts one unless it runs or there is nothing new. */
+void driver_snapshot_begin(struct raft_driver *d);
+bool driver_configuration_of_meta(const struct snapshot_meta *meta, struct raft_configuration *out);

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "consuld/store_snapshot.h"
+#include "snapshot.h"
+
+#define CHECKPOINT_BYTES (32u << 20)
+
+int snapshot_read(
+    struct str bytes, snapshot_record_fn record, void *ctx, uint64_t *last_index, struct error *err)
+{
+    struct cursor c;
+    struct snapshot_header header = { 0 };
+    struct arena a = ARENA_INIT;
+    struct error why = { 0 };
+    cursor_init(&c, bytes.p, bytes.n, &why);
+    int code = msgpack_decode(&c, &a, &type_snapshot_header, &header);
+    if (code) code = error_set(err, ERR_DECODE, "snapshot: unreadable header: %s", why.text);
+    if (last_index) *last_index = header.last_index;
+    while (!code && cursor_left(&c) > 0) {
+        size_t at = bytes.n - cursor_left(&c);
+        uint8_t type = *c.p;
+        const struct command *row = command_get(type);
+        if (!row || !row->record) {
+            code = error_set(
+                err, ERR_DECODE, "snapshot: unrecognized record type %u at byte %zu", type, at);
+            break;
+        }
+        /* Each record has the budgets of a message of its own. */
+        cursor_init(&c, c.p + 1, cursor_left(&c) - 1, &why);
+        void *body = arena_alloc(&a, row->record->size);
+        if (msgpack_decode(&c, &a, row->record, body))
+            code = error_set(err, ERR_DECODE, "snapshot: unreadable %s record at byte %zu: %.400s",
+                row->name, at, why.text);
+        else
+            code = record(ctx, type, body, &a, err);
+        arena_reset(&a);
+    }
+    arena_free(&a);
+    return code;
+}
+
+/* --- restoring ------------------------------------------------------------------------------ */
+
+struct restore {
+    struct store_batch *batch;
+    uint64_t last_index;
+    size_t since_checkpoint;
+};
+
+typedef int (*restore_fn)(struct restore *r, const void *body, struct arena *a, struct error *err);
+
+#define PUT_ROW(name, table) \
+    static int put_##name(struct restore *r, const void *body, struct arena *a, struct error *err) \
+    { \
+        (void)a; \
+        (void)err; \
+        table_put(r->batch, table, NULL, body); \
+        return 0; \
+    }
+PUT_ROW(query, TABLE_PREPARED_QUERIES)
+PUT_ROW(autopilot, TABLE_AUTOPILOT)
+PUT_ROW(intention, TABLE_INTENTIONS)
+PUT_ROW(ca_root, TABLE_CA_ROOTS)
+PUT_ROW(ca_provider_state, TABLE_CA_BUILTIN)
+PUT_ROW(ca_config, TABLE_CA_CONFIG)
+PUT_ROW(acl_policy, TABLE_ACL_POLICIES)
+PUT_ROW(acl_role, TABLE_ACL_ROLES)
+PUT_ROW(acl_binding_rule, TABLE_ACL_BINDING_RULES)
+PUT_ROW(acl_auth_method, TABLE_ACL_AUTH_METHODS)
+
+#define PUT_FN(name) \
+    static int put_##name(struct restore *r, const void *body, struct arena *a, struct error *err)
+
+PUT_FN(register)
+{
+    return restore_register(r->batch, r->last_index, body, a, err);
+}
+
+PUT_FN(kv)
+{
+    (void)a;
+    (void)err;
+    restore_kv(r->batch, body);
+    return 0;
+}
+
+PUT_FN(tombstone)
+{
+    (void)a;
+    (void)err;
+    restore_tombstone(r->batch, body);
+    return 0;
+}
+
+PUT_FN(session)
+{
+    (void)err;
+    restore_session(r->batch, body, a);
+    return 0;
+}
+
+PUT_FN(coordinates)
+{
+    const struct list *rows = body;
+    (void)a;
+    (void)err;
+    for (size_t i = 0; i < rows->n; i++)
+        if (LIST_AT(rows, struct coordinate, i).coord)
+            table_put(r->batch, TABLE_COORDINATES, NULL, &LIST_AT(rows, struct coordinate, i));
+    return 0;
+}
+
+PUT_FN(acl_token)
+{
+    (void)err;
+    restore_acl_token(r->batch, body, a);
+    return 0;
+}
+
+PUT_FN(acl_legacy)
+{
+    (void)err;
+    restore_acl_legacy(r->batch, body, a);
+    return 0;
+}
+
+PUT_FN(acl_bootstrap)
+{
+    const struct acl_bootstrap *row = body;
+    (void)a;
+    (void)err;
+    if (!row->allow_bootstrap)
+        restore_index(r->batch, STR("acl-token-bootstrap"), row->modify_index);
+    return 0;
+}
+
+PUT_FN(config_entry)
+{
+    const struct config_entry_request *req = body;
+    if (!config_entry_is_set(&req->entry))
+        return error_set(err, ERR_DECODE, "snapshot: a config entry record without an entry");
+    restore_config_entry(r->batch, req, a);
+    return 0;
+}
+
+PUT_FN(federation_state)
+{
+    const struct federation_state_request *req = body;
+    (void)a;
+    if (!req->state)
+        return error_set(err, ERR_DECODE, "snapshot: a federation state record without a state");
+    table_put(r->batch, TABLE_FEDERATION_STATES, NULL, req->state);
+    return 0;
+}
+
+PUT_FN(index)
+{
+    const struct index_entry *e = body;
+    (void)a;
+    (void)err;
+    restore_index(r->batch, e->key, e->value);
+    return 0;
+}
+
+PUT_FN(chunks)
+{
+    (void)a;
+    (void)err;
+    chunk_state_put(r->batch, body);
+    return 0;
+}
+
+static const restore_fn puts_by_type[COMMAND_MAX] = {
+    [COMMAND_REGISTER] = put_register,
+    [COMMAND_KVS] = put_kv,
+    [COMMAND_SESSION] = put_session,
+    [COMMAND_ACL_LEGACY] = put_acl_legacy,
+    [COMMAND_TOMBSTONE] = put_tombstone,
+    [COMMAND_COORDINATE] = put_coordinates,
+    [COMMAND_PREPARED_QUERY] = put_query,
+    [COMMAND_AUTOPILOT] = put_autopilot,
+    [COMMAND_ACL_BOOTSTRAP] = put_acl_bootstrap,
+    [COMMAND_INTENTION] = put_intention,
+    [COMMAND_CONNECT_CA] = put_ca_root,
+    [COMMAND_CA_PROVIDER_STATE] = put_ca_provider_state,
+    [COMMAND_CA_CONFIG] = put_ca_config,
+    [COMMAND_INDEX] = put_index,
+    [COMMAND_ACL_TOKEN_SET] = put_acl_token,
+    [COMMAND_ACL_POLICY_SET] = put_acl_policy,
+    [COMMAND_CONFIG_ENTRY] = put_config_entry,
+    [COMMAND_ACL_ROLE_SET] = put_acl_role,
+    [COMMAND_ACL_BINDING_RULE_SET] = put_acl_binding_rule,
+    [COMMAND_ACL_AUTH_METHOD_SET] = put_acl_auth_method,
+    [COMMAND_CHUNKING_STATE] = put_chunks,
+    [COMMAND_FEDERATION_STATE] = put_federation_state,
+};
+
+static int put_record(void *ctx, uint8_t type, const void *body, struct arena *a, struct error *err)
+{
+    struct restore *r = ctx;
+    struct view *v = &r->batch->view;
+    int code = puts_by_type[type]
+                   ? puts_by_type[type](r, body, a, err)
+                   : error_set(err, ERR_DECODE, "snapshot: unrecognized record type %u", type);
+    r->since_checkpoint += a->used;
+    if (!code && r->since_checkpoint >= CHECKPOINT_BYTES) {
+        r->since_checkpoint = 0;
+        store_restore_checkpoint(r->batch);
+    }
+    if (!code && v->code) {
+        if (err) *err = v->err;
+        return v->code;
+    }
+    return code;
+}
+
+static int peek_last_index(struct str bytes, uint64_t *out, struct error *err)
+{
+    struct cursor c;
+    struct snapshot_header header = { 0 };
+    struct arena a = ARENA_INIT;
+    cursor_init(&c, bytes.p, bytes.n, err);
+    int code = msgpack_decode(&c, &a, &type_snapshot_header, &header);
+    arena_free(&a);
+    *out = header.last_index;
+    return code ? error_prefix(err, "snapshot: unreadable header: ") : 0;
+}
+
+int snapshot_restore(
+    struct store *s, struct str bytes, uint64_t index, uint64_t term, struct error *err)
+{
+    struct restore r = { 0 };
+    int code = peek_last_index(bytes, &r.last_index, err);
+    if (code) return code;
+    r.batch = store_restore_begin(s, err);
+    if (!r.batch) return ERR_IO;
+    code = snapshot_read(bytes, put_record, &r, NULL, err);
+    if (!code) return store_restore_commit(r.batch, index, term, err);
+    store_restore_abort(r.batch);
+    return code;
+}
