@@ -18,7 +18,7 @@ static int fail(struct parser *p, const char *what)
         col++;
         if (p->text.p[i] == '\n') line++, col = 1;
     }
-    return error_set(p->err, ERR_BAD_REQUEST, "%zu:%zu (%zu): %s", line, col, p->at, what);
+    return error_set(p->err, ERR_DECODE, "%zu:%zu (%zu): %s", line, col, p->at, what);
 }
 
 static char peek(const struct parser *p)

@@ -67,6 +67,10 @@ int catalog_service_nodes(struct eval *e)
         e->reply->index = store_service_nodes(
             e->rd, e->ws, args->service_name, eval_tags(e, args, &one), a, out);
     }
+    for (size_t i = 0; i < out->n; i++) {
+        struct service_node *n = &LIST_AT(out, struct service_node, i);
+        if (!n->service_meta.v) n->service_meta = DICT_EMPTY;
+    }
     filter_node_meta(&args->node_meta_filters, out);
     int rc = eval_filter(e, args->filter, &type_service_node, out);
     if (rc == 0) eval_sort(e, &args->source, &type_service_node, out);

@@ -37,10 +37,15 @@ int kvs_apply(struct write *w)
     if (args->dir_ent.key.n == 0 && !str_is(args->op, "delete-tree")) {
         return error_set(w->err, ERR_INTERNAL, "Must provide key");
     }
-    /* Lock delay is the clock's and stays out of the log: refused here, without an entry. */
-    if (str_is(args->op, "lock")
-        && store_kv_lock_delay(s->store, args->dir_ent.key, world_now_ms(s->world)) > 0) {
-        return write_reply_bool(w, false);
+    if (str_is(args->op, "lock")) {
+        /* Lock delay is the clock's and stays out of the log: refused here, without an entry. */
+        if (store_kv_lock_delay(s->store, args->dir_ent.key, world_now_ms(s->world)) > 0) {
+            return write_reply_bool(w, false);
+        }
+        if (args->dir_ent.session.n
+            && server__check_uuid(args->dir_ent.session, "failed session lookup", w->err)) {
+            return w->err->code;
+        }
     }
     return write_propose(w, COMMAND_KVS, args);
 }

@@ -13,8 +13,7 @@ int server__validate_node_service(const struct node_service *ns, struct error *e
         .proxy = &ns->proxy,
         .sidecar = ns->connect.sidecar_service,
     };
-    int rc = service_shape_validate(&shape, err);
-    if (rc) return rc;
+    if (service_shape_validate(&shape, err)) return err->code = ERR_INTERNAL;
     if (ns->id.n && ns->service.n == 0) {
         return error_set(err, ERR_INTERNAL, "Must provide service name with ID");
     }
@@ -69,6 +68,10 @@ int catalog_register(struct write *w)
         req->service = arena_copy(a, req->service, sizeof *req->service);
         rc = server__validate_node_service(req->service, w->err);
         if (rc) return rc;
+        if (req->service->service.n == 0) {
+            return error_set(w->err, ERR_INTERNAL,
+                "failed inserting service: failed inserting service: object missing primary index");
+        }
         if (req->service->id.n == 0) req->service->id = req->service->service;
     }
     for (size_t i = 0; i < req->checks.n; i++) {

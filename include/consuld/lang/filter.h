@@ -13,8 +13,8 @@ struct filter;
 #define FILTER_ERROR_PREFIX "Failed to create boolean expression evaluator: "
 
 /* `elem` is a record type. The filter, with all it holds, is the arena's and borrows `expr`'s
- * bytes. Errors: ERR_BAD_REQUEST with a parser's text or `Selector "X" is not valid`,
- * `Invalid match operator "Is Empty" for selector "X"`, `Failed to coerce value ...`. */
+ * bytes. Errors: ERR_DECODE with a parser's text; ERR_BAD_REQUEST with `Selector "X" is not
+ * valid`, `Invalid match operator "Is Empty" for selector "X"`, `Failed to coerce value ...`. */
 int filter_compile(struct str expr, const struct type *elem, struct arena *a, struct filter **out,
     struct error *err) must_check;
 /* Fails only when a regular expression exceeds its limits. */

@@ -16,7 +16,9 @@ static void checks(struct api_request *req)
     if (api_query_parse(req, &q) != 0) return;
     if (q.filter.n &&
         filter_compile(q.filter, &type_health_check, req->arena, &filter, &err) != 0) {
-        api_reply_text(req, 500, FILTER_ERROR_PREFIX "%s", err.text);
+        /* Consul binds selectors late here: only what can't be parsed has the prefix. */
+        const char *prefix = err.code == ERR_DECODE ? FILTER_ERROR_PREFIX : "";
+        api_reply_text(req, 500, "%s%s", prefix, err.text);
         return;
     }
     for (size_t it = 0; (check = local_check_next(api_local(req), &it));) {

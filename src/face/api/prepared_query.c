@@ -103,7 +103,8 @@ static bool refused(struct api_request *req, const char *allow, unsigned allowed
 {
     if (str_is(req->method_name, "OPTIONS")) {
         api_header(req, "Allow", str_printf(req->arena, "OPTIONS,%s", allow));
-        api_reply_empty(req, 200);
+        struct value none = { .kind = V_MAP };
+        api_reply_value(req, &none);
         return true;
     }
     if (req->method & allowed) return false;

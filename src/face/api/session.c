@@ -21,26 +21,21 @@ static void finish_id(struct state_call *c)
     api_reply_json(c->req, &type_id_reply, &out);
 }
 
+/* A number counts seconds when small, else nanoseconds; what is no number or text is ignored. */
 static int lock_delay(const struct value *v, int64_t *out, struct error *err)
 {
-    double number;
-    int64_t whole;
+    double number = 0;
     switch (v->kind) {
-    case V_STR:
-        return duration_parse(v->s, out, err);
-    case V_NUMBER:
-        if (str_to_i64(v->s, &whole)) {
-            *out = whole < SECONDS_BELOW ? whole * SECOND_NS : whole;
-            return 0;
-        }
-        number = strtod(v->s.p, NULL);
-        if (number < SECONDS_BELOW) number *= (double)SECOND_NS;
-        if (number < 9e18 && number > -9e18) *out = (int64_t)number;
-        return 0;
-    case V_NIL: case V_BOOL: case V_INT: case V_UINT: case V_FLOAT: case V_FLOAT32: case V_BYTES:
-    case V_LIST: case V_MAP:
-        break;
+    case V_STR: return duration_parse(v->s, out, err);
+    case V_NUMBER: number = strtod(v->s.p, NULL); break;
+    case V_INT: number = (double)v->i; break;
+    case V_UINT: number = (double)v->u; break;
+    case V_FLOAT:
+    case V_FLOAT32: number = v->f; break;
+    case V_NIL: case V_BOOL: case V_BYTES: case V_LIST: case V_MAP: return 0;
     }
+    if (number < SECONDS_BELOW) number *= (double)SECOND_NS;
+    if (number < 9e18 && number > -9e18) *out = (int64_t)number;
     return 0;
 }
 
