@@ -44,29 +44,38 @@ static int databases_open(struct state_env *env, struct error *err)
     return 0;
 }
 
-static void unlink_in(const char *dir, const char *name)
+char *state_path(const char *dir, const char *tail)
 {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
+    size_t n = strlen(dir), m = strlen(tail) + 1;
+    char *path = xmalloc(n + m);
+    memcpy(path, dir, n);
+    memcpy(path + n, tail, m);
+    return path;
+}
+
+static void unlink_in(const char *dir, const char *tail)
+{
+    char *path = state_path(dir, tail);
     unlink(path);
+    free(path);
 }
 
 void state_dir_remove(const char *dir)
 {
-    unlink_in(dir, "data.mdb");
-    unlink_in(dir, "lock.mdb");
-    unlink_in(dir, "mark");
-    unlink_in(dir, "mark.new");
+    unlink_in(dir, "/data.mdb");
+    unlink_in(dir, "/lock.mdb");
+    unlink_in(dir, "/mark");
+    unlink_in(dir, "/mark.new");
     rmdir(dir);
 }
 
 char *state_dir_temporary(const char *tmp_dir, struct error *err)
 {
     const char *base = tmp_dir ? tmp_dir : getenv("TMPDIR");
-    char path[4096];
-    snprintf(path, sizeof path, "%s/consuld-XXXXXX", base && *base ? base : "/tmp");
-    if (mkdtemp(path)) return xstrdup(path);
+    char *path = state_path(base && *base ? base : "/tmp", "/consuld-XXXXXX");
+    if (mkdtemp(path)) return path;
     error_set(err, ERR_IO, "cannot make a temporary folder %s: %s", path, strerror(errno));
+    free(path);
     return NULL;
 }
 
@@ -113,27 +122,33 @@ static int sync_dir(const char *dir)
     return rc;
 }
 
+static int mark_fill(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0) return -1;
+    size_t n = strlen(text);
+    bool ok = write(fd, text, n) == (ssize_t)n && fsync(fd) == 0;
+    return close(fd) == 0 && ok ? 0 : -1;
+}
+
 int state_mark_write(const char *dir, const char *content, struct error *err)
 {
-    char path[4096], fresh[4096], text[MARK_MAX * 2];
-    snprintf(path, sizeof path, "%s/mark", dir);
-    snprintf(fresh, sizeof fresh, "%s/mark.new", dir);
-    int n = snprintf(text, sizeof text, STATE_FORMAT "%.100s\n", content);
-    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0) goto fail;
-    bool ok = write(fd, text, (size_t)n) == n && fsync(fd) == 0;
-    if (close(fd) != 0 || !ok) goto fail;
-    if (rename(fresh, path) != 0 || sync_dir(dir) != 0) goto fail;
-    return 0;
-fail:
-    return error_set(err, ERR_IO, "cannot write %s: %s", path, strerror(errno));
+    char *path = state_path(dir, "/mark"), *fresh = state_path(dir, "/mark.new");
+    char text[MARK_MAX];
+    snprintf(text, sizeof text, STATE_FORMAT "%.64s\n", content);
+    int code = 0;
+    if (mark_fill(fresh, text) != 0 || rename(fresh, path) != 0 || sync_dir(dir) != 0)
+        code = error_set(err, ERR_IO, "cannot write %s: %s", path, strerror(errno));
+    free(path);
+    free(fresh);
+    return code;
 }
 
 static bool mark_read(const char *dir, char out[MARK_MAX])
 {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/mark", dir);
+    char *path = state_path(dir, "/mark");
     int fd = open(path, O_RDONLY | O_CLOEXEC);
+    free(path);
     if (fd < 0) return false;
     ssize_t n = read(fd, out, MARK_MAX - 1);
     close(fd);
@@ -145,9 +160,11 @@ static bool mark_read(const char *dir, char out[MARK_MAX])
 /* NULL: the state on disk can be trusted. */
 static const char *distrust(const char *dir, const char *boot_id)
 {
-    char path[4096], mark[MARK_MAX];
-    snprintf(path, sizeof path, "%s/data.mdb", dir);
-    if (access(path, F_OK) != 0) return "there is no state yet";
+    char mark[MARK_MAX];
+    char *path = state_path(dir, "/data.mdb");
+    bool there = access(path, F_OK) == 0;
+    free(path);
+    if (!there) return "there is no state yet";
     if (!mark_read(dir, mark)) return "the state has no mark";
     size_t head = sizeof STATE_FORMAT - 1;
     if (strncmp(mark, STATE_FORMAT, head) != 0) return "the state has another format";
@@ -162,9 +179,7 @@ static char *boot_id_read(void)
     if (fd >= 0) {
         ssize_t n = read(fd, text, sizeof text - 1);
         close(fd);
-        while (n > 0 && (text[n - 1] == '\n' || n == (ssize_t)sizeof text - 1))
-            n--;
-        if (n > 0) text[n] = 0;
+        if (n > 0) text[text[n - 1] == '\n' ? n - 1 : n] = 0;
     }
     return xstrdup(text);
 }
@@ -173,21 +188,21 @@ static int open_in_dir(struct store *s, struct store_report *report, struct erro
 {
     if (mkdir(s->dir, 0700) != 0 && errno != EEXIST)
         return error_set(err, ERR_IO, "cannot make %s: %s", s->dir, strerror(errno));
-    char fresh[4096];
-    snprintf(fresh, sizeof fresh, "%s.new", s->dir);
+    char *fresh = state_path(s->dir, ".new");
     state_dir_remove(fresh);
+    free(fresh);
     report->reason = distrust(s->dir, s->boot_id);
     if (report->reason) {
-        unlink_in(s->dir, "data.mdb");
-        unlink_in(s->dir, "lock.mdb");
+        unlink_in(s->dir, "/data.mdb");
+        unlink_in(s->dir, "/lock.mdb");
     }
     int code = state_mark_write(s->dir, s->boot_id, err);
     if (code) return code;
     code = state_env_open(s->dir, false, s->map_size, &s->env, err);
     if (code && !report->reason) {
         report->reason = "the state cannot be read";
-        unlink_in(s->dir, "data.mdb");
-        unlink_in(s->dir, "lock.mdb");
+        unlink_in(s->dir, "/data.mdb");
+        unlink_in(s->dir, "/lock.mdb");
         code = state_env_open(s->dir, false, s->map_size, &s->env, err);
     }
     return code;
@@ -214,9 +229,7 @@ int store_open(const struct store_options *opts, struct store **out, struct stor
     if (opts->tmp_dir) s->tmp_dir = xstrdup(opts->tmp_dir);
     int code;
     if (opts->dir) {
-        char path[4096];
-        snprintf(path, sizeof path, "%s/state", opts->dir);
-        s->dir = xstrdup(path);
+        s->dir = state_path(opts->dir, "/state");
         code = open_in_dir(s, r, err);
     } else {
         code = open_temporary(s, r, err);

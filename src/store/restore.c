@@ -16,12 +16,14 @@ static int fresh_env(struct store *s, struct state_env **out, struct error *err)
         free(path);
         return code;
     }
-    char path[4096];
-    snprintf(path, sizeof path, "%s.new", s->dir);
+    char *path = state_path(s->dir, ".new");
     state_dir_remove(path);
+    int code = 0;
     if (mkdir(path, 0700) != 0 && errno != EEXIST)
-        return error_set(err, ERR_IO, "cannot make %s: %s", path, strerror(errno));
-    return state_env_open(path, false, s->map_size, out, err);
+        code = error_set(err, ERR_IO, "cannot make %s: %s", path, strerror(errno));
+    if (!code) code = state_env_open(path, false, s->map_size, out, err);
+    free(path);
+    return code;
 }
 
 struct store_batch *store_restore_begin(struct store *s, struct error *err)
@@ -51,30 +53,35 @@ void store_restore_abort(struct store_batch *b)
     batch_destroy(b);
     state_env_unref(env);
     if (!s->dir) return;
-    char path[4096];
-    snprintf(path, sizeof path, "%s.new", s->dir);
+    char *path = state_path(s->dir, ".new");
     state_dir_remove(path);
+    free(path);
 }
 
 /* A crash between the two renames leaves no state: the next start rebuilds it. */
+static int rename_dirs(const char *dir, const char *fresh, const char *old, struct error *err)
+{
+    state_dir_remove(old);
+    if (rename(dir, old) != 0)
+        return error_set(err, ERR_IO, "cannot rename %s: %s", dir, strerror(errno));
+    if (rename(fresh, dir) == 0) {
+        state_dir_remove(old);
+        return 0;
+    }
+    int code = error_set(err, ERR_IO, "cannot rename %s: %s", fresh, strerror(errno));
+    if (rename(old, dir) != 0) log_error("agent.server.store", "lost the state's folder");
+    return code;
+}
+
 static int switch_dirs(struct store *s, struct error *err)
 {
     if (!s->dir) return 0;
-    char fresh[4096], old[4096];
-    snprintf(fresh, sizeof fresh, "%s.new", s->dir);
-    snprintf(old, sizeof old, "%s.old", s->dir);
+    char *fresh = state_path(s->dir, ".new"), *old = state_path(s->dir, ".old");
     int code = state_mark_write(fresh, s->boot_id, err);
-    if (code) return code;
-    state_dir_remove(old);
-    if (rename(s->dir, old) != 0)
-        return error_set(err, ERR_IO, "cannot rename %s: %s", s->dir, strerror(errno));
-    if (rename(fresh, s->dir) != 0) {
-        code = error_set(err, ERR_IO, "cannot rename %s: %s", fresh, strerror(errno));
-        if (rename(old, s->dir) != 0) log_error("agent.server.store", "lost the state's folder");
-        return code;
-    }
-    state_dir_remove(old);
-    return 0;
+    if (!code) code = rename_dirs(s->dir, fresh, old, err);
+    free(fresh);
+    free(old);
+    return code;
 }
 
 int store_restore_commit(struct store_batch *b, uint64_t index, uint64_t term, struct error *err)

@@ -256,6 +256,8 @@ int state_env_open(const char *path, bool unlink_it, uint64_t map_size, struct s
 void state_env_unref(struct state_env *env);
 int state_mark_write(const char *dir, const char *content, struct error *err) must_check;
 void state_dir_remove(const char *dir);
+/* dir + tail; the caller frees. */
+char *state_path(const char *dir, const char *tail);
 /* A folder for dev mode's environment; the caller frees. NULL if none can be made. */
 char *state_dir_temporary(const char *tmp_dir, struct error *err);
 
