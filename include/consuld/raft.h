@@ -308,6 +308,7 @@ struct raft_options {
     uint32_t lease_timeout_ms;
     uint32_t commit_timeout_ms;
     uint32_t rpc_timeout_ms;      /* unanswered log requests are given up; default 10000 */
+    uint32_t append_entries;      /* most of one AppendEntries, default and bound: 64 */
     uint32_t window_entries;      /* applied entries kept in memory for slow peers, default 512 */
 };
 

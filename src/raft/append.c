@@ -24,16 +24,21 @@ static bool is_configuration(const struct raft_entry *e)
     return e->type == RAFT_CONFIGURATION || e->type == RAFT_ADD_PEER || e->type == RAFT_REMOVE_PEER;
 }
 
-/* Entries that are new here: from `skip` on. Some that are held already are at its front. */
+/* What the snapshot covers is committed, so every leader has the same: an index below its end
+ * matches although its term is gone here. (The original refuses it; an acknowledgement lost before
+ * compaction would then send the leader down the log for ever.) */
+static bool matches(const struct raft *r, uint64_t index, uint64_t term)
+{
+    if (index < r->log.snapshot_index && index < r->log.first) return true;
+    return term && log_term(&r->log, index) == term;
+}
+
+/* Entries held already are at the front of the list: how many. */
 static size_t held_already(const struct raft *r, const struct raft_append_entries *a)
 {
     size_t skip = 0;
-    while (skip < a->n) {
-        const struct raft_entry *e = &a->entries[skip];
-        bool same = e->index <= r->log.snapshot_index || log_term(&r->log, e->index) == e->term;
-        if (!same) break;
+    while (skip < a->n && matches(r, a->entries[skip].index, a->entries[skip].term))
         skip++;
-    }
     return skip;
 }
 
@@ -99,8 +104,8 @@ int raft__on_append_entries(struct raft *r, const struct raft_message *m)
     ensure(raft__name_set(&r->leader, a->leader));
     raft__contact(r);
     if (a->n && r->installing.active) goto reply;
-    if (a->prev_index > 0 && !BROKEN(SKIP_PREV_CHECK) &&
-        (log_term(&r->log, a->prev_index) != a->prev_term || !a->prev_term)) {
+    if (a->prev_index > 0 && !(BROKEN(SKIP_PREV_CHECK) && a->prev_index <= r->log.last) &&
+        !matches(r, a->prev_index, a->prev_term)) {
         p->no_retry_backoff = true;
         goto reply;
     }

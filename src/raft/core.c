@@ -56,6 +56,7 @@ struct raft_options raft_options_default(unsigned multiplier)
         .lease_timeout_ms = 500 * m,
         .commit_timeout_ms = 50,
         .rpc_timeout_ms = 10000,
+        .append_entries = RAFT_APPEND_ENTRIES_MAX,
         .window_entries = 512,
     };
 }
@@ -68,6 +69,8 @@ struct raft *raft_create(const struct raft_options *o)
     ensure(raft__fits(str_of(o->id), RAFT_ID_MAX));
     ensure(raft__fits(str_of(o->address), RAFT_ADDRESS_MAX));
     ensure(o->heartbeat_timeout_ms && o->election_timeout_ms && o->lease_timeout_ms);
+    if (!r->o.append_entries || r->o.append_entries > RAFT_APPEND_ENTRIES_MAX)
+        r->o.append_entries = RAFT_APPEND_ENTRIES_MAX;
     memcpy(r->id, o->id, strlen(o->id));
     ensure(raft__name_set(&r->address, str_of(o->address)));
     r->o.id = r->id;

@@ -98,7 +98,7 @@ static void stream_failed(struct raft *r, struct peer *p)
 static size_t batch_size(const struct raft *r, uint64_t from)
 {
     size_t bytes = 0, n = 0;
-    while (n < RAFT_APPEND_ENTRIES_MAX && from + n <= r->log.last) {
+    while (n < r->o.append_entries && from + n <= r->log.last) {
         const struct raft_entry *e = log_entry(&r->log, from + n);
         if (e) bytes += log_entry_size(e);
         if (n && bytes > RAFT_APPEND_BYTES_MAX) break;
