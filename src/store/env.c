@@ -7,9 +7,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "pack.h"
 #include "state.h"
 
-#define STATE_FORMAT "consuld-state 1 "
+#define STATE_VERSION 1 /* of what descriptors do not tell: keys, own forms of rows */
 #define MARK_CLEAN "clean"
 #define MARK_MAX 128
 #define DATABASES_MAX (TABLE_COUNT * (1 + TABLE_INDEXES_MAX) + 8)
@@ -131,11 +132,21 @@ static int mark_fill(const char *path, const char *text)
     return close(fd) == 0 && ok ? 0 : -1;
 }
 
+/* Begins every mark: a state of another shape is not read. */
+static int format_text(char out[MARK_MAX])
+{
+    uint64_t shape = pack_fingerprint(STATE_VERSION, &type_node_service);
+    for (size_t t = 0; t < TABLE_COUNT; t++)
+        shape = pack_fingerprint(shape, state_tables[t]->type);
+    return snprintf(out, MARK_MAX, "consuld-state %016llx ", (unsigned long long)shape);
+}
+
 int state_mark_write(const char *dir, const char *content, struct error *err)
 {
     char *path = state_path(dir, "/mark"), *fresh = state_path(dir, "/mark.new");
     char text[MARK_MAX];
-    snprintf(text, sizeof text, STATE_FORMAT "%.64s\n", content);
+    int n = format_text(text);
+    snprintf(text + n, sizeof text - (size_t)n, "%.64s\n", content);
     int code = 0;
     if (mark_fill(fresh, text) != 0 || rename(fresh, path) != 0 || sync_dir(dir) != 0)
         code = error_set(err, ERR_IO, "cannot write %s: %s", path, strerror(errno));
@@ -166,8 +177,9 @@ static const char *distrust(const char *dir, const char *boot_id)
     free(path);
     if (!there) return "there is no state yet";
     if (!mark_read(dir, mark)) return "the state has no mark";
-    size_t head = sizeof STATE_FORMAT - 1;
-    if (strncmp(mark, STATE_FORMAT, head) != 0) return "the state has another format";
+    char format[MARK_MAX];
+    int head = format_text(format);
+    if (strncmp(mark, format, (size_t)head) != 0) return "the state has another format";
     if (strcmp(mark + head, MARK_CLEAN) == 0 || strcmp(mark + head, boot_id) == 0) return NULL;
     return "the machine went down without a clean stop";
 }

@@ -3,6 +3,7 @@
 
 #include "commands.h"
 #include "consuld/model/limits.h"
+#include "pack.h"
 
 static void service_key(const void *row, struct buf *key)
 {
@@ -54,19 +55,23 @@ static void kind_keys(const void *row, struct index_keys *out)
 static void service_pack(const void *row, struct buf *out)
 {
     const struct service_row *r = row;
-    msgpack_put_str(out, r->node);
-    msgpack_encode(&type_node_service, &r->svc, out);
+    pack_value(&type_node_service, &r->svc, out);
+    buf_put_str(out, r->node);
+    uint32_t n = (uint32_t)r->node.n;
+    buf_put(out, &n, sizeof n);
 }
 
 static bool service_unpack(struct str key, struct str bytes, struct arena *a, void *row)
 {
     (void)key;
     struct service_row *r = row;
-    struct cursor c;
-    memset(r, 0, sizeof *r);
-    cursor_init(&c, bytes.p, bytes.n, NULL);
-    r->node = msgpack_get_str(&c);
-    return c.code == 0 && msgpack_decode(&c, a, &type_node_service, &r->svc) == 0;
+    uint32_t n;
+    if (bytes.n < sizeof n) return false;
+    size_t at = bytes.n - sizeof n;
+    memcpy(&n, bytes.p + at, sizeof n);
+    if (n > at) return false;
+    r->node = str_slice(bytes, at - n, at);
+    return unpack_value(&type_node_service, str_slice(bytes, 0, at - n), a, &r->svc);
 }
 
 static const struct type type_service_row = { .kind = KIND_REC,

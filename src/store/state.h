@@ -121,7 +121,7 @@ struct table {
     const struct type *type; /* KIND_REC of the row */
     void (*key)(const void *row, struct buf *key);
     struct table_index index[TABLE_INDEXES_MAX];
-    /* Compact forms of rows; NULL: msgpack of the record. `bytes` are the arena's, `key` is
+    /* Compact forms of rows; NULL: its fields in a row (pack.h). `bytes` are the arena's, `key` is
      * borrowed. */
     void (*pack)(const void *row, struct buf *out);
     bool (*unpack)(struct str key, struct str bytes, struct arena *a, void *row);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pack.h"
 #include "state.h"
 
 #define KEY_HASH 16
@@ -167,11 +168,8 @@ static bool row_unpack(
     struct str own = { arena_copy(a, bytes.p, bytes.n), bytes.n };
     if (table->unpack) {
         if (table->unpack(key, own, a, row)) return true;
-    } else {
-        struct cursor c;
-        cursor_init(&c, own.p, own.n, NULL);
-        memset(row, 0, table->type->size);
-        if (msgpack_decode(&c, a, table->type, row) == 0) return true;
+    } else if (unpack_value(table->type, own, a, row)) {
+        return true;
     }
     view_fail(v, ERR_IO, "the state holds a damaged row in table %s", table->name);
     return false;
@@ -246,7 +244,7 @@ void table_put(struct store_batch *b, enum table_id t, const void *old, const vo
     buf_clear(&b->key);
     table->key(row, &b->key);
     buf_clear(&b->row);
-    table->pack ? table->pack(row, &b->row) : msgpack_encode(table->type, row, &b->row);
+    table->pack ? table->pack(row, &b->row) : pack_value(table->type, row, &b->row);
     if (b->key.overflow || b->row.overflow) {
         view_fail(&b->view, ERR_TOO_LARGE, "a row of table %s is too large", table->name);
         return;
