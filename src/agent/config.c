@@ -21,14 +21,15 @@ static void read_interfaces(struct arena *a, struct list *out)
         if (!at->ifa_addr || !(at->ifa_flags & IFF_UP)) continue;
         int family = at->ifa_addr->sa_family;
         if (family != AF_INET && family != AF_INET6) continue;
-        socklen_t size = family == AF_INET ? sizeof(struct sockaddr_in)
-                                           : sizeof(struct sockaddr_in6);
+        socklen_t size =
+            family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
         if (getnameinfo(at->ifa_addr, size, text, sizeof text, NULL, 0, NI_NUMERICHOST) != 0)
             continue;
         struct str ip, zone;
         str_cut(str_of(text), '%', &ip, &zone);
-        *LIST_PUSH(a, out, struct config_interface) = (struct config_interface){
-            .name = str_dup(a, str_of(at->ifa_name)), .ip = str_dup(a, ip) };
+        *LIST_PUSH(a, out, struct config_interface) =
+            (struct config_interface){ .name = str_dup(a, str_of(at->ifa_name)),
+                .ip = str_dup(a, ip) };
     }
     freeifaddrs(all);
 }
@@ -71,8 +72,8 @@ int config_load(const struct config_args *args, struct arena *a, struct agent_co
 
 /* --- consul validate -------------------------------------------------------------------------- */
 
-static int validate_arguments(struct config_args *args, bool quiet, struct buf *out,
-    struct buf *err)
+static int validate_arguments(
+    struct config_args *args, bool quiet, struct buf *out, struct buf *err)
 {
     struct arena a = ARENA_INIT;
     struct agent_config *config;
@@ -91,8 +92,8 @@ static int validate_arguments(struct config_args *args, bool quiet, struct buf *
 }
 
 /* -quiet, -config-file, -config-dir and -config-format alone; the rest names files. */
-int config_validate(int argc, char **argv, const struct config_host *host, struct buf *out,
-    struct buf *err)
+int config_validate(
+    int argc, char **argv, const struct config_host *host, struct buf *out, struct buf *err)
 {
     struct arena a = ARENA_INIT;
     struct config_args args = { .host = *host };

@@ -6,7 +6,10 @@
 
 /* --- ports ------------------------------------------------------------------------------------ */
 
-#define PORT(name, member) { "ports." name, offsetof(struct agent_config, member) }
+#define PORT(name, member) \
+    { \
+        "ports." name, offsetof(struct agent_config, member) \
+    }
 
 static const struct port {
     const char *path;
@@ -51,7 +54,10 @@ int config_ports(struct config_load *load)
 
 /* --- expansion -------------------------------------------------------------------------------- */
 
-static bool is_unix(struct str address) { return str_has_prefix(address, STR("unix://")); }
+static bool is_unix(struct str address)
+{
+    return str_has_prefix(address, STR("unix://"));
+}
 
 static bool next_word(struct str *rest, struct str *word)
 {
@@ -64,8 +70,8 @@ static bool next_word(struct str *rest, struct str *word)
     return n > 0;
 }
 
-static bool expand_text(struct config_load *load, const char *path, struct str text,
-    struct str *out)
+static bool expand_text(
+    struct config_load *load, const char *path, struct str text, struct str *out)
 {
     struct str why;
     if (config_template(load, text, out, &why) == 0) return true;
@@ -99,8 +105,8 @@ static struct str expand_one(struct config_load *load, const char *path, struct 
     if (found.n == 0) return fallback;
     struct str first = LIST_AT(&found, struct str, 0);
     if (found.n > 1) {
-        config_soft(load, "%s: multiple addresses found: %.*s", path,
-            STR_ARG(config_get_str(load, path)));
+        config_soft(
+            load, "%s: multiple addresses found: %.*s", path, STR_ARG(config_get_str(load, path)));
         return fallback;
     }
     if (is_unix(first)) {
@@ -135,7 +141,7 @@ static int bind_address(struct config_load *load)
     if (found.n == 0) return config_refuse(load, "bind_addr cannot be empty");
     if (found.n > 1)
         return config_refuse(load, "bind_addr cannot contain multiple addresses. Use "
-            "'addresses.{dns,http,https}' instead.");
+                                   "'addresses.{dns,http,https}' instead.");
     load->config->bind_addr = LIST_AT(&found, struct str, 0);
     if (is_unix(load->config->bind_addr))
         return config_refuse(load, "bind_addr cannot be a unix socket");
@@ -187,17 +193,22 @@ static int detect(struct config_load *load, bool v6, struct str *out)
     struct list found = config_host_addresses(load, v6, v6 ? 6 : 4);
     if (found.n == 0) return config_refuse(load, "No %s address found", kind);
     if (found.n > 1)
-        return config_refuse(load, "Multiple %s addresses found. Please configure one with "
-            "'bind' and/or 'advertise'.", kind);
+        return config_refuse(load,
+            "Multiple %s addresses found. Please configure one with "
+            "'bind' and/or 'advertise'.",
+            kind);
     *out = LIST_AT(&found, struct str, 0);
     return 0;
 }
 
-static bool is_v6(struct str ip) { return str_find_char(ip, ':') >= 0; }
+static bool is_v6(struct str ip)
+{
+    return str_find_char(ip, ':') >= 0;
+}
 
 /* The address of one family: its own key, else the general one when that is of the family. */
-static int family_address(struct config_load *load, const char *path, struct str general, bool v6,
-    struct str *out)
+static int family_address(
+    struct config_load *load, const char *path, struct str general, bool v6, struct str *out)
 {
     *out = expand_one(load, path, is_v6(general) == v6 ? general : STR(""));
     if (out->n && is_v6(*out) != v6)
@@ -220,16 +231,15 @@ static int tag_addresses(struct config_load *load)
     };
     const struct value *given = config_get(load, "tagged_addresses");
     for (size_t i = 0; given && i < given->map.n; i++)
-        dict_set_str(load->arena, &c->tagged_addresses, given->map.v[i].key,
-            given->map.v[i].value.s);
+        dict_set_str(
+            load->arena, &c->tagged_addresses, given->map.v[i].key, given->map.v[i].value.s);
     dict_set_str(load->arena, &c->tagged_addresses, STR("lan"), c->advertise_addr_lan);
     dict_set_str(load->arena, &c->tagged_addresses, STR("wan"), c->advertise_addr_wan);
     for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
         struct str ip;
         int rc = family_address(load, families[i].path, families[i].general, families[i].v6, &ip);
         if (rc) return rc;
-        if (ip.n)
-            dict_set_str(load->arena, &c->tagged_addresses, str_of(families[i].tag), ip);
+        if (ip.n) dict_set_str(load->arena, &c->tagged_addresses, str_of(families[i].tag), ip);
     }
     return 0;
 }
@@ -258,10 +268,8 @@ int config_addresses(struct config_load *load)
     if (rc) return rc;
     c->rpc_bind_addr = tcp(load, c->bind_addr, c->server_port);
     c->rpc_advertise_addr = tcp(load, c->advertise_addr_lan, c->server_port);
-    c->serf_bind_addr_lan =
-        tcp(load, expand_one(load, "serf_lan", c->bind_addr), c->serf_port_lan);
-    c->serf_bind_addr_wan =
-        tcp(load, expand_one(load, "serf_wan", c->bind_addr), c->serf_port_wan);
+    c->serf_bind_addr_lan = tcp(load, expand_one(load, "serf_lan", c->bind_addr), c->serf_port_lan);
+    c->serf_bind_addr_wan = tcp(load, expand_one(load, "serf_wan", c->bind_addr), c->serf_port_wan);
     c->serf_advertise_addr_lan = tcp(load, c->advertise_addr_lan, c->serf_port_lan);
     c->serf_advertise_addr_wan = tcp(load, c->advertise_addr_wan, c->serf_port_wan);
     c->client_addrs = client_addresses(load);

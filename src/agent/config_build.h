@@ -47,5 +47,5 @@ bool config_cidr_valid(struct str text);
 /* Texts of the machine's private or public addresses; family 4, 6, or 0 for both. */
 struct list config_host_addresses(const struct config_load *load, bool public, int family);
 /* Puts the results of {{ ... }} into `text`. On failure *why says what is wrong with it. */
-int config_template(const struct config_load *load, struct str text, struct str *out,
-    struct str *why) must_check;
+int config_template(
+    const struct config_load *load, struct str text, struct str *out, struct str *why) must_check;

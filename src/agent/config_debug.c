@@ -53,8 +53,8 @@ static void write_any(struct json_writer *w, const char *name, const struct valu
     }
 }
 
-static void write_type(struct json_writer *w, const char *name, unsigned flags,
-    const struct type *t, const void *obj);
+static void write_type(
+    struct json_writer *w, const char *name, unsigned flags, const struct type *t, const void *obj);
 
 static void write_list(struct json_writer *w, const char *name, unsigned flags,
     const struct type *t, const struct list *l)
@@ -70,8 +70,8 @@ static int by_key(const void *a, const void *b)
     return str_cmp(*(const struct str *)a, *(const struct str *)b);
 }
 
-static void write_map(struct json_writer *w, unsigned flags, const struct type *t,
-    const struct dict *d)
+static void write_map(
+    struct json_writer *w, unsigned flags, const struct type *t, const struct dict *d)
 {
     struct str *keys = xcalloc(d->n + 1, sizeof *keys);
     for (size_t i = 0; i < d->n; i++)
@@ -86,27 +86,41 @@ static void write_map(struct json_writer *w, unsigned flags, const struct type *
     free(keys);
 }
 
-static void write_type(struct json_writer *w, const char *name, unsigned flags,
-    const struct type *t, const void *obj)
+static void write_type(
+    struct json_writer *w, const char *name, unsigned flags, const struct type *t, const void *obj)
 {
     switch (t->kind) {
-    case KIND_BOOL: json_bool(w, *(const bool *)obj); break;
+    case KIND_BOOL:
+        json_bool(w, *(const bool *)obj);
+        break;
     case KIND_INT:
         if (flags & JSON_DUR_TEXT)
             write_duration(w, *(const int64_t *)obj);
         else
             json_i64(w, *(const int64_t *)obj);
         break;
-    case KIND_UINT: json_u64(w, *(const uint64_t *)obj); break;
-    case KIND_F32: json_f64(w, (double)*(const float *)obj); break;
-    case KIND_F64: json_f64(w, *(const double *)obj); break;
+    case KIND_UINT:
+        json_u64(w, *(const uint64_t *)obj);
+        break;
+    case KIND_F32:
+        json_f64(w, (double)*(const float *)obj);
+        break;
+    case KIND_F64:
+        json_f64(w, *(const double *)obj);
+        break;
     case KIND_STR:
     case KIND_BYTES:
         json_str(w, is_secret(name) ? STR("hidden") : *(const struct str *)obj);
         break;
-    case KIND_TIME: json_null(w); break;
-    case KIND_DUR: write_duration(w, *(const int64_t *)obj); break;
-    case KIND_ANY: write_any(w, name, obj); break;
+    case KIND_TIME:
+        json_null(w);
+        break;
+    case KIND_DUR:
+        write_duration(w, *(const int64_t *)obj);
+        break;
+    case KIND_ANY:
+        write_any(w, name, obj);
+        break;
     case KIND_REC:
         if (t->record == &record_config_entry)
             write_config_entry(w, obj);
@@ -121,8 +135,12 @@ static void write_type(struct json_writer *w, const char *name, unsigned flags,
             json_null(w);
         break;
     }
-    case KIND_LIST: write_list(w, name, flags, t, obj); break;
-    case KIND_MAP: write_map(w, flags, t, obj); break;
+    case KIND_LIST:
+        write_list(w, name, flags, t, obj);
+        break;
+    case KIND_MAP:
+        write_map(w, flags, t, obj);
+        break;
     }
 }
 

@@ -21,17 +21,25 @@ static void decode_key(struct decode *d, const struct config_key *key, const str
 static const char *kind_word(const struct value *v)
 {
     switch (v->kind) {
-    case V_NIL: return "nil";
-    case V_BOOL: return "bool";
-    case V_INT: return "int";
-    case V_UINT: return "uint";
+    case V_NIL:
+        return "nil";
+    case V_BOOL:
+        return "bool";
+    case V_INT:
+        return "int";
+    case V_UINT:
+        return "uint";
     case V_FLOAT:
     case V_FLOAT32:
-    case V_NUMBER: return "float64";
+    case V_NUMBER:
+        return "float64";
     case V_STR:
-    case V_BYTES: return "string";
-    case V_LIST: return "slice";
-    case V_MAP: return "map";
+    case V_BYTES:
+        return "string";
+    case V_LIST:
+        return "slice";
+    case V_MAP:
+        return "map";
     }
     return "";
 }
@@ -68,16 +76,15 @@ static void fail_map(struct decode *d, struct str path, const struct value *got)
 
 static void fail_list(struct decode *d, struct str path, const struct value *got)
 {
-    fail(d, "'%.*s': source data must be an array or slice, got %s", STR_ARG(path),
-        kind_word(got));
+    fail(d, "'%.*s': source data must be an array or slice, got %s", STR_ARG(path), kind_word(got));
 }
 
 /* --- shape ---------------------------------------------------------------------------------- */
 
 bool config_type_is_list(enum config_type type)
 {
-    return type == CONFIG_LIST || type == CONFIG_FREE_LIST || type == CONFIG_SERVICES
-        || type == CONFIG_CHECKS || type == CONFIG_BLOCKS;
+    return type == CONFIG_LIST || type == CONFIG_FREE_LIST || type == CONFIG_SERVICES ||
+           type == CONFIG_CHECKS || type == CONFIG_BLOCKS;
 }
 
 /* Lists of one element stand for the element, down to the leaves of free values. JSON numbers
@@ -149,9 +156,10 @@ static bool is_number(const struct value *v)
 static void decode_integer(struct decode *d, enum config_type type, const struct value *in,
     struct str path, struct value *out)
 {
-    const char *word = type == CONFIG_INT ? "int"
-        : type == CONFIG_UINT ? "uint"
-        : type == CONFIG_UINT32 ? "uint32" : "uint64";
+    const char *word = type == CONFIG_INT      ? "int"
+                       : type == CONFIG_UINT   ? "uint"
+                       : type == CONFIG_UINT32 ? "uint32"
+                                               : "uint64";
     int64_t v = 0;
     if (!is_number(in)) {
         fail_type(d, path, word, in);
@@ -171,20 +179,21 @@ static void decode_integer(struct decode *d, enum config_type type, const struct
     out->i = v;
 }
 
-static void decode_number(struct decode *d, const struct value *in, struct str path,
-    struct value *out)
+static void decode_number(
+    struct decode *d, const struct value *in, struct str path, struct value *out)
 {
     if (!is_number(in)) {
         fail_type(d, path, "float64", in);
         return;
     }
     out->kind = V_FLOAT;
-    out->f = in->kind == V_INT ? (double)in->i
-        : in->kind == V_FLOAT ? in->f : strtod(str_c(d->arena, in->s), NULL);
+    out->f = in->kind == V_INT     ? (double)in->i
+             : in->kind == V_FLOAT ? in->f
+                                   : strtod(str_c(d->arena, in->s), NULL);
 }
 
-static void decode_string(struct decode *d, const struct value *in, struct str path,
-    struct value *out)
+static void decode_string(
+    struct decode *d, const struct value *in, struct str path, struct value *out)
 {
     if (in->kind == V_STR)
         *out = *in;
@@ -198,10 +207,14 @@ static enum config_type element_type(enum config_type type)
 {
     switch ((int)type) {
     case CONFIG_LIST:
-    case CONFIG_MAP: return CONFIG_STRING;
-    case CONFIG_MAP_LIST: return CONFIG_LIST;
-    case CONFIG_FREE_LIST: return CONFIG_FREE;
-    default: return CONFIG_BLOCK;
+    case CONFIG_MAP:
+        return CONFIG_STRING;
+    case CONFIG_MAP_LIST:
+        return CONFIG_LIST;
+    case CONFIG_FREE_LIST:
+        return CONFIG_FREE;
+    default:
+        return CONFIG_BLOCK;
     }
 }
 
@@ -247,8 +260,8 @@ static void decode_map(struct decode *d, const struct config_key *key, const str
     }
 }
 
-static void decode_free(struct decode *d, const struct value *in, struct str path,
-    struct value *out)
+static void decode_free(
+    struct decode *d, const struct value *in, struct str path, struct value *out)
 {
     if (in->kind == V_MAP)
         *out = flatten(d, in);
@@ -316,22 +329,36 @@ static void decode_key(struct decode *d, const struct config_key *key, const str
     case CONFIG_INT:
     case CONFIG_UINT:
     case CONFIG_UINT32:
-    case CONFIG_UINT64: decode_integer(d, key->type, in, path, out); break;
-    case CONFIG_NUMBER: decode_number(d, in, path, out); break;
+    case CONFIG_UINT64:
+        decode_integer(d, key->type, in, path, out);
+        break;
+    case CONFIG_NUMBER:
+        decode_number(d, in, path, out);
+        break;
     case CONFIG_STRING:
-    case CONFIG_DURATION: decode_string(d, in, path, out); break;
+    case CONFIG_DURATION:
+        decode_string(d, in, path, out);
+        break;
     case CONFIG_LIST:
     case CONFIG_FREE_LIST:
     case CONFIG_SERVICES:
     case CONFIG_CHECKS:
-    case CONFIG_BLOCKS: decode_list(d, key, in, path, out); break;
+    case CONFIG_BLOCKS:
+        decode_list(d, key, in, path, out);
+        break;
     case CONFIG_MAP:
     case CONFIG_MAP_LIST:
-    case CONFIG_BLOCK_MAP: decode_map(d, key, in, path, out); break;
-    case CONFIG_FREE: decode_free(d, in, path, out); break;
+    case CONFIG_BLOCK_MAP:
+        decode_map(d, key, in, path, out);
+        break;
+    case CONFIG_FREE:
+        decode_free(d, in, path, out);
+        break;
     case CONFIG_SERVICE:
     case CONFIG_CHECK:
-    case CONFIG_BLOCK: decode_block(d, key, in, path, out); break;
+    case CONFIG_BLOCK:
+        decode_block(d, key, in, path, out);
+        break;
     }
 }
 

@@ -20,7 +20,7 @@ static void datacenters(struct config_load *load)
     c->acls_enabled = false;
     if (config_get(load, "acl_datacenter")) {
         config_warn(load, "The 'acl_datacenter' field is deprecated. Use the "
-            "'primary_datacenter' field instead.");
+                          "'primary_datacenter' field instead.");
         if (c->primary_datacenter.n == 0) c->primary_datacenter = lower(load, "acl_datacenter");
         c->acls_enabled = true;
     }
@@ -40,8 +40,7 @@ static void acls(struct config_load *load)
     struct agent_config *c = load->config;
     c->acl_master_token = either(load, "acl.tokens.master", "acl_master_token");
     c->acl_agent_token = either(load, "acl.tokens.agent", "acl_agent_token");
-    c->acl_agent_master_token =
-        either(load, "acl.tokens.agent_master", "acl_agent_master_token");
+    c->acl_agent_master_token = either(load, "acl.tokens.agent_master", "acl_agent_master_token");
     c->acl_replication_token = either(load, "acl.tokens.replication", "acl_replication_token");
     c->acl_token = either(load, "acl.tokens.default", "acl_token");
     c->acl_default_policy = either(load, "acl.default_policy", "acl_default_policy");
@@ -51,8 +50,8 @@ static void acls(struct config_load *load)
     c->acl_enable_key_list_policy = config_get_bool(load, "acl.enable_key_list_policy",
         config_get_bool(load, "acl_enable_key_list_policy", false));
     c->acl_token_replication = config_get_bool(load, "acl.enable_token_replication",
-        config_get_bool(load, "enable_acl_replication",
-            config_get(load, "acl_replication_token") != NULL));
+        config_get_bool(
+            load, "enable_acl_replication", config_get(load, "acl_replication_token") != NULL));
 }
 
 static void node(struct config_load *load)
@@ -62,8 +61,8 @@ static void node(struct config_load *load)
     c->node_name = str_trim(name ? name->s : load->args->host.name);
     c->leave_on_term = config_get_bool(load, "leave_on_terminate", !c->server_mode);
     c->skip_leave_on_int = config_get_bool(load, "skip_leave_on_interrupt", c->server_mode);
-    c->enable_local_script_checks = config_get_bool(load, "enable_local_script_checks",
-        c->enable_remote_script_checks);
+    c->enable_local_script_checks =
+        config_get_bool(load, "enable_local_script_checks", c->enable_remote_script_checks);
     c->verify_outgoing =
         config_get_bool(load, "verify_outgoing", false) || c->verify_server_hostname;
     if (c->auto_encrypt_allow_tls || c->auto_config.authorizer.enabled) c->connect_enabled = true;
@@ -85,14 +84,14 @@ static int recursors(struct config_load *load)
     for (size_t i = 0; i < given.n; i++) {
         struct str text = LIST_AT(&given, struct str, i), rest, why;
         if (config_template(load, text, &rest, &why) != 0)
-            return config_refuse(load, "Invalid DNS recursor template \"%.*s\": %.*s",
-                STR_ARG(text), STR_ARG(why));
+            return config_refuse(
+                load, "Invalid DNS recursor template \"%.*s\": %.*s", STR_ARG(text), STR_ARG(why));
         while ((rest = str_trim(rest)).n > 0) {
             struct str word;
             if (!str_cut(rest, ' ', &word, &rest)) rest = STR("");
             if (str_has_prefix(word, STR("unix://")))
-                return config_refuse(load, "DNS Recursors cannot be unix sockets: %.*s",
-                    STR_ARG(word));
+                return config_refuse(
+                    load, "DNS Recursors cannot be unix sockets: %.*s", STR_ARG(word));
             if (!contains(&load->config->dns_recursors, word))
                 *LIST_PUSH(load->arena, &load->config->dns_recursors, struct str) = word;
         }
@@ -106,9 +105,9 @@ static void service_ttls(struct config_load *load)
     load->config->dns_service_ttl = DICT_EMPTY;
     for (size_t i = 0; v && i < v->map.n; i++) {
         struct str name = v->map.v[i].key;
-        struct str key =
-            str_printf(load->arena, "dns_config.service_ttl[\"%.*s\"]", STR_ARG(name));
-        int64_t *ns = dict_put(load->arena, &load->config->dns_service_ttl, type_map_int.elem, name);
+        struct str key = str_printf(load->arena, "dns_config.service_ttl[\"%.*s\"]", STR_ARG(name));
+        int64_t *ns =
+            dict_put(load->arena, &load->config->dns_service_ttl, type_map_int.elem, name);
         *ns = config_duration(load, key.p, v->map.v[i].value.s);
     }
 }
@@ -184,8 +183,10 @@ static void cipher_suites(struct config_load *load)
             *LIST_PUSH(load->arena, &load->config->tls_cipher_suites, struct str) = word;
             continue;
         }
-        config_soft(load, "tls_cipher_suites: invalid tls cipher suites: unsupported cipher "
-            "\"%.*s\"", STR_ARG(word));
+        config_soft(load,
+            "tls_cipher_suites: invalid tls cipher suites: unsupported cipher "
+            "\"%.*s\"",
+            STR_ARG(word));
         load->config->tls_cipher_suites = LIST_EMPTY;
         return;
     }
@@ -270,13 +271,13 @@ static void auto_config_method(struct config_load *load)
     m->type = STR("jwt");
     m->config = (struct value){ .kind = V_MAP };
     for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
-        struct str path = str_printf(load->arena, "auto_config.authorization.static.%s",
-            settings[i].key);
+        struct str path =
+            str_printf(load->arena, "auto_config.authorization.static.%s", settings[i].key);
         const struct value *given = config_get(load, path.p);
         struct value *v = value_map_add(load->arena, &m->config, str_of(settings[i].name));
         bool leeway = str_has_suffix(path, STR("_leeway"));
-        bool text = strstr(settings[i].key, "url") || strstr(settings[i].key, "cert")
-            || strstr(settings[i].key, "issuer");
+        bool text = strstr(settings[i].key, "url") || strstr(settings[i].key, "cert") ||
+                    strstr(settings[i].key, "issuer");
         if (leeway)
             *v = (struct value){ .kind = V_INT,
                 .i = config_duration(load, path.p, given ? given->s : STR("")) };
@@ -294,7 +295,8 @@ static void auto_config(struct config_load *load)
     c->intro_token = config_get_str(load, "auto_config.intro_token");
     if (from_environment.n) {
         if (c->intro_token.n)
-            config_warn(load, "Both auto_config.intro_token and the CONSUL_INTRO_TOKEN "
+            config_warn(load,
+                "Both auto_config.intro_token and the CONSUL_INTRO_TOKEN "
                 "environment variable are set. Using the value from the environment variable");
         c->intro_token = from_environment;
     }
@@ -317,8 +319,8 @@ static void prefix_filter(struct config_load *load)
             struct list *to = rule.p[0] == '+' ? &t->allowed_prefixes : &t->blocked_prefixes;
             *LIST_PUSH(load->arena, to, struct str) = str_slice(rule, 1, rule.n);
         } else {
-            config_warn(load, "Filter rule must begin with either '+' or '-': \"%.*s\"",
-                STR_ARG(rule));
+            config_warn(
+                load, "Filter rule must begin with either '+' or '-': \"%.*s\"", STR_ARG(rule));
         }
     }
 }
@@ -342,11 +344,12 @@ static int cache(struct config_load *load)
     struct cache_config *c = &load->config->cache;
     if (!config_get(load, "cache.entry_fetch_rate")) c->entry_fetch_rate = DBL_MAX;
     if (c->entry_fetch_max_burst <= 0)
-        return config_refuse(load, "cache.entry_fetch_max_burst must be strictly positive, was: %lld",
+        return config_refuse(load,
+            "cache.entry_fetch_max_burst must be strictly positive, was: %lld",
             (long long)c->entry_fetch_max_burst);
     if (c->entry_fetch_rate <= 0)
-        return config_refuse(load, "cache.entry_fetch_rate must be strictly positive, was: %g",
-            c->entry_fetch_rate);
+        return config_refuse(
+            load, "cache.entry_fetch_rate must be strictly positive, was: %g", c->entry_fetch_rate);
     return 0;
 }
 
@@ -361,8 +364,7 @@ static int bootstrap_entries(struct config_load *load)
             return config_refuse(load, "config_entries.bootstrap[%zu]: %s", i, err.text);
         if (config_entry_ref(&entry).name->n == 0)
             return config_refuse(load, "config_entries.bootstrap[%zu]: Name is required", i);
-        *LIST_PUSH(load->arena, &load->config->config_entry_bootstrap, struct config_entry) =
-            entry;
+        *LIST_PUSH(load->arena, &load->config->config_entry_bootstrap, struct config_entry) = entry;
     }
     return 0;
 }
@@ -386,8 +388,7 @@ int config_derive(struct config_load *load)
     acls(load);
     node(load);
     prefix_filter(load);
-    c->auto_encrypt_ip_san =
-        addresses_only(load, "auto_encrypt.ip_san", "AutoEncrypt.IPSAN");
+    c->auto_encrypt_ip_san = addresses_only(load, "auto_encrypt.ip_san", "AutoEncrypt.IPSAN");
     auto_config(load);
     http_networks(load);
     ui_path(load);

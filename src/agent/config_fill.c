@@ -43,8 +43,7 @@ int64_t config_duration(struct config_load *load, const char *key, struct str te
     int64_t ns = 0;
     struct error err;
     if (text.n && duration_parse(text, &ns, &err) != 0) {
-        config_soft_alone(load, "%s: invalid duration: \"%.*s\": %s", key, STR_ARG(text),
-            err.text);
+        config_soft_alone(load, "%s: invalid duration: \"%.*s\": %s", key, STR_ARG(text), err.text);
         return 0;
     }
     return ns;
@@ -73,26 +72,45 @@ static void fill(struct config_load *load, enum config_type type, const struct v
     const char *key, void *member)
 {
     switch (type) {
-    case CONFIG_BOOL: *(bool *)member = v->b; break;
+    case CONFIG_BOOL:
+        *(bool *)member = v->b;
+        break;
     case CONFIG_INT:
     case CONFIG_UINT:
     case CONFIG_UINT32:
-    case CONFIG_UINT64: *(int64_t *)member = v->i; break;
-    case CONFIG_NUMBER: *(double *)member = v->f; break;
-    case CONFIG_STRING: *(struct str *)member = v->s; break;
-    case CONFIG_DURATION: *(int64_t *)member = config_duration(load, key, v->s); break;
-    case CONFIG_LIST: *(struct list *)member = strings(load->arena, v); break;
-    case CONFIG_MAP: *(struct dict *)member = string_map(load->arena, v); break;
-    case CONFIG_MAP_LIST: *(struct dict *)member = string_list_map(load->arena, v); break;
+    case CONFIG_UINT64:
+        *(int64_t *)member = v->i;
+        break;
+    case CONFIG_NUMBER:
+        *(double *)member = v->f;
+        break;
+    case CONFIG_STRING:
+        *(struct str *)member = v->s;
+        break;
+    case CONFIG_DURATION:
+        *(int64_t *)member = config_duration(load, key, v->s);
+        break;
+    case CONFIG_LIST:
+        *(struct list *)member = strings(load->arena, v);
+        break;
+    case CONFIG_MAP:
+        *(struct dict *)member = string_map(load->arena, v);
+        break;
+    case CONFIG_MAP_LIST:
+        *(struct dict *)member = string_list_map(load->arena, v);
+        break;
     case CONFIG_FREE:
-    case CONFIG_FREE_LIST: *(struct value *)member = *v; break;
+    case CONFIG_FREE_LIST:
+        *(struct value *)member = *v;
+        break;
     case CONFIG_SERVICE:
     case CONFIG_SERVICES:
     case CONFIG_CHECK:
     case CONFIG_CHECKS:
     case CONFIG_BLOCK:
     case CONFIG_BLOCKS:
-    case CONFIG_BLOCK_MAP: break; /* config_service.c takes them apart */
+    case CONFIG_BLOCK_MAP:
+        break; /* config_service.c takes them apart */
     }
 }
 

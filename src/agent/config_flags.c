@@ -66,8 +66,7 @@ static bool parse_bool(struct str text, bool *out)
     return false;
 }
 
-static int check_value(const struct found *f, struct str name, struct str *value,
-    struct error *err)
+static int check_value(const struct found *f, struct str name, struct str *value, struct error *err)
 {
     bool truth;
     int64_t number;
@@ -75,7 +74,8 @@ static int check_value(const struct found *f, struct str name, struct str *value
         if (!parse_bool(*value, &truth))
             return error_set(err, ERR_BAD_REQUEST,
                 "invalid boolean value \"%.*s\" for -%.*s: strconv.ParseBool: parsing \"%.*s\": "
-                "invalid syntax", STR_ARG(*value), STR_ARG(name), STR_ARG(*value));
+                "invalid syntax",
+                STR_ARG(*value), STR_ARG(name), STR_ARG(*value));
         *value = truth ? STR("true") : STR("false");
     }
     if (f->type == CONFIG_INT) {
@@ -84,30 +84,37 @@ static int check_value(const struct found *f, struct str name, struct str *value
         if (!str_to_i64(digits, &number))
             return error_set(err, ERR_BAD_REQUEST,
                 "invalid value \"%.*s\" for flag -%.*s: strconv.Atoi: parsing \"%.*s\": "
-                "invalid syntax", STR_ARG(*value), STR_ARG(name), STR_ARG(*value));
+                "invalid syntax",
+                STR_ARG(*value), STR_ARG(name), STR_ARG(*value));
         *value = digits;
     }
     return 0;
 }
 
-static void store(struct arena *a, const struct found *f, struct str value,
-    struct config_args *out)
+static void store(struct arena *a, const struct found *f, struct str value, struct config_args *out)
 {
     switch (f->target) {
     case TO_OPTION:
-        *LIST_PUSH(a, &out->flags, struct config_flag) =
-            (struct config_flag){ f->option, value };
+        *LIST_PUSH(a, &out->flags, struct config_flag) = (struct config_flag){ f->option, value };
         break;
-    case TO_DEV: out->dev = str_is(value, "true"); break;
-    case TO_FORMAT: out->format = value; break;
-    case TO_FILES: *LIST_PUSH(a, &out->files, struct str) = value; break;
-    case TO_HCL: *LIST_PUSH(a, &out->hcl, struct str) = value; break;
+    case TO_DEV:
+        out->dev = str_is(value, "true");
+        break;
+    case TO_FORMAT:
+        out->format = value;
+        break;
+    case TO_FILES:
+        *LIST_PUSH(a, &out->files, struct str) = value;
+        break;
+    case TO_HCL:
+        *LIST_PUSH(a, &out->hcl, struct str) = value;
+        break;
     }
 }
 
 /* Reads the flag at argv[*i] and moves *i behind it. */
-static int parse_flag(int argc, char **argv, int *i, struct arena *a, struct config_args *out,
-    struct error *err)
+static int parse_flag(
+    int argc, char **argv, int *i, struct arena *a, struct config_args *out, struct error *err)
 {
     struct str word = str_of(argv[(*i)++]), name, value;
     struct str body = str_slice(word, word.p[1] == '-' ? 2 : 1, word.n);
@@ -118,15 +125,14 @@ static int parse_flag(int argc, char **argv, int *i, struct arena *a, struct con
     if (!find(name, &f)) {
         if (str_is(name, "h") || str_is(name, "help"))
             return error_set(err, ERR_NOT_FOUND, "flag: help requested");
-        return error_set(err, ERR_BAD_REQUEST, "flag provided but not defined: -%.*s",
-            STR_ARG(name));
+        return error_set(
+            err, ERR_BAD_REQUEST, "flag provided but not defined: -%.*s", STR_ARG(name));
     }
     if (!has_value && f.type == CONFIG_BOOL) {
         value = STR("true");
     } else if (!has_value) {
         if (*i == argc)
-            return error_set(err, ERR_BAD_REQUEST, "flag needs an argument: -%.*s",
-                STR_ARG(name));
+            return error_set(err, ERR_BAD_REQUEST, "flag needs an argument: -%.*s", STR_ARG(name));
         value = str_of(argv[(*i)++]);
     }
     int rc = check_value(&f, name, &value, err);
@@ -134,8 +140,8 @@ static int parse_flag(int argc, char **argv, int *i, struct arena *a, struct con
     return rc;
 }
 
-int config_parse_flags(int argc, char **argv, struct arena *a, struct config_args *out,
-    struct error *err)
+int config_parse_flags(
+    int argc, char **argv, struct arena *a, struct config_args *out, struct error *err)
 {
     int i = 0;
     while (i < argc && argv[i][0] == '-' && argv[i][1] != '\0') {
@@ -175,9 +181,10 @@ void config_flags_usage(struct buf *out)
     }
     qsort(all, n, sizeof *all, by_name);
     for (size_t i = 0; i < n; i++) {
-        const char *kind = all[i].type == CONFIG_BOOL ? ""
-            : all[i].type == CONFIG_INT ? "=<int>"
-            : all[i].type == CONFIG_MAP ? "=<key:value>" : "=<string>";
+        const char *kind = all[i].type == CONFIG_BOOL  ? ""
+                           : all[i].type == CONFIG_INT ? "=<int>"
+                           : all[i].type == CONFIG_MAP ? "=<key:value>"
+                                                       : "=<string>";
         buf_printf(out, "  -%s%s\n     %s\n\n", all[i].name, kind, all[i].text);
     }
     free(all);

@@ -36,8 +36,8 @@ bool config_ip_is_any(struct str text)
 struct str config_addr_text(struct arena *a, const char *network, struct str ip, int64_t port)
 {
     bool v6 = str_find_char(ip, ':') >= 0;
-    return str_printf(a, "%s://%s%.*s%s:%lld", network, v6 ? "[" : "", STR_ARG(ip),
-        v6 ? "]" : "", (long long)port);
+    return str_printf(a, "%s://%s%.*s%s:%lld", network, v6 ? "[" : "", STR_ARG(ip), v6 ? "]" : "",
+        (long long)port);
 }
 
 bool config_addr_parse(struct str text, struct config_addr *out)
@@ -124,14 +124,13 @@ static bool is_alone(const struct config_load *load)
     const struct list *all = &load->args->host.interfaces;
     struct config_ip ip;
     for (size_t i = 0; i < all->n; i++)
-        if (config_ip_parse(LIST_AT(all, struct config_interface, i).ip, &ip)
-            && !is_loopback(&ip))
+        if (config_ip_parse(LIST_AT(all, struct config_interface, i).ip, &ip) && !is_loopback(&ip))
             return false;
     return true;
 }
 
-static struct list matching(const struct config_load *load, enum want want, struct str name,
-    int family)
+static struct list matching(
+    const struct config_load *load, enum want want, struct str name, int family)
 {
     struct list found = { 0 };
     bool alone = is_alone(load);
@@ -141,8 +140,9 @@ static struct list matching(const struct config_load *load, enum want want, stru
         struct config_ip ip;
         if (!config_ip_parse(at->ip, &ip)) continue;
         if (family && (family == 6) != ip.v6) continue;
-        bool fits = want == WANT_INTERFACE ? str_eq(at->name, name)
-            : is_private(&ip) == (want == WANT_PRIVATE) && (alone || !is_loopback(&ip));
+        bool fits = want == WANT_INTERFACE
+                        ? str_eq(at->name, name)
+                        : is_private(&ip) == (want == WANT_PRIVATE) && (alone || !is_loopback(&ip));
         if (fits) *LIST_PUSH(load->arena, &found, struct str) = config_ip_text(load->arena, &ip);
     }
     return found;
@@ -189,11 +189,14 @@ static int evaluate(const struct config_load *load, struct str whole, struct str
     if (!str_cut(str_trim(call), ' ', &name, &rest)) rest = STR("");
     const struct function *f = function_named(name);
     const char *problem = !f ? "not defined"
-        : (f->takes_name ? !argument(rest, &interface) : rest.n > 0)
-            ? "used in a way that is not supported" : NULL;
+                          : (f->takes_name ? !argument(rest, &interface) : rest.n > 0)
+                              ? "used in a way that is not supported"
+                              : NULL;
     if (problem) {
-        *why = str_printf(load->arena, "unable to parse template \"%.*s\": template: "
-            "sockaddr.Parse:1: function \"%.*s\" %s", STR_ARG(whole), STR_ARG(name), problem);
+        *why = str_printf(load->arena,
+            "unable to parse template \"%.*s\": template: "
+            "sockaddr.Parse:1: function \"%.*s\" %s",
+            STR_ARG(whole), STR_ARG(name), problem);
         return ERR_BAD_REQUEST;
     }
     struct list found = matching(load, f->want, interface, f->want == WANT_INTERFACE ? 0 : 4);
@@ -204,8 +207,8 @@ static int evaluate(const struct config_load *load, struct str whole, struct str
     return 0;
 }
 
-int config_template(const struct config_load *load, struct str text, struct str *out,
-    struct str *why)
+int config_template(
+    const struct config_load *load, struct str text, struct str *out, struct str *why)
 {
     struct buf b = BUF_INIT(64u << 10);
     struct str rest = text;
@@ -215,8 +218,10 @@ int config_template(const struct config_load *load, struct str text, struct str 
         rest = str_slice(rest, (size_t)at + 2, rest.n);
         ptrdiff_t end = str_find(rest, STR("}}"));
         if (end < 0) {
-            *why = str_printf(load->arena, "unable to parse template \"%.*s\": template: "
-                "sockaddr.Parse:1: unclosed action", STR_ARG(text));
+            *why = str_printf(load->arena,
+                "unable to parse template \"%.*s\": template: "
+                "sockaddr.Parse:1: unclosed action",
+                STR_ARG(text));
             rc = ERR_BAD_REQUEST;
             break;
         }

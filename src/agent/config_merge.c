@@ -30,8 +30,8 @@ static void overlay(struct arena *a, struct value *into, const struct value *fro
 }
 
 /* Values of `from` are shared, but no vector of `from` is ever grown: `into` gets copies. */
-void config_merge(const struct config_key *block, struct arena *a, struct value *into,
-    const struct value *from)
+void config_merge(
+    const struct config_key *block, struct arena *a, struct value *into, const struct value *from)
 {
     for (size_t i = 0; i < from->map.n; i++) {
         const struct config_key *key = key_of(block, from->map.v[i].key);
@@ -44,8 +44,8 @@ void config_merge(const struct config_key *block, struct arena *a, struct value 
             config_merge(key, a, old, v);
         else if (config_type_is_list(key->type))
             append(a, old, v);
-        else if (key->type == CONFIG_MAP || key->type == CONFIG_MAP_LIST
-            || key->type == CONFIG_FREE)
+        else if (key->type == CONFIG_MAP || key->type == CONFIG_MAP_LIST ||
+                 key->type == CONFIG_FREE)
             overlay(a, old, v);
         else
             *old = value_copy(a, v);
@@ -75,8 +75,8 @@ struct value *config_make(struct arena *a, struct value *tree, const char *path)
     return tree;
 }
 
-bool config_value_of_text(struct arena *a, enum config_type type, struct str text,
-    struct value *out)
+bool config_value_of_text(
+    struct arena *a, enum config_type type, struct str text, struct value *out)
 {
     *out = (struct value){ .kind = V_STR, .s = text };
     switch ((int)type) {
@@ -99,7 +99,9 @@ bool config_value_of_text(struct arena *a, enum config_type type, struct str tex
         out->f = strtod(str_c(a, text), NULL);
         return true;
     case CONFIG_STRING:
-    case CONFIG_DURATION: return true;
-    default: return false;
+    case CONFIG_DURATION:
+        return true;
+    default:
+        return false;
     }
 }

@@ -28,8 +28,8 @@ static bool differs(struct leaf l, const struct agent_config *a, const struct ag
     return !record_equal(l.type, (const char *)a + l.offset, (const char *)b + l.offset);
 }
 
-struct agent_config *config_reload(struct arena *a, const struct agent_config *running,
-    const struct agent_config *fresh)
+struct agent_config *config_reload(
+    struct arena *a, const struct agent_config *running, const struct agent_config *fresh)
 {
     struct agent_config *out = arena_new(a, struct agent_config);
     record_copy(a, &type_agent_config, out, running);
@@ -40,13 +40,13 @@ struct agent_config *config_reload(struct arena *a, const struct agent_config *r
         record_copy(a, l.type, (char *)out + l.offset, (const char *)fresh + l.offset);
     }
     /* telemetry.prefix_filter governs two members */
-    record_copy(a, &type_list_str, &out->telemetry.blocked_prefixes,
-        &fresh->telemetry.blocked_prefixes);
+    record_copy(
+        a, &type_list_str, &out->telemetry.blocked_prefixes, &fresh->telemetry.blocked_prefixes);
     return out;
 }
 
-struct list config_restart_needed(struct arena *a, const struct agent_config *running,
-    const struct agent_config *fresh)
+struct list config_restart_needed(
+    struct arena *a, const struct agent_config *running, const struct agent_config *fresh)
 {
     struct list out = LIST_EMPTY;
     for (size_t i = 0; i < config_options_n; i++) {

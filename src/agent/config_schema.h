@@ -29,15 +29,15 @@ int config_decode(const struct config_key *root, const struct value *in, struct 
     struct value *out, struct list *unknown, struct buf *error) must_check;
 
 /* Puts `from` over `into`: scalars replace, lists append, maps overlay, blocks merge. */
-void config_merge(const struct config_key *block, struct arena *a, struct value *into,
-    const struct value *from);
+void config_merge(
+    const struct config_key *block, struct arena *a, struct value *into, const struct value *from);
 
 /* The value at a dotted path, or NULL. */
 const struct value *config_at(const struct value *tree, const char *path);
 /* Makes the blocks of a dotted path and returns its value, to be set. */
 struct value *config_make(struct arena *a, struct value *tree, const char *path);
 /* A scalar's text as a value of the option's type; false if it is none. */
-bool config_value_of_text(struct arena *a, enum config_type type, struct str text,
-    struct value *out);
+bool config_value_of_text(
+    struct arena *a, enum config_type type, struct str text, struct value *out);
 /* True for the types that hold a list and are appended to. */
 bool config_type_is_list(enum config_type type);

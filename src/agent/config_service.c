@@ -7,8 +7,8 @@
 
 #define OUTPUT_SIZE_DEFAULT 4096
 
-static struct service_definition *service(struct config_load *load, const struct config_key *key,
-    const struct value *v);
+static struct service_definition *service(
+    struct config_load *load, const struct config_key *key, const struct value *v);
 
 static const struct config_key *child(const struct config_key *block, const char *name)
 {
@@ -70,8 +70,8 @@ static struct check_type check_of_service(const struct check_definition *d)
 }
 
 /* `checks` first, then `check`. */
-static struct list service_checks(struct config_load *load, const struct config_key *key,
-    const struct value *v)
+static struct list service_checks(
+    struct config_load *load, const struct config_key *key, const struct value *v)
 {
     struct list out = LIST_EMPTY;
     const struct value *many = part(v, "checks"), *one = part(v, "check");
@@ -112,8 +112,8 @@ static void expose(struct config_load *load, const struct config_key *key, const
             LIST_PUSH(load->arena, &out->paths, struct expose_path));
 }
 
-static struct connect_proxy_config *proxy(struct config_load *load, const struct config_key *key,
-    const struct value *v)
+static struct connect_proxy_config *proxy(
+    struct config_load *load, const struct config_key *key, const struct value *v)
 {
     if (!v) return NULL;
     struct connect_proxy_config *out = arena_new(load->arena, struct connect_proxy_config);
@@ -131,8 +131,8 @@ static struct connect_proxy_config *proxy(struct config_load *load, const struct
     return out;
 }
 
-static struct service_connect *connect(struct config_load *load, const struct config_key *key,
-    const struct value *v)
+static struct service_connect *connect(
+    struct config_load *load, const struct config_key *key, const struct value *v)
 {
     if (!v) return NULL;
     struct service_connect *out = arena_new(load->arena, struct service_connect);
@@ -140,8 +140,7 @@ static struct service_connect *connect(struct config_load *load, const struct co
     const struct value *sidecar = part(v, "sidecar_service");
     if (!sidecar) return out;
     out->sidecar_service = service(load, child(key, "sidecar_service"), sidecar);
-    if (out->sidecar_service->id.n)
-        config_soft(load, "sidecar_service can't specify an ID");
+    if (out->sidecar_service->id.n) config_soft(load, "sidecar_service can't specify an ID");
     if (out->sidecar_service->connect && out->sidecar_service->connect->sidecar_service)
         config_soft(load, "sidecar_service can't have a nested sidecar_service");
     return out;
@@ -149,8 +148,8 @@ static struct service_connect *connect(struct config_load *load, const struct co
 
 /* --- services --------------------------------------------------------------------------------- */
 
-static void tagged_addresses(struct config_load *load, const struct config_key *key,
-    const struct value *v, struct dict *out)
+static void tagged_addresses(
+    struct config_load *load, const struct config_key *key, const struct value *v, struct dict *out)
 {
     for (size_t i = 0; v && i < v->map.n; i++)
         config_fill_keys(load, key, &v->map.v[i].value, "tagged_addresses",
@@ -165,8 +164,8 @@ static void check_weights(struct config_load *load, struct service_definition *s
     if (service_validate(&probe, LOCAL_FROM_CONFIG, &err) == 0) return;
     const char *why = err.text;
     if (strncmp(why, heading, sizeof heading - 1) == 0) why += sizeof heading - 1;
-    config_soft_alone(load, "Invalid weight definition for service %.*s: %s", STR_ARG(s->name),
-        why);
+    config_soft_alone(
+        load, "Invalid weight definition for service %.*s: %s", STR_ARG(s->name), why);
 }
 
 static void check_meta(struct config_load *load, struct service_definition *s)
@@ -186,8 +185,8 @@ static struct str known_kind(struct str kind)
     return STR("");
 }
 
-static struct service_definition *service(struct config_load *load, const struct config_key *key,
-    const struct value *v)
+static struct service_definition *service(
+    struct config_load *load, const struct config_key *key, const struct value *v)
 {
     struct service_definition *s = arena_new(load->arena, struct service_definition);
     config_fill_keys(load, key, v, "service", s);
@@ -197,8 +196,8 @@ static struct service_definition *service(struct config_load *load, const struct
     *s->weights = (struct weights){ .passing = 1, .warning = 1 };
     if (part(v, "weights"))
         config_fill_keys(load, child(key, "weights"), part(v, "weights"), "weights", s->weights);
-    tagged_addresses(load, child(key, "tagged_addresses"), part(v, "tagged_addresses"),
-        &s->tagged_addresses);
+    tagged_addresses(
+        load, child(key, "tagged_addresses"), part(v, "tagged_addresses"), &s->tagged_addresses);
     check_meta(load, s);
     check_weights(load, s);
     s->proxy = proxy(load, child(key, "proxy"), part(v, "proxy"));

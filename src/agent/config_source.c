@@ -30,11 +30,14 @@ static int parse_text(struct config_load *load, const struct text *t, struct val
         why = "unexpected end of JSON input";
     if (rc == 0 && out->kind == V_NIL) *out = (struct value){ .kind = V_MAP };
     if (rc == 0 && out->kind != V_MAP) {
-        const char *kind = out->kind == V_LIST ? "array"
-            : out->kind == V_STR ? "string" : out->kind == V_BOOL ? "bool" : "number";
+        const char *kind = out->kind == V_LIST   ? "array"
+                           : out->kind == V_STR  ? "string"
+                           : out->kind == V_BOOL ? "bool"
+                                                 : "number";
         return config_refuse(load,
             "failed to parse %.*s: json: cannot unmarshal %s into Go value of type "
-            "map[string]interface {}", STR_ARG(t->name), kind);
+            "map[string]interface {}",
+            STR_ARG(t->name), kind);
     }
     return rc ? config_refuse(load, "failed to parse %.*s: %s", STR_ARG(t->name), why) : 0;
 }
@@ -46,7 +49,8 @@ static void forgive(struct config_load *load, struct list *unknown)
     for (size_t i = 0; i < unknown->n; i++) {
         struct str key = LIST_AT(unknown, struct str, i);
         if (str_is(key, "acl_enforce_version_8"))
-            config_warn(load, "config key \"acl_enforce_version_8\" is deprecated and should be removed");
+            config_warn(
+                load, "config key \"acl_enforce_version_8\" is deprecated and should be removed");
         else
             LIST_AT(unknown, struct str, kept++) = key;
     }
@@ -71,8 +75,8 @@ static void warn_enterprise(struct config_load *load, const struct value *tree)
         "acl.msp_disable_bootstrap", "acl.tokens.managed_service_provider", "audit" };
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
         if (given(config_at(tree, keys[i])))
-            config_warn(load,
-                "\"%s\" is a Consul Enterprise configuration and will have no effect", keys[i]);
+            config_warn(load, "\"%s\" is a Consul Enterprise configuration and will have no effect",
+                keys[i]);
 }
 
 /* The single blocks join the lists, behind what the same source lists. */
@@ -105,13 +109,13 @@ static int merge_text(struct config_load *load, const struct text *t)
     if (rc == 0) {
         forgive(load, &unknown);
         for (size_t i = 0; i < unknown.n; i++)
-            LIST_AT(&unknown, struct str, i) = str_printf(load->arena, "invalid config key %.*s",
-                STR_ARG(LIST_AT(&unknown, struct str, i)));
+            LIST_AT(&unknown, struct str, i) = str_printf(
+                load->arena, "invalid config key %.*s", STR_ARG(LIST_AT(&unknown, struct str, i)));
         if (unknown.n) config_put_errors(&why, &unknown);
     }
     if (rc || unknown.n)
-        rc = config_refuse(load, "failed to parse %.*s: %.*s", STR_ARG(t->name),
-            STR_ARG(buf_str(&why)));
+        rc = config_refuse(
+            load, "failed to parse %.*s: %.*s", STR_ARG(t->name), STR_ARG(buf_str(&why)));
     buf_deinit(&why);
     if (rc) return rc;
     warn_enterprise(load, &tree);
@@ -125,11 +129,16 @@ static int merge_text(struct config_load *load, const struct text *t)
 static const char *reason(int code)
 {
     switch (code) {
-    case ENOENT: return "no such file or directory";
-    case EACCES: return "permission denied";
-    case ENOTDIR: return "not a directory";
-    case ELOOP: return "too many levels of symbolic links";
-    default: return strerror(code);
+    case ENOENT:
+        return "no such file or directory";
+    case EACCES:
+        return "permission denied";
+    case ENOTDIR:
+        return "not a directory";
+    case ELOOP:
+        return "too many levels of symbolic links";
+    default:
+        return strerror(code);
     }
 }
 
@@ -137,8 +146,8 @@ static int read_file(struct config_load *load, const char *path, struct str *out
 {
     FILE *f = fopen(path, "rb");
     if (!f)
-        return config_refuse(load, "config: failed to read %s: open %s: %s", path, path,
-            reason(errno));
+        return config_refuse(
+            load, "config: failed to read %s: open %s: %s", path, path, reason(errno));
     struct buf b = BUF_INIT(CONFIG_FILE_SIZE_MAX);
     for (;;) {
         uint8_t *room = buf_reserve(&b, 65536);
@@ -156,8 +165,8 @@ static int read_file(struct config_load *load, const char *path, struct str *out
 
 static bool eligible(const struct config_load *load, struct str path)
 {
-    return load->args->format.n > 0 || str_has_suffix(path, STR(".hcl"))
-        || str_has_suffix(path, STR(".json"));
+    return load->args->format.n > 0 || str_has_suffix(path, STR(".hcl")) ||
+           str_has_suffix(path, STR(".json"));
 }
 
 static int add_file(struct config_load *load, const char *path, struct list *texts)
@@ -194,16 +203,15 @@ static int resolve(struct config_load *load, const char *path, char **out)
     return config_refuse(load, "lstat %.*s%.*s: %s", STR_ARG(folder), STR_ARG(to), reason(code));
 }
 
-static int add_entry(struct config_load *load, const char *folder, const char *name,
-    struct list *texts)
+static int add_entry(
+    struct config_load *load, const char *folder, const char *name, struct list *texts)
 {
     struct stat st;
     struct str base = str_of(folder);
     while (base.n > 1 && base.p[base.n - 1] == '/')
         base.n--;
     const char *path = str_printf(load->arena, "%.*s/%s", STR_ARG(base), name).p;
-    if (lstat(path, &st) != 0)
-        return config_refuse(load, "lstat %s: %s", path, reason(errno));
+    if (lstat(path, &st) != 0) return config_refuse(load, "lstat %s: %s", path, reason(errno));
     if (!S_ISLNK(st.st_mode)) return S_ISDIR(st.st_mode) ? 0 : add_file(load, path, texts);
     char *real;
     int rc = resolve(load, path, &real);
@@ -229,8 +237,8 @@ static int add_path(struct config_load *load, const char *path, struct list *tex
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return config_refuse(load, "config: Open failed on %s. open %s: %s", path, path,
-            reason(errno));
+        return config_refuse(
+            load, "config: Open failed on %s. open %s: %s", path, path, reason(errno));
     int rc = fstat(fd, &st);
     close(fd);
     if (rc != 0) return config_refuse(load, "config: Stat failed on %s.", path);
@@ -359,8 +367,7 @@ static int merge_files(struct config_load *load)
     struct list texts = { 0 };
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < load->args->files.n; i++)
-        rc = add_path(load, str_c(load->arena, LIST_AT(&load->args->files, struct str, i)),
-            &texts);
+        rc = add_path(load, str_c(load->arena, LIST_AT(&load->args->files, struct str, i)), &texts);
     for (size_t i = 0; rc == 0 && i < texts.n; i++)
         if (LIST_AT(&texts, struct text, i).data.n)
             rc = merge_text(load, &LIST_AT(&texts, struct text, i));

@@ -50,8 +50,10 @@ static int check_tls(const struct agent_config *c, struct buf *error)
     while (i < 4 && !str_is(c->tls_min_version, versions[i]))
         i++;
     if (i == 4 && c->tls_min_version.n)
-        return refuse(error, "TLSMinVersion: value %.*s not supported, please specify one of "
-            "[tls10, tls11, tls12, tls13]", STR_ARG(c->tls_min_version));
+        return refuse(error,
+            "TLSMinVersion: value %.*s not supported, please specify one of "
+            "[tls10, tls11, tls12, tls13]",
+            STR_ARG(c->tls_min_version));
     int rc = check_file(c->ca_file, error);
     if (rc) return rc;
     bool authority = c->ca_file.n || c->ca_path.n;
@@ -60,8 +62,8 @@ static int check_tls(const struct agent_config *c, struct buf *error)
     bool incoming = c->verify_incoming || c->verify_incoming_rpc || c->verify_incoming_https;
     if (incoming && !authority)
         return refuse(error, "VerifyIncoming set but no CA certificates were provided");
-    if (incoming && (c->cert_file.n == 0 || c->key_file.n == 0) && !c->auto_encrypt_tls
-        && !(c->server_mode && c->auto_encrypt_allow_tls))
+    if (incoming && (c->cert_file.n == 0 || c->key_file.n == 0) && !c->auto_encrypt_tls &&
+        !(c->server_mode && c->auto_encrypt_allow_tls))
         return refuse(error, "VerifyIncoming set, and no Cert/Key pair provided!");
     return 0;
 }
@@ -73,8 +75,10 @@ int config_check_start(const struct agent_config *c, struct buf *error)
     if (c->logging.log_level.n && c->logging.log_level.n < sizeof word)
         memcpy(word, c->logging.log_level.p, c->logging.log_level.n);
     if (!log_level_parse(word, &level))
-        return refuse(error, "Invalid log level: %.*s. Valid log levels are: "
-            "[TRACE DEBUG INFO WARN ERR ERROR]", STR_ARG(c->logging.log_level));
+        return refuse(error,
+            "Invalid log level: %.*s. Valid log levels are: "
+            "[TRACE DEBUG INFO WARN ERR ERROR]",
+            STR_ARG(c->logging.log_level));
     int rc = check_tls(c, error);
     return rc ? rc : check_node_id(c->node_id, error);
 }

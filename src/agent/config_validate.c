@@ -14,14 +14,17 @@ static bool is_word(struct str s, bool upper, const char *also)
 {
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
-        bool ok = (c >= 'a' && c <= 'z') || (upper && c >= 'A' && c <= 'Z')
-            || (c >= '0' && c <= '9') || (c && strchr(also, c));
+        bool ok = (c >= 'a' && c <= 'z') || (upper && c >= 'A' && c <= 'Z') ||
+                  (c >= '0' && c <= '9') || (c && strchr(also, c));
         if (!ok) return false;
     }
     return s.n > 0;
 }
 
-static bool is_datacenter(struct str s) { return is_word(s, false, "_-"); }
+static bool is_datacenter(struct str s)
+{
+    return is_word(s, false, "_-");
+}
 
 /* Is the path /vN/ ? */
 static bool is_version_path(struct str s)
@@ -38,10 +41,9 @@ static int check_basics(struct config_load *load)
     struct agent_config *c = load->config;
     if (c->datacenter.n == 0) return config_refuse(load, "datacenter cannot be empty");
     if (!is_datacenter(c->datacenter))
-        return config_refuse(load,
-            "datacenter cannot be \"%.*s\". Please use only [a-z0-9-_]", STR_ARG(c->datacenter));
-    if (c->data_dir.n == 0 && !c->dev_mode)
-        return config_refuse(load, "data_dir cannot be empty");
+        return config_refuse(load, "datacenter cannot be \"%.*s\". Please use only [a-z0-9-_]",
+            STR_ARG(c->datacenter));
+    if (c->data_dir.n == 0 && !c->dev_mode) return config_refuse(load, "data_dir cannot be empty");
     if (!is_word(c->ui_content_path, true, "/_-"))
         return config_refuse(load,
             "ui-content-path can only contain alphanumeric, -, _, or /. received: %.*s",
@@ -60,8 +62,8 @@ static int check_data_dir(struct config_load *load)
     if (stat(str_c(load->arena, c->data_dir), &st) != 0) {
         int code = errno;
         return code == ENOENT ? 0
-            : config_refuse(load, "Error getting info on data_dir: stat %.*s: %s",
-                STR_ARG(c->data_dir), strerror(code));
+                              : config_refuse(load, "Error getting info on data_dir: stat %.*s: %s",
+                                    STR_ARG(c->data_dir), strerror(code));
     }
     if (!S_ISDIR(st.st_mode))
         return config_refuse(load, "data_dir \"%.*s\" is not a directory", STR_ARG(c->data_dir));
@@ -73,11 +75,15 @@ static int check_node_name(struct config_load *load)
     struct str name = load->config->node_name;
     if (name.n == 0) return config_refuse(load, "node_name cannot be empty");
     if (!is_word(name, true, "-"))
-        config_warn(load, "Node name \"%.*s\" will not be discoverable via DNS due to invalid "
-            "characters. Valid characters include all alpha-numerics and dashes.", STR_ARG(name));
+        config_warn(load,
+            "Node name \"%.*s\" will not be discoverable via DNS due to invalid "
+            "characters. Valid characters include all alpha-numerics and dashes.",
+            STR_ARG(name));
     else if (name.n > 63)
-        config_warn(load, "Node name \"%.*s\" will not be discoverable via DNS due to it being "
-            "too long. Valid lengths are between 1 and 63 bytes.", STR_ARG(name));
+        config_warn(load,
+            "Node name \"%.*s\" will not be discoverable via DNS due to it being "
+            "too long. Valid lengths are between 1 and 63 bytes.",
+            STR_ARG(name));
     return 0;
 }
 
@@ -90,8 +96,7 @@ static int check_addresses(struct config_load *load)
         return config_refuse(load, "Advertise WAN address cannot be 0.0.0.0, :: or [::]");
     const struct value *segments = config_get(load, "segments");
     if (c->segment_name.n || (segments && segments->list.n))
-        return config_refuse(load,
-            "Network segments are not supported in this version of Consul");
+        return config_refuse(load, "Network segments are not supported in this version of Consul");
     for (size_t i = 0; i < c->dns_addrs.n; i++)
         if (str_has_prefix(LIST_AT(&c->dns_addrs, struct str, i), STR("unix://")))
             return config_refuse(load, "DNS address cannot be a unix socket");
@@ -112,7 +117,8 @@ static int check_alt_domain(struct config_load *load)
     for (size_t i = 0; i < sizeof labels / sizeof labels[0]; i++)
         if (str_eq_nocase(first, str_of(labels[i]))) taken = true;
     if (!taken) return 0;
-    return config_refuse(load, "alt_domain cannot start with {service,connect,node,query,addr,%.*s}",
+    return config_refuse(load,
+        "alt_domain cannot start with {service,connect,node,query,addr,%.*s}",
         STR_ARG(c->datacenter));
 }
 
@@ -130,16 +136,16 @@ static int check_bootstrap(struct config_load *load)
     if (c->bootstrap_expect > 0 && c->dev_mode)
         return config_refuse(load, "'bootstrap_expect > 0' not allowed in dev mode");
     if (c->bootstrap_expect > 0 && c->bootstrap)
-        return config_refuse(load,
-            "'bootstrap_expect > 0' and 'bootstrap = true' are mutually exclusive");
+        return config_refuse(
+            load, "'bootstrap_expect > 0' and 'bootstrap = true' are mutually exclusive");
     return 0;
 }
 
 static int check_not_negative(struct config_load *load, const char *key, int64_t value)
 {
     if (value >= 0) return 0;
-    return config_refuse(load, "%s cannot be %lld. Must be greater than or equal to zero", key,
-        (long long)value);
+    return config_refuse(
+        load, "%s cannot be %lld. Must be greater than or equal to zero", key, (long long)value);
 }
 
 static int check_limits(struct config_load *load)
@@ -147,12 +153,12 @@ static int check_limits(struct config_load *load)
     struct agent_config *c = load->config;
     if (c->check_output_max_size < 1)
         return config_refuse(load, "check_output_max_size must be positive, to discard check "
-            "output use the discard_check_output flag");
-    int rc = check_not_negative(load, "autopilot.max_trailing_logs", c->autopilot_max_trailing_logs);
+                                   "output use the discard_check_output flag");
+    int rc =
+        check_not_negative(load, "autopilot.max_trailing_logs", c->autopilot_max_trailing_logs);
     if (rc) return rc;
     if (c->acl_datacenter.n && !is_datacenter(c->acl_datacenter))
-        return config_refuse(load,
-            "acl_datacenter cannot be \"%.*s\". Please use only [a-z0-9-_]",
+        return config_refuse(load, "acl_datacenter cannot be \"%.*s\". Please use only [a-z0-9-_]",
             STR_ARG(c->acl_datacenter));
     if (!c->dev_mode && c->enable_ui && c->ui_dir.n)
         return config_refuse(load,
@@ -193,10 +199,10 @@ static int check_federation(struct config_load *load)
         if (!c->server_mode) return config_refuse(load, "%s requires 'server = true'", key);
         if (!c->connect_enabled)
             return config_refuse(load, "'connect.enable_mesh_gateway_wan_federation=true' "
-                "requires 'connect.enabled=true'");
+                                       "requires 'connect.enabled=true'");
         if (str_find_char(c->node_name, '/') >= 0)
-            return config_refuse(load,
-                "%s requires that 'node_name' not contain '/' characters", key);
+            return config_refuse(
+                load, "%s requires that 'node_name' not contain '/' characters", key);
         if (c->start_join_addrs_wan.n)
             return config_refuse(load, "'start_join_wan' is incompatible with %s", key);
         if (c->retry_join_wan.n)
@@ -205,8 +211,8 @@ static int check_federation(struct config_load *load)
     if (c->primary_gateways.n == 0) return 0;
     if (!c->server_mode) return config_refuse(load, "'primary_gateways' requires 'server = true'");
     if (str_eq(c->primary_datacenter, c->datacenter))
-        return config_refuse(load,
-            "'primary_gateways' should only be configured in a secondary datacenter");
+        return config_refuse(
+            load, "'primary_gateways' should only be configured in a secondary datacenter");
     return 0;
 }
 
@@ -217,9 +223,11 @@ static int check_old_data(struct config_load *load)
     if (!c->server_mode || c->data_dir.n == 0) return 0;
     const char *mdb = str_printf(load->arena, "%.*s/mdb", STR_ARG(c->data_dir)).p;
     if (stat(mdb, &st) != 0) return 0;
-    return config_refuse(load, "CRITICAL: Deprecated data folder found at \"%s\"!\n"
+    return config_refuse(load,
+        "CRITICAL: Deprecated data folder found at \"%s\"!\n"
         "Consul will refuse to boot with this directory present.\n"
-        "See https://www.consul.io/docs/upgrade-specific.html for more information.", mdb);
+        "See https://www.consul.io/docs/upgrade-specific.html for more information.",
+        mdb);
 }
 
 /* --- addresses are used once ------------------------------------------------------------------ */
@@ -295,14 +303,16 @@ static struct str ca_text(const struct agent_config *c, const char *name, struct
     return v && v->kind == V_STR && v->s.n ? v->s : fallback;
 }
 
-static int ca_duration(struct config_load *load, const char *name, const char *fallback,
-    int64_t *out)
+static int ca_duration(
+    struct config_load *load, const char *name, const char *fallback, int64_t *out)
 {
     struct error err;
     struct str text = ca_text(load->config, name, str_of(fallback));
     if (duration_parse(text, out, &err) == 0) return 0;
-    return config_refuse(load, "error decoding config: 1 error(s) decoding:\n\n"
-        "* error decoding '%s': %s", name, err.text);
+    return config_refuse(load,
+        "error decoding config: 1 error(s) decoding:\n\n"
+        "* error decoding '%s': %s",
+        name, err.text);
 }
 
 static int check_ca_key(struct config_load *load)
@@ -334,8 +344,10 @@ static int check_ca_times(struct config_load *load)
     if (intermediate / 3 < leaf) {
         struct buf b = BUF_INIT(64);
         duration_format(3 * leaf, &b);
-        rc = config_refuse(load, "Intermediate Cert TTL must be greater or equal than "
-            "3 * LeafCertTTL (>=%.*s).", STR_ARG(buf_str(&b)));
+        rc = config_refuse(load,
+            "Intermediate Cert TTL must be greater or equal than "
+            "3 * LeafCertTTL (>=%.*s).",
+            STR_ARG(buf_str(&b)));
         buf_deinit(&b);
     }
     return rc;
@@ -360,30 +372,36 @@ static int check_auto_encrypt(struct config_load *load)
     if (!c->server_mode && c->auto_encrypt_allow_tls)
         return config_refuse(load, "auto_encrypt.allow_tls can only be used on a server.");
     if (c->auto_encrypt_tls && c->auto_config.enabled)
-        return config_refuse(load,
-            "both auto_encrypt.tls and auto_config.enabled cannot be set to true.");
+        return config_refuse(
+            load, "both auto_encrypt.tls and auto_config.enabled cannot be set to true.");
     return 0;
 }
 
 static void warn_servers(struct config_load *load)
 {
     struct agent_config *c = load->config;
-    static const char see[] = "See https://www.consul.io/docs/internals/consensus.html#deployment-table";
+    static const char see[] =
+        "See https://www.consul.io/docs/internals/consensus.html#deployment-table";
     bool expects = c->server_mode && !c->dev_mode && !c->bootstrap;
     if (expects && c->bootstrap_expect == 2)
-        config_warn(load, "bootstrap_expect = 2: A cluster with 2 servers will provide no failure "
-            "tolerance. %s", see);
+        config_warn(load,
+            "bootstrap_expect = 2: A cluster with 2 servers will provide no failure "
+            "tolerance. %s",
+            see);
     if (expects && c->bootstrap_expect > 2 && c->bootstrap_expect % 2 == 0)
-        config_warn(load, "bootstrap_expect is even number: A cluster with an even number of "
-            "servers does not achieve optimum fault tolerance. %s", see);
+        config_warn(load,
+            "bootstrap_expect is even number: A cluster with an even number of "
+            "servers does not achieve optimum fault tolerance. %s",
+            see);
     if (c->server_mode && c->bootstrap && c->bootstrap_expect == 0)
         config_warn(load, "bootstrap = true: do not enable unless necessary");
     if (expects && c->bootstrap_expect > 1)
-        config_warn(load, "bootstrap_expect > 0: expecting %lld servers",
-            (long long)c->bootstrap_expect);
-    if (c->server_mode && c->auto_encrypt_allow_tls && !c->verify_incoming
-        && !c->verify_incoming_rpc)
-        config_warn(load, "if auto_encrypt.allow_tls is turned on, either verify_incoming or "
+        config_warn(
+            load, "bootstrap_expect > 0: expecting %lld servers", (long long)c->bootstrap_expect);
+    if (c->server_mode && c->auto_encrypt_allow_tls && !c->verify_incoming &&
+        !c->verify_incoming_rpc)
+        config_warn(load,
+            "if auto_encrypt.allow_tls is turned on, either verify_incoming or "
             "verify_incoming_rpc should be enabled. It is necessary to turn it off during a "
             "migration to TLS, but it should definitely be turned on afterwards.");
 }
@@ -393,9 +411,10 @@ static int check_descriptors(struct config_load *load)
     int64_t limit = load->config->http_max_conns_per_client;
     uint64_t max = load->args->host.descriptors_max;
     if (max == 0 || limit < 0 || (uint64_t)limit + 20 <= max) return 0;
-    return config_refuse(load, "system allows a max of %llu file descriptors, but "
-        "limits.http_max_conns_per_client: %lld needs at least %lld", (unsigned long long)max,
-        (long long)limit, (long long)limit + 20);
+    return config_refuse(load,
+        "system allows a max of %llu file descriptors, but "
+        "limits.http_max_conns_per_client: %lld needs at least %lld",
+        (unsigned long long)max, (long long)limit, (long long)limit + 20);
 }
 
 static int check_auto_config(struct config_load *load)
@@ -404,15 +423,16 @@ static int check_auto_config(struct config_load *load)
     if (!c->auto_config.enabled) return 0;
     if (!c->verify_outgoing)
         return config_refuse(load, "auto_config.enabled cannot be set without configuring TLS "
-            "for server communications");
+                                   "for server communications");
     if (c->server_mode)
         return config_refuse(load, "auto_config.enabled cannot be set to true for server agents.");
     if (c->auto_config.intro_token.n == 0 && c->auto_config.intro_token_file.n == 0)
-        return config_refuse(load, "One of auto_config.intro_token, auto_config.intro_token_file "
+        return config_refuse(load,
+            "One of auto_config.intro_token, auto_config.intro_token_file "
             "or the CONSUL_INTRO_TOKEN environment variable must be set to enable auto_config");
     if (c->auto_config.server_addresses.n == 0)
         return config_refuse(load, "auto_config.enabled is set without providing a list of "
-            "addresses");
+                                   "addresses");
     return 0;
 }
 
@@ -420,7 +440,8 @@ static int warn_scripts(struct config_load *load)
 {
     struct agent_config *c = load->config;
     if (c->enable_remote_script_checks && !c->acls_enabled && c->allow_write_http_from.n == 0)
-        config_warn(load, "using enable-script-checks without ACLs and without "
+        config_warn(load,
+            "using enable-script-checks without ACLs and without "
             "allow_write_http_from is DANGEROUS, use enable-local-script-checks instead, see "
             "https://www.hashicorp.com/blog/protecting-consul-from-rce-risk-in-specific-"
             "configurations/");

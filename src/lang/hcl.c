@@ -77,7 +77,7 @@ static int put(struct parser *p, struct value *map, struct str key, struct value
 /* --- grammar -------------------------------------------------------------------------------- */
 
 struct keys {
-    struct str name[KEYS_MAX];  /* unquoted */
+    struct str name[KEYS_MAX]; /* unquoted */
     struct str as_written[KEYS_MAX];
     size_t n;
     uint32_t line;
@@ -87,8 +87,8 @@ static int add_key(struct parser *p, struct keys *k)
 {
     if (k->n == KEYS_MAX) return fail(p, p->token.pos, "too many keys");
     struct str name = p->token.text;
-    if (p->token.kind == HCL_STRING && !hcl_unquote(p->token.text, p->arena, &name)
-        && !p->scan.failed)
+    if (p->token.kind == HCL_STRING && !hcl_unquote(p->token.text, p->arena, &name) &&
+        !p->scan.failed)
         return fail(p, p->token.pos, "illegal char escape");
     if (k->n == 0) k->line = p->token.pos.line;
     k->name[k->n] = name;
@@ -101,7 +101,8 @@ static int parse_keys(struct parser *p, struct keys *k)
     for (;;) {
         next(p);
         switch ((int)p->token.kind) {
-        case HCL_EOF: return AT_END;
+        case HCL_EOF:
+            return AT_END;
         case HCL_IDENT:
         case HCL_STRING: {
             int rc = add_key(p, k);
@@ -114,9 +115,12 @@ static int parse_keys(struct parser *p, struct keys *k)
                 return fail_got(p, "nested object expected: LBRACE");
             }
             return k->n ? 0 : fail(p, p->token.pos, "no object keys found!");
-        case HCL_LBRACE: return k->n ? 0 : fail_got(p, "expected: IDENT | STRING");
-        case HCL_ILLEGAL: return fail(p, p->token.pos, "illegal character");
-        default: return fail_got(p, "expected: IDENT | STRING | ASSIGN | LBRACE");
+        case HCL_LBRACE:
+            return k->n ? 0 : fail_got(p, "expected: IDENT | STRING");
+        case HCL_ILLEGAL:
+            return fail(p, p->token.pos, "illegal character");
+        default:
+            return fail_got(p, "expected: IDENT | STRING | ASSIGN | LBRACE");
         }
     }
 }
@@ -146,9 +150,12 @@ static int parse_value(struct parser *p, struct value *out)
     case HCL_HEREDOC:
         if (p->scan.failed) return ERR_DECODE;
         return hcl_literal(&p->token, p->arena, out, p->err);
-    case HCL_LBRACE: return parse_object(p, out);
-    case HCL_LBRACK: return parse_list(p, out);
-    case HCL_EOF: return AT_END;
+    case HCL_LBRACE:
+        return parse_object(p, out);
+    case HCL_LBRACK:
+        return parse_list(p, out);
+    case HCL_EOF:
+        return AT_END;
     default:
         return error_set(p->err, ERR_DECODE, "At %u:%u: Unknown token: %u:%u %s %.*s",
             p->token.pos.line, p->token.pos.column, p->token.pos.line, p->token.pos.column,
@@ -221,8 +228,8 @@ static int parse_object(struct parser *p, struct value *out)
 
 static int fail_within_list(struct parser *p, struct hcl_pos at, const char *what)
 {
-    return error_prefix(p->err, "At %u:%u: error while trying to parse %s within list: ", at.line,
-        at.column, what);
+    return error_prefix(
+        p->err, "At %u:%u: error while trying to parse %s within list: ", at.line, at.column, what);
 }
 
 static int parse_element(struct parser *p, struct value *out)
@@ -252,10 +259,9 @@ static int parse_list(struct parser *p, struct value *out)
             need_comma = false;
             continue;
         }
-        if (need_comma)
-            return fail_got(p, "error parsing list, expected comma or list end,");
-        bool literal = kind == HCL_BOOL || kind == HCL_NUMBER || kind == HCL_FLOAT
-            || kind == HCL_STRING || kind == HCL_HEREDOC;
+        if (need_comma) return fail_got(p, "error parsing list, expected comma or list end,");
+        bool literal = kind == HCL_BOOL || kind == HCL_NUMBER || kind == HCL_FLOAT ||
+                       kind == HCL_STRING || kind == HCL_HEREDOC;
         if (!literal && kind != HCL_LBRACE && kind != HCL_LBRACK)
             return error_set(p->err, ERR_DECODE,
                 "At %u:%u: unexpected token while parsing list: %s", p->token.pos.line,
@@ -284,8 +290,7 @@ static void shape_number(struct value *v, struct arena *a)
 /* Gives a JSON value the shape of HCL: objects stand in lists, integers are V_INT. */
 static int shape(struct parser *p, struct value *v, bool in_list, int depth)
 {
-    if (depth > HCL_DEPTH_MAX)
-        return error_set(p->err, ERR_DECODE, "JSON value nested too deeply");
+    if (depth > HCL_DEPTH_MAX) return error_set(p->err, ERR_DECODE, "JSON value nested too deeply");
     int rc = 0;
     if (v->kind == V_NUMBER) shape_number(v, p->arena);
     if (v->kind == V_LIST)

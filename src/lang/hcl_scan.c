@@ -26,7 +26,10 @@ static const char *const token_names[] = {
     [HCL_SUB] = "SUB",
 };
 
-const char *hcl_token_name(enum hcl_token_kind kind) { return token_names[kind]; }
+const char *hcl_token_name(enum hcl_token_kind kind)
+{
+    return token_names[kind];
+}
 
 void hcl_scan_init(struct hcl_scan *s, struct str text)
 {
@@ -58,8 +61,12 @@ static void fail(struct hcl_scan *s, const char *message)
 static uint32_t decode_char(const uint8_t *p, size_t n, size_t *size)
 {
     static const uint32_t smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };
-    size_t need = p[0] < 0x80 ? 1 : p[0] < 0xC2 ? 0 : p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3
-        : p[0] < 0xF5 ? 4 : 0;
+    size_t need = p[0] < 0x80   ? 1
+                  : p[0] < 0xC2 ? 0
+                  : p[0] < 0xE0 ? 2
+                  : p[0] < 0xF0 ? 3
+                  : p[0] < 0xF5 ? 4
+                                : 0;
     *size = 1;
     if (need == 1) return p[0];
     if (need == 0 || need > n) return BAD;
@@ -81,8 +88,8 @@ static uint32_t next(struct hcl_scan *s)
         return END;
     }
     size_t size;
-    uint32_t c = decode_char(
-        (const uint8_t *)s->text.p + s->pos.offset, s->text.n - s->pos.offset, &size);
+    uint32_t c =
+        decode_char((const uint8_t *)s->text.p + s->pos.offset, s->text.n - s->pos.offset, &size);
     s->prev = s->pos;
     s->pos.column++;
     s->pos.offset += size;
@@ -103,15 +110,24 @@ static uint32_t next(struct hcl_scan *s)
     return c;
 }
 
-static void unread(struct hcl_scan *s) { s->pos = s->prev; }
+static void unread(struct hcl_scan *s)
+{
+    s->pos = s->prev;
+}
 
 static int peek(const struct hcl_scan *s)
 {
     return s->pos.offset < s->text.n ? (uint8_t)s->text.p[s->pos.offset] : END;
 }
 
-static bool is_blank(uint32_t c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
-static bool is_decimal(uint32_t c) { return c >= '0' && c <= '9'; }
+static bool is_blank(uint32_t c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+static bool is_decimal(uint32_t c)
+{
+    return c >= '0' && c <= '9';
+}
 static bool is_letter(uint32_t c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (c >= 0x80 && c != BAD);
@@ -250,8 +266,8 @@ static bool is_anchor_line(struct str line, struct str anchor)
 {
     while (line.n > 0 && line.p[line.n - 1] == '\r')
         line.n--;
-    while (line.n > anchor.n && (is_blank((uint8_t)line.p[0]) || line.p[0] == '\v'
-        || line.p[0] == '\f'))
+    while (line.n > anchor.n &&
+           (is_blank((uint8_t)line.p[0]) || line.p[0] == '\v' || line.p[0] == '\f'))
         line = str_slice(line, 1, line.n);
     return str_eq(line, anchor);
 }
@@ -269,9 +285,10 @@ static void scan_heredoc(struct hcl_scan *s)
         c = next(s);
     struct str anchor = str_slice(s->text, from, s->pos.offset - s->last_size);
     if (c == '\r' && peek(s) == '\n') c = next(s);
-    const char *problem = c == END ? "heredoc not terminated"
-        : c != '\n' ? "invalid characters in heredoc anchor"
-        : anchor.n == 0 ? "zero-length heredoc anchor" : NULL;
+    const char *problem = c == END        ? "heredoc not terminated"
+                          : c != '\n'     ? "invalid characters in heredoc anchor"
+                          : anchor.n == 0 ? "zero-length heredoc anchor"
+                                          : NULL;
     size_t line = s->pos.offset;
     while (!problem) {
         c = next(s);
@@ -306,21 +323,39 @@ static enum hcl_token_kind scan_token(struct hcl_scan *s, uint32_t c, size_t fro
     if (is_letter(c)) return scan_word(s, from);
     if (is_decimal(c)) return scan_number(s, c);
     switch (c) {
-    case END: return HCL_EOF;
-    case '"': scan_string(s); return HCL_STRING;
+    case END:
+        return HCL_EOF;
+    case '"':
+        scan_string(s);
+        return HCL_STRING;
     case '#':
-    case '/': scan_comment(s, c); return HCL_COMMENT;
-    case '<': scan_heredoc(s); return HCL_HEREDOC;
-    case '.': return is_decimal((uint32_t)peek(s)) ? number_tail(s, c) : HCL_PERIOD;
-    case '[': return HCL_LBRACK;
-    case ']': return HCL_RBRACK;
-    case '{': return HCL_LBRACE;
-    case '}': return HCL_RBRACE;
-    case ',': return HCL_COMMA;
-    case '=': return HCL_ASSIGN;
-    case '+': return HCL_ADD;
-    case '-': return scan_sign(s);
-    default: fail(s, "illegal character"); return HCL_ILLEGAL;
+    case '/':
+        scan_comment(s, c);
+        return HCL_COMMENT;
+    case '<':
+        scan_heredoc(s);
+        return HCL_HEREDOC;
+    case '.':
+        return is_decimal((uint32_t)peek(s)) ? number_tail(s, c) : HCL_PERIOD;
+    case '[':
+        return HCL_LBRACK;
+    case ']':
+        return HCL_RBRACK;
+    case '{':
+        return HCL_LBRACE;
+    case '}':
+        return HCL_RBRACE;
+    case ',':
+        return HCL_COMMA;
+    case '=':
+        return HCL_ASSIGN;
+    case '+':
+        return HCL_ADD;
+    case '-':
+        return scan_sign(s);
+    default:
+        fail(s, "illegal character");
+        return HCL_ILLEGAL;
     }
 }
 

@@ -151,15 +151,14 @@ struct str hcl_heredoc(struct str token, struct arena *a)
     return (struct str){ p, n };
 }
 
-static int number_failed(const struct hcl_token *t, const char *parser, const char *why,
-    struct error *err)
+static int number_failed(
+    const struct hcl_token *t, const char *parser, const char *why, struct error *err)
 {
-    return error_set(err, ERR_DECODE, "strconv.%s: parsing \"%.*s\": %s", parser,
-        STR_ARG(t->text), why);
+    return error_set(
+        err, ERR_DECODE, "strconv.%s: parsing \"%.*s\": %s", parser, STR_ARG(t->text), why);
 }
 
-static int integer(const struct hcl_token *t, struct arena *a, struct value *out,
-    struct error *err)
+static int integer(const struct hcl_token *t, struct arena *a, struct value *out, struct error *err)
 {
     errno = 0;
     char *end;
@@ -196,8 +195,8 @@ int hcl_literal(const struct hcl_token *t, struct arena *a, struct value *out, s
     if (t->kind == HCL_HEREDOC) {
         out->s = hcl_heredoc(t->text, a);
     } else if (!hcl_unquote(t->text, a, &out->s)) {
-        return error_set(err, ERR_DECODE, "At %u:%u: illegal char escape", t->pos.line,
-            t->pos.column);
+        return error_set(
+            err, ERR_DECODE, "At %u:%u: illegal char escape", t->pos.line, t->pos.column);
     }
     return 0;
 }

@@ -12,5 +12,5 @@ bool hcl_unquote(struct str quoted, struct arena *a, struct str *out);
  * without that indentation. */
 struct str hcl_heredoc(struct str token, struct arena *a);
 /* Value of a BOOL, NUMBER, FLOAT, STRING or HEREDOC token. */
-int hcl_literal(const struct hcl_token *t, struct arena *a, struct value *out, struct error *err)
-    must_check;
+int hcl_literal(
+    const struct hcl_token *t, struct arena *a, struct value *out, struct error *err) must_check;

@@ -22,10 +22,10 @@ struct config_interface {
 
 /* What the configuration depends on besides command line and files. */
 struct config_host {
-    struct str name;         /* host name, default of node_name */
-    struct str intro_token;  /* CONSUL_INTRO_TOKEN, nil if unset */
+    struct str name;          /* host name, default of node_name */
+    struct str intro_token;   /* CONSUL_INTRO_TOKEN, nil if unset */
     uint64_t descriptors_max; /* RLIMIT_NOFILE, 0: unknown */
-    struct list interfaces;  /* struct config_interface, those that are up */
+    struct list interfaces;   /* struct config_interface, those that are up */
 };
 
 /* Asks the machine. */
@@ -39,11 +39,11 @@ struct config_flag {
 
 struct config_args {
     bool dev;
-    struct str format;  /* -config-format, "" when absent */
-    struct list files;  /* struct str: -config-file and -config-dir, in order */
-    struct list hcl;    /* struct str: -hcl fragments */
-    struct list flags;  /* struct config_flag, in order */
-    struct list rest;   /* struct str: arguments that are no flags */
+    struct str format;       /* -config-format, "" when absent */
+    struct list files;       /* struct str: -config-file and -config-dir, in order */
+    struct list hcl;         /* struct str: -hcl fragments */
+    struct list flags;       /* struct config_flag, in order */
+    struct list rest;        /* struct str: arguments that are no flags */
     struct config_host host; /* filled by the caller, see config_host_read */
 };
 
@@ -51,8 +51,8 @@ struct config_args {
  * rules of Go's flag package. Everything is borrowed from argv or owned by `a`. On failure *err
  * holds the line to print before the usage text: flag provided but not defined: -nope ... Code
  * ERR_NOT_FOUND means -h or -help was given. */
-int config_parse_flags(int argc, char **argv, struct arena *a, struct config_args *out,
-    struct error *err) must_check;
+int config_parse_flags(
+    int argc, char **argv, struct arena *a, struct config_args *out, struct error *err) must_check;
 /* The lines of the usage text that describe the flags, one "  -name=<type>" and its description. */
 void config_flags_usage(struct buf *out);
 
@@ -68,16 +68,16 @@ int config_check_start(const struct agent_config *c, struct buf *error) must_che
 
 /* `consul validate`: argv behind the subcommand. Fills `out` (standard output) and `err` (standard
  * error) and returns the exit status. */
-int config_validate(int argc, char **argv, const struct config_host *host, struct buf *out,
-    struct buf *err);
+int config_validate(
+    int argc, char **argv, const struct config_host *host, struct buf *out, struct buf *err);
 
 /* What a running agent becomes on reload: a copy of `running` in `a` with every reloadable member
  * taken from `fresh`. */
-struct agent_config *config_reload(struct arena *a, const struct agent_config *running,
-    const struct agent_config *fresh);
+struct agent_config *config_reload(
+    struct arena *a, const struct agent_config *running, const struct agent_config *fresh);
 /* Names of options (struct str) that differ but need a restart. */
-struct list config_restart_needed(struct arena *a, const struct agent_config *running,
-    const struct agent_config *fresh);
+struct list config_restart_needed(
+    struct arena *a, const struct agent_config *running, const struct agent_config *fresh);
 
 /* The DebugConfig object of /v1/agent/self: keys sorted, secrets "hidden", nil lists and maps
  * empty. */
@@ -102,23 +102,23 @@ enum config_type {
     CONFIG_UINT64,
     CONFIG_NUMBER,
     CONFIG_STRING,
-    CONFIG_DURATION, /* a string in sources, nanoseconds at run time */
-    CONFIG_LIST,     /* of strings */
-    CONFIG_MAP,      /* of strings */
-    CONFIG_MAP_LIST, /* string to list of strings */
-    CONFIG_FREE,     /* any map */
+    CONFIG_DURATION,  /* a string in sources, nanoseconds at run time */
+    CONFIG_LIST,      /* of strings */
+    CONFIG_MAP,       /* of strings */
+    CONFIG_MAP_LIST,  /* string to list of strings */
+    CONFIG_FREE,      /* any map */
     CONFIG_FREE_LIST, /* list of any maps */
     CONFIG_SERVICE,
     CONFIG_SERVICES,
     CONFIG_CHECK,
     CONFIG_CHECKS,
-    CONFIG_BLOCK,  /* a block of keys, and a list of them: part of a path, never a row */
+    CONFIG_BLOCK, /* a block of keys, and a list of them: part of a path, never a row */
     CONFIG_BLOCKS,
     CONFIG_BLOCK_MAP, /* blocks under names of the user */
 };
 
 enum config_mark {
-    CONFIG_RELOAD = 1,     /* a running agent takes a new value */
+    CONFIG_RELOAD = 1, /* a running agent takes a new value */
     CONFIG_DEPRECATED = 2,
     CONFIG_ENTERPRISE = 4, /* recognised, no effect, warned about */
     CONFIG_FIXED = 8,      /* a user's value is checked and then overwritten */

@@ -8,9 +8,9 @@
 
 /* Reads a whole text into *out, a V_MAP owned by `a`. Its shape is what HCL 1 gives a program that
  * asks for free-form data:
- *   a = 1              {a: 1}                      numbers are V_INT, or V_FLOAT with point or exponent
- *   b { c = true }     {b: [{c: true}]}            an object that is not a list element is in a list
- *   b { } b { }        {b: [{}, {}]}               repeated objects and lists are appended
+ *   a = 1              {a: 1}                      numbers are V_INT, or V_FLOAT with point or
+ * exponent b { c = true }     {b: [{c: true}]}            an object that is not a list element is
+ * in a list b { } b { }        {b: [{}, {}]}               repeated objects and lists are appended
  *   a = 1 a = 2        {a: 2}                      a repeated scalar is replaced
  *   s "x" "y" { }      {s: [{x: [{y: [{}]}]}]}     labels are nested keys
  *   l = [1, { }]       {l: [1, {}]}

@@ -98,9 +98,9 @@ static inline void write_files(struct scratch *s, const struct value *files)
 static inline struct config_host case_host(void)
 {
     static struct config_interface lo = { .name = { "lo", 2 }, .ip = { "127.0.0.1", 9 } };
-    return (struct config_host){ .name = STR("host"),
-        .descriptors_max = 20000,
-        .interfaces = { .v = &lo, .n = 1 } };
+    return (struct config_host){
+        .name = STR("host"), .descriptors_max = 20000, .interfaces = { .v = &lo, .n = 1 }
+    };
 }
 
 /* Words of a recorded command line, behind the first `skip`. */

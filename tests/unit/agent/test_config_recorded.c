@@ -2,8 +2,8 @@
 /* Recorded answers of /v1/agent/self that follow from the configuration alone. */
 #include "config_case.h"
 
-static bool same_json(struct scratch *s, const struct value *want, const struct value *got,
-    const char *path);
+static bool same_json(
+    struct scratch *s, const struct value *want, const struct value *got, const char *path);
 
 static bool tell(const char *path, const char *what)
 {
@@ -11,8 +11,8 @@ static bool tell(const char *path, const char *what)
     return false;
 }
 
-static bool same_map(struct scratch *s, const struct value *want, const struct value *got,
-    const char *path)
+static bool same_map(
+    struct scratch *s, const struct value *want, const struct value *got, const char *path)
 {
     bool ok = true;
     for (size_t i = 0; i < want->map.n; i++) {
@@ -27,8 +27,8 @@ static bool same_map(struct scratch *s, const struct value *want, const struct v
     return ok;
 }
 
-static bool same_json(struct scratch *s, const struct value *want, const struct value *got,
-    const char *path)
+static bool same_json(
+    struct scratch *s, const struct value *want, const struct value *got, const char *path)
 {
     bool ok = want->kind == got->kind;
     if (!ok) return tell(path, "another kind of value");
@@ -49,8 +49,8 @@ static bool same_json(struct scratch *s, const struct value *want, const struct 
 }
 
 /* DebugConfig of a case's command line. */
-static bool debug_config(struct scratch *s, const struct value *doc, const struct value *c,
-    struct value *out)
+static bool debug_config(
+    struct scratch *s, const struct value *doc, const struct value *c, struct value *out)
 {
     struct config_args args = { .host = case_host() };
     struct error err;
@@ -60,7 +60,8 @@ static bool debug_config(struct scratch *s, const struct value *doc, const struc
     const struct value *base = value_get(c, STR("base_args"));
     if (!base) base = value_get(doc, STR("base_args"));
     int n, more;
-    char **first = case_argv(s, base, 0, &n), **second = case_argv(s, value_get(c, STR("args")), 0, &more);
+    char **first = case_argv(s, base, 0, &n),
+         **second = case_argv(s, value_get(c, STR("args")), 0, &more);
     char **argv = arena_array(&s->arena, (size_t)(n + more) + 1, sizeof *argv);
     for (int i = 0; i < n + more; i++)
         argv[i] = i < n ? first[i] : second[i - n];
@@ -106,8 +107,7 @@ static bool check(struct scratch *s, const struct value *doc, const struct value
         struct str path = answer->map.v[i].key;
         const struct value *want = &answer->map.v[i].value;
         if (!str_has_prefix(path, STR("DebugConfig"))) continue;
-        const struct value *at =
-            path.n > 11 ? at_slashes(&got, str_slice(path, 12, path.n)) : &got;
+        const struct value *at = path.n > 11 ? at_slashes(&got, str_slice(path, 12, path.n)) : &got;
         const char *where =
             str_printf(&s->arena, "%.*s: %.*s", STR_ARG(str_at(c, "id")), STR_ARG(path)).p;
         (*seen)++;

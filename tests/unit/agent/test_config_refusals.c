@@ -19,10 +19,10 @@ static void load(struct scratch *s, const struct config_args *args, struct outco
     struct agent_config *config = NULL;
     struct buf warnings = BUF_INIT(CONFIG_MESSAGE_MAX), why = BUF_INIT(CONFIG_MESSAGE_MAX);
     if (args->rest.n)
-        refuse_with(o, "==> Unexpected extra arguments: [", LIST_AT(&args->rest, struct str, 0),
-            "]\n");
-    else if (config_load(args, &s->arena, &config, &warnings, &why) != 0
-        || config_check_start(config, &why) != 0)
+        refuse_with(
+            o, "==> Unexpected extra arguments: [", LIST_AT(&args->rest, struct str, 0), "]\n");
+    else if (config_load(args, &s->arena, &config, &warnings, &why) != 0 ||
+             config_check_start(config, &why) != 0)
         refuse_with(o, "==> ", buf_str(&why), "\n");
     else
         o->starts = true;
@@ -82,8 +82,8 @@ static struct str sorted_lines(struct scratch *s, struct str text)
     return out;
 }
 
-static bool same(struct scratch *s, const struct value *c, const char *what, struct str want,
-    struct str got)
+static bool same(
+    struct scratch *s, const struct value *c, const char *what, struct str want, struct str got)
 {
     const struct value *rules = value_get(c, STR("normalize"));
     if (rules && rules->list.n && str_is(rules->list.v[0].s, "sortlines")) {
@@ -108,8 +108,8 @@ static bool check(struct scratch *s, const struct value *c)
     } else if (str_at(c, "stderr_re").p) {
         ok = same(s, c, "usage", unquoted(s, str_at(c, "stderr_re")), buf_str(&o.err));
     } else {
-        ok = same(s, c, "stderr", str_at(c, "stderr"), take_places(s, buf_str(&o.err)))
-            && same(s, c, "stdout", str_at(c, "stdout"), take_places(s, buf_str(&o.out)));
+        ok = same(s, c, "stderr", str_at(c, "stderr"), take_places(s, buf_str(&o.err))) &&
+             same(s, c, "stdout", str_at(c, "stdout"), take_places(s, buf_str(&o.out)));
         int64_t status;
         ok = ok && str_to_i64(value_get(c, STR("exit"))->s, &status) && status == o.exit;
     }

@@ -72,7 +72,8 @@ static void strings_are_unescaped(void **state)
     (void)state;
     static const struct row rows[] = {
         { "a = \"q\\\"q\\\\ n\\n t\\t\"", "{\"a\":\"q\\\"q\\\\ n\\n t\\t\"}" },
-        { "a = \"\\x41\\u00e9\\U0001F600\\101\"", "{\"a\":\"A\xC3\xA9\xF0\x9F\x98\x80" "A\"}" },
+        { "a = \"\\x41\\u00e9\\U0001F600\\101\"", "{\"a\":\"A\xC3\xA9\xF0\x9F\x98\x80"
+                                                  "A\"}" },
         { "a = \"${env(\"x\")}-\\n\"", "{\"a\":\"${env(\\\"x\\\")}-\\n\"}" },
         { "a = \"\\q\"", "error: At 1:7: illegal char escape" },
         { "a = \"\\ud800\"", "error: At 1:5: illegal char escape" },
@@ -133,7 +134,8 @@ static void json_texts_take_the_same_shape(void **state)
 {
     (void)state;
     static const struct row rows[] = {
-        { " {\"key\": {\"\": {\"policy\": \"read\"}}}", "{\"key\":[{\"\":[{\"policy\":\"read\"}]}]}" },
+        { " {\"key\": {\"\": {\"policy\": \"read\"}}}",
+            "{\"key\":[{\"\":[{\"policy\":\"read\"}]}]}" },
         { "{\"a\": [1, 2.5, {\"b\": {}}]}", "{\"a\":[1,2.5,{\"b\":[{}]}]}" },
     };
     CHECK(rows);
@@ -154,10 +156,11 @@ static void errors_name_line_and_column(void **state)
         { "a b = 1", "error: At 1:5: nested object expected: LBRACE got: ASSIGN" },
         { "= 1", "error: At 1:1: no object keys found!" },
         { "{{}}", "error: invalid character '{' looking for beginning of object key string" },
-        { "a = [1 2]", "error: At 1:8: error parsing list, expected comma or list end, got: NUMBER" },
+        { "a = [1 2]",
+            "error: At 1:8: error parsing list, expected comma or list end, got: NUMBER" },
         { "a = [b]", "error: At 1:6: unexpected token while parsing list: IDENT" },
         { "a = [{ b }]", "error: At 1:6: error while trying to parse object within list: "
-            "At 1:10: key 'b' expected start of object ('{') or assignment ('=')" },
+                         "At 1:10: key 'b' expected start of object ('{') or assignment ('=')" },
         { "}", "error: At 1:1: expected: IDENT | STRING | ASSIGN | LBRACE got: RBRACE" },
         { "a = 09", "error: At 1:7: illegal octal number" },
         { "a = 0x", "error: At 1:7: illegal hexadecimal number" },
@@ -178,8 +181,8 @@ static void a_key_without_value_at_the_end_is_dropped(void **state)
 static void null_bytes_are_refused(void **state)
 {
     (void)state;
-    assert_string_equal(reading((struct str){ "a = \"\0\"", 7 }),
-        "error: At 1:6: literal not terminated");
+    assert_string_equal(
+        reading((struct str){ "a = \"\0\"", 7 }), "error: At 1:6: literal not terminated");
 }
 
 static void values_carry_their_lines(void **state)
