@@ -15,6 +15,13 @@
 #define RETRY_MAX_MS 60000
 #define FAILURES_QUIET 3
 
+struct verdict {
+    struct str status;
+    struct str output;
+    bool target_seen;
+    size_t looked_at;
+};
+
 struct check_runner {
     struct link link; /* of local->aliases, when it looks at this agent */
     struct local *local;
@@ -27,7 +34,8 @@ struct check_runner {
     struct timer retry;
     uint64_t index;
     unsigned failures;
-    struct list checks; /* last answer, kept while existence is asked */
+    struct verdict seen; /* kept while existence is asked */
+    bool dirty;
 };
 
 static bool fits(const struct check_type *t)
@@ -36,13 +44,6 @@ static bool fits(const struct check_type *t)
 }
 
 /* --- evaluation ------------------------------------------------------------------------------ */
-
-struct verdict {
-    struct str status;
-    struct str output;
-    bool target_seen;
-    size_t looked_at;
-};
 
 /* Looks at one check; true ends the search (nothing is worse than critical). */
 static bool judge(
@@ -93,10 +94,21 @@ static void evaluate_local(struct check_runner *r)
     arena_free(&a);
 }
 
-void alias_update_all(struct local *l)
+void alias_touch(struct local *l, struct str service_id)
 {
     link_each (it, &l->aliases) {
-        evaluate_local(container_of(it, struct check_runner, link));
+        struct check_runner *r = container_of(it, struct check_runner, link);
+        if (str_eq(r->check->type.alias_service, service_id)) r->dirty = true;
+    }
+}
+
+void alias_update(struct local *l, bool all)
+{
+    link_each (it, &l->aliases) {
+        struct check_runner *r = container_of(it, struct check_runner, link);
+        if (!r->dirty && !all) continue;
+        r->dirty = false;
+        evaluate_local(r);
     }
 }
 
@@ -142,16 +154,14 @@ static void on_services(struct rpc_call *call)
     bool exists = true; /* an error counts as "exists" */
     if (call->code == 0) {
         const struct indexed_node_services *got = call->reply->record;
-        exists = got->node_services && (r->check->type.alias_service.n == 0 ||
-                                           dict_get(&got->node_services->services,
-                                               &type_node_service, r->check->type.alias_service));
+        exists = got->node_services && dict_get(&got->node_services->services, &type_node_service,
+                                           r->check->type.alias_service);
         rpc_reply_unref(call->reply);
     }
     if (!exists) {
         conclude_missing(r, &a);
     } else {
-        struct verdict v = { .status = STR("passing") };
-        conclude(r, &v);
+        conclude(r, &r->seen);
     }
     arena_free(&a);
     ask_checks(r);
@@ -166,20 +176,20 @@ static void on_checks(struct rpc_call *call)
         return;
     }
     const struct indexed_health_checks *got = call->reply->record;
-    struct arena a = ARENA_INIT;
     struct verdict v = { .status = STR("passing") };
     struct str target = r->check->type.alias_service;
     r->failures = 0;
     r->index = call->reply->index < r->index ? 0 : call->reply->index;
     for (size_t i = 0; i < got->health_checks.n; i++) {
-        if (judge(&v, &a, &LIST_AT(&got->health_checks, struct health_check, i), target)) break;
+        if (judge(&v, &r->arena, &LIST_AT(&got->health_checks, struct health_check, i), target))
+            break;
     }
-    bool ask = !v.target_seen && v.looked_at == 0;
-    if (!v.target_seen && target.n) ask = true;
-    if (!ask || !str_is(v.status, "passing")) conclude(r, &v);
+    /* without a check of its own the target must at least exist */
+    bool ask = !v.target_seen && !str_is(v.status, "critical");
+    if (!ask) conclude(r, &v);
+    r->seen = v;
     rpc_reply_unref(call->reply);
-    arena_free(&a);
-    if (ask && str_is(v.status, "passing")) {
+    if (ask) {
         r->args.min_query_index = 0;
         r->args.max_query_time = 0;
         submit(r, "Catalog.NodeServices", on_services);
@@ -191,6 +201,7 @@ static void on_checks(struct rpc_call *call)
 static void ask_checks(struct check_runner *r)
 {
     const struct local_options *o = &r->local->opts;
+    arena_reset(&r->arena);
     r->args = (struct node_specific_request){ .datacenter = o->datacenter,
         .node = r->check->type.alias_node,
         .token = r->check->token.n ? r->check->token : o->default_token,

@@ -14,10 +14,7 @@
 static void on_tick(struct tick *t)
 {
     struct local *l = container_of(t, struct local, tick);
-    if (l->aliases_dirty) {
-        l->aliases_dirty = false;
-        alias_update_all(l);
-    }
+    alias_update(l, false);
     sync_kick(l->sync);
 }
 
@@ -98,9 +95,9 @@ void local_destroy(struct local *l)
     free(l);
 }
 
-void local_changed(struct local *l)
+void local_changed(struct local *l, struct str service_id)
 {
-    l->aliases_dirty = true;
+    if (service_id.n) alias_touch(l, service_id);
     tick_mark(&l->tick);
 }
 
@@ -178,7 +175,7 @@ struct local_service *local__service_put(
     if (old) local__service_forget(l, old);
     map_put(&l->services, s->svc.id, s);
     if (!same || !shown) local_fire(l, s->svc.id);
-    local_changed(l);
+    local_changed(l, s->svc.id);
     return s;
 }
 
@@ -188,7 +185,7 @@ void local__service_drop(struct local *l, struct local_service *s)
     s->in_sync = false;
     s->version++;
     local_fire(l, s->svc.id);
-    local_changed(l);
+    local_changed(l, s->svc.id);
 }
 
 /* --- checks --------------------------------------------------------------------------------- */
@@ -248,7 +245,7 @@ static void on_defer(struct timer *t)
     struct local_check *c = container_of(t, struct local_check, defer);
     c->in_sync = false;
     c->version++;
-    local_changed(c->local);
+    local_changed(c->local, STR_NIL);
 }
 
 struct local_check *local__check_put(struct local *l, const struct health_check *check,
@@ -280,7 +277,7 @@ struct local_check *local__check_put(struct local *l, const struct health_check 
     map_put(&l->checks, c->check.check_id, c);
     c->kind = type ? check_kind_of(type) : NULL;
     if (c->kind) c->runner = c->kind->start(l, c);
-    local_changed(l);
+    local_changed(l, c->check.service_id);
     return c;
 }
 
@@ -291,7 +288,7 @@ void local__check_drop(struct local *l, struct local_check *c)
     c->deleted = true;
     c->in_sync = false;
     c->version++;
-    local_changed(l);
+    local_changed(l, c->check.service_id);
 }
 
 /* True once the counters let the status through. */
@@ -330,7 +327,7 @@ void local__check_result(struct local_check *c, struct str status, struct str ou
     timer_stop(&c->defer);
     c->in_sync = false;
     c->version++;
-    local_changed(l);
+    local_changed(l, c->check.service_id);
 }
 
 /* --- iteration ------------------------------------------------------------------------------ */
@@ -420,6 +417,7 @@ static void on_reap(struct timer *t)
         }
     }
     arena_free(&a);
+    alias_update(l, true);
     timer_start(&l->reap, l->opts.check_reap_interval_ms);
 }
 

@@ -143,8 +143,6 @@ static int plan_sidecar(struct local *l, struct arena *a, const struct service_d
             return sidecar_refusal(err, opts->source, "");
         }
     }
-    if (service_validate(sidecar, LOCAL_FROM_CONFIG, err) != 0)
-        return sidecar_refusal(err, opts->source, "Invalid SidecarService: ");
     failed = plan_service(l, a, sidecar, opts->source, p, err);
     if (failed) return failed;
     p->svc.locally_registered_as_sidecar = true;

@@ -59,7 +59,6 @@ struct local {
     struct link watches;
     struct tick tick; /* runs aliases and starts syncs */
     struct link aliases;
-    bool aliases_dirty;
     bool reloading;
     struct link held; /* watches fired while reloading */
     struct timer reap;
@@ -67,8 +66,8 @@ struct local {
     struct sync *sync;
 };
 
-/* Something must be pushed. */
-void local_changed(struct local *l);
+/* Something must be pushed; aliases of `service_id` (nil: of none) are evaluated again. */
+void local_changed(struct local *l, struct str service_id);
 void local_fire(struct local *l, struct str id);
 
 struct local_service *local__service(struct local *l, struct str id);
@@ -134,8 +133,9 @@ void sync_resume(struct sync *s);
 /* The node's own record must be sent again (metadata changed). */
 void sync_node_dirty(struct sync *s);
 
-/* check_alias.c */
-void alias_update_all(struct local *l);
+/* check_alias.c: the aliases of a service must be evaluated again, at the end of the turn. */
+void alias_touch(struct local *l, struct str service_id);
+void alias_update(struct local *l, bool all);
 
 extern const struct check_kind check_kind_ttl, check_kind_http, check_kind_tcp, check_kind_script,
     check_kind_alias;

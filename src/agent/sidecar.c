@@ -80,10 +80,8 @@ int sidecar_make(struct local *l, struct arena *a, const struct service_definiti
     record_copy(a, &type_service_definition, s, parent->connect->sidecar_service);
     struct str parent_id = parent->id.n ? parent->id : parent->name;
 
-    if (service_meta_validate(&s->meta, false, err) != 0) {
-        error_prefix(err, "Invalid Service Meta: ");
-        return err->code;
-    }
+    int refused = service_meta_validate(&s->meta, false, err);
+    if (refused) return refused;
     s->id = sidecar_id(a, parent_id);
     inherit(a, parent, parent_id, s);
     *sidecar_token = s->token.n ? s->token : token;

@@ -95,18 +95,17 @@ static void expose_faults(struct faults *f, const struct list *paths)
         for (size_t k = 0; k < i; k++) {
             const struct expose_path *q = &LIST_AT(paths, struct expose_path, k);
             if (str_eq(p->path, q->path)) {
-                fault(f, "expose.paths: duplicate paths exposed; %.*s", STR_ARG(p->path));
+                fault(f, "expose.paths: duplicate paths exposed");
             }
             if (p->listener_port == q->listener_port) {
-                fault(f, "expose.paths: duplicate listener ports exposed; %lld",
-                    (long long)p->listener_port);
+                fault(f, "expose.paths: duplicate listener ports exposed");
             }
         }
         if (p->listener_port <= 0 || p->listener_port > 65535) {
             fault(f, "expose.paths: invalid listener port: %lld", (long long)p->listener_port);
         }
         if (p->protocol.n && !str_is(p->protocol, "http") && !str_is(p->protocol, "http2")) {
-            fault(f, "protocol '%.*s' not supported for path: %.*s, must be http or http2",
+            fault(f, "protocol '%.*s' not supported for path: %.*s, must be in: [http http2]",
                 STR_ARG(p->protocol), STR_ARG(p->path));
         }
     }

@@ -117,6 +117,10 @@ void local_sync_full(struct local *l, uint64_t spread_ms);
 
 /* The kind of check that a definition describes. */
 void local_check_type(const struct check_definition *def, struct check_type *out);
+/* What every check must hold: ERR_BAD_REQUEST with Consul's text. */
+int local_check_validate(const struct check_type *type, struct error *err) must_check;
+/* passing, warning, critical. */
+bool local_check_status_valid(struct str status);
 /* At start: definitions from files (struct service_definition, struct check_definition) first, then
  * what the data directory keeps. */
 int local_load(struct local *l, const struct list *services, const struct list *checks,

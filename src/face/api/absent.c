@@ -92,7 +92,6 @@ const struct api_route api_absent_routes[] = {
     ROW("/v1/agent/connect/authorize",    API_POST, absent),
     ROW("/v1/agent/connect/ca/leaf/",     API_GET, absent),
     ROW("/v1/agent/connect/ca/roots",     API_GET, absent),
-    ROW("/v1/agent/host",                 API_GET, absent),
     ROW("/v1/config",                     API_PUT, absent),
     ROW("/v1/config/",                    API_GET | API_DELETE, absent),
     ROW("/v1/connect/ca/configuration",   API_GET | API_PUT, absent),

@@ -7,3 +7,4 @@ extern const struct api_route api_agent_service_routes[];
 extern const struct api_route api_agent_check_routes[];
 extern const struct api_route api_agent_health_routes[];
 extern const struct api_route api_agent_self_routes[];
+extern const struct api_route api_agent_host_routes[];

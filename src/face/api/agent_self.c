@@ -388,7 +388,7 @@ static void monitor(struct api_request *req)
     }
     req->state = m;
     req->on_abort = monitor_gone;
-    api_stream_begin(req, 200, "text/plain; charset=utf-8");
+    api_stream_begin(req, 200, NULL);
 }
 
 /* --- controls

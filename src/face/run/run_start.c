@@ -34,6 +34,15 @@ static void nothing_to_cancel(struct rpc_client *c, struct rpc_call *call)
 /* --- the server ----------------------------------------------------------------------------------
  */
 
+/* "ip:port" as other servers reach this one. */
+static struct str raft_address(struct run *r)
+{
+    struct config_addr addr;
+    if (!config_addr_parse(r->config->rpc_advertise_addr, &addr)) return STR("");
+    bool v6 = str_find_char(addr.host, ':') >= 0;
+    return str_printf(&r->arena, v6 ? "[%.*s]:%d" : "%.*s:%d", STR_ARG(addr.host), addr.port);
+}
+
 static int raft_start(struct run *r, struct error *err)
 {
     const struct agent_config *c = r->config;
@@ -43,13 +52,13 @@ static int raft_start(struct run *r, struct error *err)
     const char *dir = str_c(&a, c->data_dir);
     struct store_options store = { .dir = kept ? dir : NULL };
     int failed = store_open(&store, &r->store, &report, err);
-    if (!failed && report.reason)
+    if (!failed && kept && report.reason)
         log_warn("agent.server", "state will be rebuilt", "reason", report.reason);
     struct raft_driver_options raft = { .world = r->world,
         .store = r->store,
         .dir = kept ? str_printf(&a, "%s/raft", dir).p : NULL,
         .id = str_of(r->node_id),
-        .address = c->rpc_advertise_addr,
+        .address = raft_address(r),
         .bootstrap = c->bootstrap || c->dev_mode,
         .multiplier = (uint32_t)(c->consul_raft_heartbeat_timeout / INT64_C(1000000000)),
         .snapshot_threshold = (uint64_t)c->raft_snapshot_threshold,
@@ -96,7 +105,7 @@ static int server_start(struct run *r, struct error *err)
             .protocol_max = 5,
             .protocol_current = 2,
             .non_voter = c->non_voting_server },
-        .raft_address = c->rpc_advertise_addr,
+        .raft_address = raft_address(r),
         .default_query_time_ms = ms(c->default_query_time),
         .max_query_time_ms = ms(c->max_query_time),
         .rpc_hold_timeout_ms = ms(c->rpc_hold_timeout),
@@ -155,7 +164,7 @@ static int local_begin(struct run *r, struct error *err)
 static const struct api_route *const *route_tables(struct arena *a)
 {
     static const struct api_route *const own[] = { api_agent_service_routes, api_agent_check_routes,
-        api_agent_health_routes, api_agent_self_routes };
+        api_agent_health_routes, api_agent_self_routes, api_agent_host_routes };
     size_t n = 0;
     while (api_state_tables[n])
         n++;
