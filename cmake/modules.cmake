@@ -26,7 +26,7 @@ if(EXISTS ${CMAKE_SOURCE_DIR}/src/main.c AND TARGET face)
   target_link_libraries(consuld PRIVATE face)
 endif()
 
-foreach(part sim fuzz bench)
+foreach(part sim fuzz bench conformance e2e)
   if(EXISTS ${CMAKE_SOURCE_DIR}/tests/${part}/CMakeLists.txt)
     add_subdirectory(tests/${part})
   endif()

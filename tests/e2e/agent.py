@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starts agents of the binary under test and talks to them; shared by the whole-binary tests.
+
+A test is a file with functions called test_*, run by main(). Each function gets the parsed options;
+a failed assertion or an exception fails it. An agent's log is searched for reports of sanitizers and
+broken invariants when it ends.
+"""
+import argparse
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+SKIPPED = 77
+REPORTS = ('AddressSanitizer', 'LeakSanitizer', 'runtime error:', 'invariant broken')
+DEADLINE = 60.0
+
+
+class Skip(Exception):
+    """The test cannot run here; the text says why."""
+
+
+def eventually(condition, what, deadline=DEADLINE, every=0.02):
+    """Polls until condition() is true and returns its value; fails after the deadline."""
+    end = time.monotonic() + deadline
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < end, 'waited in vain: ' + what
+        time.sleep(every)
+
+
+def free_port(address):
+    with socket.socket() as s:
+        s.bind((address, 0))
+        return s.getsockname()[1]
+
+
+class Answer:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    def text(self):
+        return self.body.decode('utf-8', 'replace')
+
+    def json(self):
+        return json.loads(self.body)
+
+    @property
+    def index(self):
+        return int(self.headers.get('X-Consul-Index', 0))
+
+
+class Agent:
+    def __init__(self, opts, config=None, data_dir=None, flags=()):
+        self.binary, self.address = os.path.abspath(opts.binary), opts.bind
+        self.folder = tempfile.mkdtemp(prefix='consuld-e2e-')
+        self.data_dir = data_dir or os.path.join(self.folder, 'data')
+        self.log_path = os.path.join(self.folder, 'log')
+        self.port = free_port(self.address)
+        self.flags = list(flags)
+        self.config = {
+            'server': True, 'bootstrap': True, 'datacenter': 'dc1', 'node_name': 'e2e',
+            'bind_addr': self.address, 'client_addr': self.address, 'data_dir': self.data_dir,
+            'ports': {'http': self.port, 'dns': -1, 'grpc': -1, 'https': -1,
+                      'server': free_port(self.address), 'serf_lan': free_port(self.address),
+                      'serf_wan': free_port(self.address)},
+            'performance': {'raft_multiplier': 1},
+        }
+        self.config.update(config or {})
+        self.config_dir = os.path.join(self.folder, 'config')
+        os.mkdir(self.config_dir)
+        self.write_config('base.json', self.config)
+        self.proc = None
+
+    def write_config(self, name, content):
+        """Writes a file of the configuration folder: text, or an object as JSON; None removes it."""
+        path = os.path.join(self.config_dir, name)
+        if content is None:
+            os.remove(path)
+            return
+        with open(path, 'w') as f:
+            f.write(content if isinstance(content, str) else json.dumps(content))
+
+    # --- the process
+
+    def spawn(self):
+        env = {k: v for k, v in os.environ.items() if not k.startswith('CONSUL_')}
+        # Sanitizers end with a status that no agent uses.
+        env['ASAN_OPTIONS'] = env.get('ASAN_OPTIONS', '') + ':exitcode=66'
+        env['UBSAN_OPTIONS'] = env.get('UBSAN_OPTIONS', '') + ':print_stacktrace=1:exitcode=66'
+        with open(self.log_path, 'ab') as log:
+            self.proc = subprocess.Popen(
+                [self.binary, 'agent', '-config-dir', self.config_dir] + self.flags,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, cwd=self.folder)
+        return self
+
+    def start(self):
+        self.spawn()
+        self.wait_leader()
+        return self
+
+    def wait_http(self):
+        def answers():
+            assert self.alive(), 'the agent ended: ' + self.tail()
+            try:
+                return self.get('/v1/status/leader', timeout=5)
+            except (OSError, http.client.HTTPException):
+                return None
+        return eventually(answers, 'an answer over HTTP; log: ' + self.log_path)
+
+    def wait_leader(self):
+        """Until the server leads and its own node is in the catalogue."""
+        self.wait_http()
+        eventually(lambda: self.get('/v1/status/leader').body not in (b'""', b''), 'a leader')
+        eventually(lambda: self.get('/v1/health/node/' + self.config['node_name']).body
+                   not in (b'[]', b'') and self.alive(), 'serfHealth of the own node')
+
+    def alive(self):
+        return self.proc is not None and self.proc.poll() is None
+
+    def signal(self, signum):
+        self.proc.send_signal(signum)
+
+    def kill(self):
+        """kill -9"""
+        self.proc.kill()
+        self.proc.wait()
+
+    def wait_end(self, deadline=DEADLINE):
+        """Exit status."""
+        return self.proc.wait(deadline)
+
+    def stop(self, status=1):
+        """SIGTERM; a server that does not leave ends with 1."""
+        if not self.alive():
+            self.check_log()
+            return
+        self.signal(signal.SIGTERM)
+        got = self.wait_end()
+        self.check_log()
+        assert got == status, 'exit status %s instead of %s: %s' % (got, status, self.tail())
+
+    def close(self):
+        if self.alive():
+            self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if kind is not None:
+            sys.stdout.write('--- end of the agent\'s log\n%s\n---\n' % self.tail())
+        try:
+            if kind is None:
+                self.stop(self.proc.returncode if self.proc and not self.alive() else 1)
+        finally:
+            self.close()
+
+    # --- its log
+
+    def log(self):
+        with open(self.log_path, 'rb') as f:
+            return f.read().decode('utf-8', 'replace')
+
+    def tail(self, n=3000):
+        return self.log()[-n:]
+
+    def check_log(self):
+        text = self.log()
+        for word in REPORTS:
+            assert word not in text, text[max(0, text.index(word) - 200):][:6000]
+
+    def wait_log(self, text, after=0):
+        eventually(lambda: text in self.log()[after:], '%r in the log' % text)
+
+    # --- requests
+
+    def connect(self, timeout=DEADLINE):
+        return http.client.HTTPConnection(self.address, self.port, timeout=timeout)
+
+    def request(self, method, path, body=None, timeout=DEADLINE, connection=None, headers=None):
+        conn = connection or self.connect(timeout)
+        if isinstance(body, (dict, list)):
+            body = json.dumps(body)
+        try:
+            conn.request(method, path, body, headers or {})
+            answer = conn.getresponse()
+            return Answer(answer.status, dict(answer.getheaders()), answer.read())
+        finally:
+            if connection is None:
+                conn.close()
+
+    def get(self, path, **kw):
+        return self.request('GET', path, **kw)
+
+    def put(self, path, body=None, **kw):
+        return self.request('PUT', path, body, **kw)
+
+    def must(self, answer, status=200):
+        assert answer.status == status, 'status %s instead of %s: %s' % (
+            answer.status, status, answer.text()[:500])
+        return answer
+
+    def socket(self, timeout=DEADLINE):
+        return socket.create_connection((self.address, self.port), timeout)
+
+    # --- what it uses
+
+    def memory(self):
+        """Resident bytes."""
+        with open('/proc/%d/statm' % self.proc.pid) as f:
+            return int(f.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
+
+    def cpu_ticks(self):
+        with open('/proc/%d/stat' % self.proc.pid) as f:
+            fields = f.read().rsplit(')', 1)[1].split()
+        return int(fields[11]) + int(fields[12])
+
+
+def full():
+    """True in the full suite."""
+    return os.environ.get('CONSULD_TEST_FULL') == '1'
+
+
+def main(space, extra=None):
+    """Runs the test_* functions of a file's globals()."""
+    ap = argparse.ArgumentParser(description=space.get('__doc__'))
+    ap.add_argument('--binary', required=True)
+    ap.add_argument('--bind', default='127.0.39.100', help='loopback address for the agents')
+    ap.add_argument('--only', default='', help='only tests whose name contains this')
+    if extra:
+        extra(ap)
+    opts = ap.parse_args()
+    failed = ran = skipped = 0
+    for name, function in list(space.items()):
+        if not name.startswith('test_') or opts.only not in name:
+            continue
+        began = time.monotonic()
+        try:
+            function(opts)
+            ran += 1
+            print('ok   %s (%.1f s)' % (name, time.monotonic() - began))
+        except Skip as why:
+            skipped += 1
+            print('skip %s: %s' % (name, why))
+        except Exception:
+            failed += 1
+            traceback.print_exc(file=sys.stdout)
+            print('FAIL %s' % name)
+        sys.stdout.flush()
+    print('%d passed, %d failed, %d skipped' % (ran, failed, skipped))
+    if failed:
+        return 1
+    return SKIPPED if skipped and not ran else 0
