@@ -130,7 +130,7 @@ struct raft_request_vote {
 struct raft_install_snapshot {
     struct str leader; /* address */
     uint64_t last_log_index, last_log_term;
-    const struct raft_configuration *configuration;
+    const struct raft_configuration *configuration; /* received: NULL if it is none */
     uint64_t configuration_index;
     uint64_t size; /* of the stream behind the request; the driver's */
 };
