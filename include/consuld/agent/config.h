@@ -66,6 +66,9 @@ int config_load(const struct config_args *args, struct arena *a, struct agent_co
  * id, TLS settings. Texts as config_load's. */
 int config_check_start(const struct agent_config *c, struct buf *error) must_check;
 
+/* The watches, checked when an agent starts, behind its banner. */
+int config_check_watches(const struct agent_config *c, struct buf *error) must_check;
+
 /* `consul validate`: argv behind the subcommand. Fills `out` (standard output) and `err` (standard
  * error) and returns the exit status. */
 int config_validate(

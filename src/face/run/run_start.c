@@ -245,6 +245,15 @@ static int api_start(struct run *r, struct error *err)
 /* --- all of it
  * ---------------------------------------------------------------------------------------- */
 
+static int watches_check(const struct agent_config *c, struct error *err)
+{
+    struct buf why = BUF_INIT(CONFIG_MESSAGE_MAX);
+    int failed = config_check_watches(c, &why);
+    if (failed) error_set(err, failed, "%.*s", STR_ARG(buf_str(&why)));
+    buf_deinit(&why);
+    return failed;
+}
+
 /* What was asked for and is no part of this build is said, not silently left out. */
 static void tell_missing(const struct agent_config *c)
 {
@@ -254,6 +263,8 @@ static void tell_missing(const struct agent_config *c)
     if (c->dns_port > 0) log_warn("agent", "The DNS server is not part of this build");
     if (c->https_port > 0) log_warn("agent", "HTTPS listeners are not part of this build");
     if (c->grpc_port > 0) log_warn("agent", "The gRPC server is not part of this build");
+    if (c->watches.kind == V_LIST && c->watches.list.n)
+        log_warn("agent", "Watches are not part of this build");
     if (c->acls_enabled) log_warn("agent", "ACLs are not part of this build and not enforced");
 }
 
@@ -289,6 +300,7 @@ int run_start(struct run *r, struct error *err)
     failed = local_begin(r, err);
     if (!failed) failed = run_write_pid(r, err);
     if (!failed) failed = api_start(r, err);
+    if (!failed) failed = watches_check(c, err);
     if (failed) return failed;
     tell_missing(c);
     if (r->raft) raft_driver_start(r->raft);

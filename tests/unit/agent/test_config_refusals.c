@@ -5,7 +5,8 @@
 struct outcome {
     struct buf out, err;
     int exit;
-    bool starts; /* no refusal: the agent would begin to start */
+    bool starts;     /* no refusal: the agent would begin to start */
+    struct buf late; /* what it would say then */
 };
 
 static void refuse_with(struct outcome *o, const char *before, struct str text, const char *behind)
@@ -25,7 +26,7 @@ static void load(struct scratch *s, const struct config_args *args, struct outco
              config_check_start(config, &why) != 0)
         refuse_with(o, "==> ", buf_str(&why), "\n");
     else
-        o->starts = true;
+        o->starts = config_check_watches(config, &o->late) == 0 || o->exit == 0;
     buf_deinit(&warnings);
     buf_deinit(&why);
 }
@@ -98,13 +99,18 @@ static bool same(
 
 static bool check(struct scratch *s, const struct value *c)
 {
-    struct outcome o = { .out = BUF_INIT(1 << 20), .err = BUF_INIT(1 << 20) };
+    struct outcome o = {
+        .out = BUF_INIT(1 << 20), .err = BUF_INIT(1 << 20), .late = BUF_INIT(1 << 20)
+    };
     write_files(s, value_get(c, STR("files")));
     run(s, c, &o);
     bool ok;
     if (str_at(c, "log_line").p) {
-        ok = o.starts; /* refused by the start, with a log */
-        if (!ok) same(s, c, "should start", STR(""), buf_str(&o.err));
+        /* refused by the start, with a log */
+        ok = o.starts || same(s, c, "should start", STR(""), buf_str(&o.err));
+        if (str_has_prefix(str_at(c, "id"), STR("watch-")))
+            ok = ok && o.late.n > 0 && str_find(str_at(c, "log_line"), buf_str(&o.late)) > 0;
+        if (!ok) same(s, c, "at start", str_at(c, "log_line"), buf_str(&o.late));
     } else if (str_at(c, "stderr_re").p) {
         ok = same(s, c, "usage", unquoted(s, str_at(c, "stderr_re")), buf_str(&o.err));
     } else {
@@ -115,6 +121,7 @@ static bool check(struct scratch *s, const struct value *c)
     }
     buf_deinit(&o.out);
     buf_deinit(&o.err);
+    buf_deinit(&o.late);
     return ok;
 }
 
