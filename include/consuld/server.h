@@ -16,11 +16,11 @@ struct server;
 
 /* What gossip says about one LAN member that is a server (leader.md 4, 5). */
 struct server_member {
-    struct str name;     /* node name */
-    struct str id;       /* node id, UUID text */
-    struct str address;  /* IP */
-    uint16_t port;       /* server port */
-    struct str version;  /* build without metadata: "1.8.6" */
+    struct str name;    /* node name */
+    struct str id;      /* node id, UUID text */
+    struct str address; /* IP */
+    uint16_t port;      /* server port */
+    struct str version; /* build without metadata: "1.8.6" */
     uint64_t raft_version;
     uint64_t protocol_min, protocol_max, protocol_current;
     bool non_voter;
@@ -31,9 +31,9 @@ struct server_options {
     struct store *store;
     struct raft_driver *raft;
     struct str datacenter;
-    struct str primary_datacenter;  /* empty: own */
+    struct str primary_datacenter; /* empty: own */
     struct server_member self;
-    struct str raft_address;        /* "ip:port" as in the raft configuration */
+    struct str raft_address; /* "ip:port" as in the raft configuration */
     /* 0 stands for the default in the comment */
     uint64_t default_query_time_ms; /* 300 s */
     uint64_t max_query_time_ms;     /* 600 s */
@@ -44,9 +44,9 @@ struct server_options {
     uint64_t tombstone_ttl_ms;      /* 15 min */
     /* autopilot defaults written by the first leader */
     bool autopilot_keep_dead_servers;
-    int64_t autopilot_last_contact_ns;      /* 200 ms */
-    int64_t autopilot_stabilization_ns;     /* 10 s */
-    uint64_t autopilot_max_trailing_logs;   /* 250 */
+    int64_t autopilot_last_contact_ns;    /* 200 ms */
+    int64_t autopilot_stabilization_ns;   /* 10 s */
+    uint64_t autopilot_max_trailing_logs; /* 250 */
     uint64_t autopilot_min_quorum;
     /* called when leadership was gained and established, and when it was lost; may be NULL */
     void (*leadership)(void *ctx, bool leader);
@@ -54,8 +54,8 @@ struct server_options {
 };
 
 /* Strings in options are copied. The store and the raft driver outlive the server. */
-int server_create(const struct server_options *opts, struct server **out, struct error *err)
-    must_check;
+int server_create(
+    const struct server_options *opts, struct server **out, struct error *err) must_check;
 /* Ends every parked call with an error. */
 void server_destroy(struct server *s);
 struct rpc_client *server_rpc(struct server *s);
@@ -66,10 +66,10 @@ bool server_ready(const struct server *s);
 
 /* Counters for metrics, `consul info` and tests. */
 struct server_stats {
-    uint64_t calls;         /* submitted */
-    uint64_t evaluations;   /* of reads */
-    uint64_t parked;        /* blocking queries waiting now, shared or not */
-    uint64_t shared;        /* distinct queries they wait on */
-    uint64_t sessions_ttl;  /* running session timers */
+    uint64_t calls;        /* submitted */
+    uint64_t evaluations;  /* of reads */
+    uint64_t parked;       /* blocking queries waiting now, shared or not */
+    uint64_t shared;       /* distinct queries they wait on */
+    uint64_t sessions_ttl; /* running session timers */
 };
 struct server_stats server_stats(const struct server *s);

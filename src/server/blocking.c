@@ -43,7 +43,7 @@ static void sweep(struct timer *t)
 {
     struct server *s = container_of(t, struct server, idle_timer);
     uint64_t now = world_now_ms(s->world);
-    link_each(it, &s->idle) {
+    link_each (it, &s->idle) {
         struct parked_query *q = container_of(it, struct parked_query, link);
         if (q->idle_since_ms + IDLE_MS > now) {
             timer_start(t, q->idle_since_ms + IDLE_MS - now);
@@ -136,7 +136,7 @@ static void fail_all(struct link *waiters, const struct error *err)
 static void collect(struct parked_query *q, bool all, struct link *ready)
 {
     link_init(ready);
-    link_each(it, &q->waiters) {
+    link_each (it, &q->waiters) {
         struct pending *p = container_of(it, struct pending, link);
         if (!all && q->reply->index <= p->min_index) continue;
         detach(p);

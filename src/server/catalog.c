@@ -15,8 +15,8 @@ int catalog_list_nodes(struct eval *e)
 {
     const struct dc_specific_request *args = eval_args(e, dc_specific_request);
     struct list *out = &eval_reply(e, indexed_nodes)->nodes;
-    e->reply->index = store_nodes(
-        e->rd, e->ws, eval_node_meta(&args->node_meta_filters), &e->reply->arena, out);
+    e->reply->index =
+        store_nodes(e->rd, e->ws, eval_node_meta(&args->node_meta_filters), &e->reply->arena, out);
     int rc = eval_filter(e, args->filter, &type_node, out);
     if (rc == 0) eval_sort(e, &args->source, &type_node, out);
     return rc;
@@ -64,8 +64,8 @@ int catalog_service_nodes(struct eval *e)
         e->reply->index =
             store_service_nodes_by_address(e->rd, e->ws, args->service_address, a, out);
     } else {
-        e->reply->index = store_service_nodes(
-            e->rd, e->ws, args->service_name, eval_tags(e, args, &one), a, out);
+        e->reply->index =
+            store_service_nodes(e->rd, e->ws, args->service_name, eval_tags(e, args, &one), a, out);
     }
     for (size_t i = 0; i < out->n; i++) {
         struct service_node *n = &LIST_AT(out, struct service_node, i);
@@ -89,8 +89,8 @@ static int filter_services(struct eval *e, struct str expr, struct dict *d)
         bool match;
         rc = filter_match(f, ns, &match, e->err);
         if (rc || !match) continue;
-        *(struct node_service *)dict_put(&e->reply->arena, &kept, &type_node_service,
-            dict_key(d, &type_node_service, i)) = *ns;
+        *(struct node_service *)dict_put(
+            &e->reply->arena, &kept, &type_node_service, dict_key(d, &type_node_service, i)) = *ns;
     }
     *d = kept.v ? kept : DICT_EMPTY;
     return rc;
@@ -114,8 +114,7 @@ int catalog_node_service_list(struct eval *e)
     struct indexed_node_service_list *out = eval_reply(e, indexed_node_service_list);
     struct node_service_listing *listing = NULL;
     if (args->node.n == 0) return error_set(e->err, ERR_INTERNAL, "Must provide node");
-    e->reply->index =
-        store_node_service_list(e->rd, e->ws, args->node, &e->reply->arena, &listing);
+    e->reply->index = store_node_service_list(e->rd, e->ws, args->node, &e->reply->arena, &listing);
     if (!listing) {
         struct list none = { 0 };
         return eval_filter(e, args->filter, &type_node_service, &none);
@@ -130,7 +129,7 @@ int catalog_gateway_services(struct eval *e)
     if (args->service_name.n == 0) {
         return error_set(e->err, ERR_INTERNAL, "Must provide gateway name");
     }
-    e->reply->index = store_gateway_services(e->rd, e->ws, args->service_name,
-        &e->reply->arena, &eval_reply(e, indexed_gateway_services)->services);
+    e->reply->index = store_gateway_services(e->rd, e->ws, args->service_name, &e->reply->arena,
+        &eval_reply(e, indexed_gateway_services)->services);
     return 0;
 }

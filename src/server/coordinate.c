@@ -12,8 +12,8 @@
 struct coordinate_batch {
     struct server *server;
     struct timer timer;
-    struct arena arena;  /* of the updates since the last flush */
-    struct map by_node;  /* node, NUL, segment -> struct coordinate */
+    struct arena arena; /* of the updates since the last flush */
+    struct map by_node; /* node, NUL, segment -> struct coordinate */
     size_t dropped;
 };
 
@@ -27,7 +27,8 @@ int coordinate_list_datacenters(struct eval *e)
     struct coordinate *c = LIST_PUSH(a, &m->coordinates, struct coordinate);
     c->node = str_dup(a, e->server->opts.self.name);
     c->coord = arena_new(a, struct vivaldi_coordinate);
-    for (size_t i = 0; i < DIMENSIONS; i++) *LIST_PUSH(a, &c->coord->vec, double) = 0;
+    for (size_t i = 0; i < DIMENSIONS; i++)
+        *LIST_PUSH(a, &c->coord->vec, double) = 0;
     c->coord->error = 1.5;
     c->coord->height = 1e-5;
     return 0;
@@ -98,13 +99,11 @@ static void flush(struct timer *t)
     for (size_t it = 0; map_next(&b->by_node, &it, &key, &value);) {
         *LIST_PUSH(&b->arena, &batch, struct coordinate) = *(struct coordinate *)value;
         if (batch.n < BATCH_MAX) continue;
-        server__propose_detached(
-            b->server, COMMAND_COORDINATE, &batch, "coordinate update failed");
+        server__propose_detached(b->server, COMMAND_COORDINATE, &batch, "coordinate update failed");
         batch.n = 0;
     }
     if (batch.n) {
-        server__propose_detached(
-            b->server, COMMAND_COORDINATE, &batch, "coordinate update failed");
+        server__propose_detached(b->server, COMMAND_COORDINATE, &batch, "coordinate update failed");
     }
     if (b->dropped) {
         log_warn(SERVER_LOG, "Discarded coordinate updates");

@@ -23,8 +23,10 @@ static const struct method *find_method(const char *name)
         size_t mid = (low + high) / 2;
         int order = strcmp(name, server__methods[mid].name);
         if (order == 0) return &server__methods[mid];
-        if (order < 0) high = mid;
-        else low = mid + 1;
+        if (order < 0)
+            high = mid;
+        else
+            low = mid + 1;
     }
     return NULL;
 }
@@ -119,7 +121,12 @@ struct rpc_reply *server__evaluate(struct server *s, const struct method *m,
     struct rpc_reply *r = rpc_reply_create(layout->reply);
     r->record = arena_alloc(&r->arena, layout->reply->size);
     struct eval e = {
-        .server = s, .method = m, .args = args, .reply = r, .ws = ws, .err = err,
+        .server = s,
+        .method = m,
+        .args = args,
+        .reply = r,
+        .ws = ws,
+        .err = err,
         .rd = store_read(s->store),
     };
     s->stats.evaluations++;
@@ -137,8 +144,8 @@ struct rpc_reply *server__evaluate(struct server *s, const struct method *m,
 
 static bool is_blocking(const struct method *m, const struct method_layout *l, const void *args)
 {
-    return (m->flags & METHOD_BLOCKING) && l->min_query_index >= 0
-        && *(const uint64_t *)server__field(args, l->min_query_index) > 0;
+    return (m->flags & METHOD_BLOCKING) && l->min_query_index >= 0 &&
+           *(const uint64_t *)server__field(args, l->min_query_index) > 0;
 }
 
 static void read_now(struct server *s, struct rpc_call *call, const struct method *m,
@@ -146,15 +153,19 @@ static void read_now(struct server *s, struct rpc_call *call, const struct metho
 {
     call->err.code = ERR_OK;
     struct rpc_reply *r = server__evaluate(s, m, l, args, NULL, &call->err);
-    if (r) server__finish(call, r);
-    else server__fail(call, call->err.code ? call->err.code : ERR_INTERNAL);
+    if (r)
+        server__finish(call, r);
+    else
+        server__fail(call, call->err.code ? call->err.code : ERR_INTERNAL);
 }
 
 static void read_pending(struct pending *p)
 {
     unlink_pending(p);
-    if (is_blocking(p->method, p->layout, p->args)) server__block(p);
-    else read_now(p->server, p->call, p->method, p->layout, p->args);
+    if (is_blocking(p->method, p->layout, p->args))
+        server__block(p);
+    else
+        read_now(p->server, p->call, p->method, p->layout, p->args);
 }
 
 /* --- waiting -------------------------------------------------------------------------------- */
@@ -176,8 +187,8 @@ static void hold(struct pending *p)
     p->kind = PENDING_HELD;
     link_remove(&p->link);
     link_push(&s->calls, &p->link);
-    timer_start(&p->timer,
-        waited < s->opts.rpc_hold_timeout_ms ? s->opts.rpc_hold_timeout_ms - waited : 0);
+    timer_start(
+        &p->timer, waited < s->opts.rpc_hold_timeout_ms ? s->opts.rpc_hold_timeout_ms - waited : 0);
 }
 
 static void verified(struct raft_driver_request *r)
@@ -203,8 +214,8 @@ static void verify(struct pending *p)
     raft_driver_verify_leader(p->server->raft, &p->raft);
 }
 
-static struct pending *make_pending(struct server *s, struct rpc_call *call,
-    const struct method *m, const struct method_layout *l, const void *args)
+static struct pending *make_pending(struct server *s, struct rpc_call *call, const struct method *m,
+    const struct method_layout *l, const void *args)
 {
     size_t size = m->mode == MODE_WRITE ? sizeof(struct write) : sizeof(struct pending);
     struct pending *p = arena_alloc(call->arena, size);
@@ -231,8 +242,8 @@ static bool served_stale(const struct server *s, const struct pending *p)
 static void route(struct pending *p)
 {
     struct server *s = p->server;
-    bool consistent = p->method->mode == MODE_READ_CONSISTENT
-        || (p->method->mode == MODE_READ && flag(p, p->layout->require_consistent));
+    bool consistent = p->method->mode == MODE_READ_CONSISTENT ||
+                      (p->method->mode == MODE_READ && flag(p, p->layout->require_consistent));
     timer_stop(&p->timer);
     if (!served_stale(s, p)) {
         if (s->leaving) {
@@ -245,27 +256,32 @@ static void route(struct pending *p)
             return;
         }
     }
-    if (p->method->mode == MODE_WRITE) server__write(p);
-    else if (consistent && !p->verified) verify(p);
-    else if (consistent && !s->ready) hold(p);
-    else read_pending(p);
+    if (p->method->mode == MODE_WRITE)
+        server__write(p);
+    else if (consistent && !p->verified)
+        verify(p);
+    else if (consistent && !s->ready)
+        hold(p);
+    else
+        read_pending(p);
 }
 
 void server__release_held(struct server *s)
 {
     struct link ready;
     link_init(&ready);
-    link_each(it, &s->calls) {
+    link_each (it, &s->calls) {
         if (container_of(it, struct pending, link)->kind != PENDING_HELD) continue;
         link_remove(it);
         link_push(&ready, it);
     }
-    for (struct link *it; (it = link_pop(&ready));) route(container_of(it, struct pending, link));
+    for (struct link *it; (it = link_pop(&ready));)
+        route(container_of(it, struct pending, link));
 }
 
 /* Checks Datacenter; the arguments to go on with, or NULL and the call's error. */
-static const void *own_datacenter(struct server *s, struct rpc_call *call, const struct method *m,
-    const struct method_layout *l)
+static const void *own_datacenter(
+    struct server *s, struct rpc_call *call, const struct method *m, const struct method_layout *l)
 {
     if (l->datacenter < 0) return call->args;
     struct str dc = *(const struct str *)server__field(call->args, l->datacenter);
@@ -290,8 +306,8 @@ void server__submit(struct rpc_client *client, struct rpc_call *call)
     call->impl = NULL;
     s->stats.calls++;
     if (!m) {
-        server__fail(call,
-            error_set(&call->err, ERR_INTERNAL, "rpc: can't find method %s", call->method));
+        server__fail(
+            call, error_set(&call->err, ERR_INTERNAL, "rpc: can't find method %s", call->method));
         return;
     }
     const struct method_layout *l = &s->layouts[m - server__methods];
@@ -301,16 +317,15 @@ void server__submit(struct rpc_client *client, struct rpc_call *call)
         return;
     }
     if (m->part) {
-        server__fail(call,
-            error_set(&call->err, ERR_INTERNAL, "%s is not available in this build yet: %s",
-                m->name, m->part));
+        server__fail(call, error_set(&call->err, ERR_INTERNAL,
+                               "%s is not available in this build yet: %s", m->name, m->part));
         return;
     }
-    if (m->mode == MODE_LOCAL
-        || (m->mode == MODE_READ && raft_driver_is_leader(s->raft) && !is_blocking(m, l, args)
-            && !s->leaving
-            && !(l->require_consistent >= 0
-                 && *(const bool *)server__field(args, l->require_consistent)))) {
+    if (m->mode == MODE_LOCAL ||
+        (m->mode == MODE_READ && raft_driver_is_leader(s->raft) && !is_blocking(m, l, args) &&
+            !s->leaving &&
+            !(l->require_consistent >= 0 &&
+                *(const bool *)server__field(args, l->require_consistent)))) {
         read_now(s, call, m, l, args);
         return;
     }

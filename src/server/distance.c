@@ -12,7 +12,8 @@ struct ranked {
     size_t at;
 };
 
-static double vector_distance(const struct vivaldi_coordinate *a, const struct vivaldi_coordinate *b)
+static double vector_distance(
+    const struct vivaldi_coordinate *a, const struct vivaldi_coordinate *b)
 {
     double sum = 0;
     for (size_t i = 0; i < a->vec.n; i++) {
@@ -64,8 +65,8 @@ static int nearer(const void *a, const void *b)
     return x->at < y->at ? -1 : x->at > y->at;
 }
 
-void eval_sort(struct eval *e, const struct query_source *source, const struct type *elem,
-    struct list *l)
+void eval_sort(
+    struct eval *e, const struct query_source *source, const struct type *elem, struct list *l)
 {
     struct arena *a = &e->reply->arena;
     struct list from = { 0 };

@@ -41,8 +41,8 @@ int federation_state_apply(struct write *w)
     struct arena *a = w->p.call->arena;
     struct federation_state_request *req = arena_copy(a, w->p.args, sizeof *req);
     if (!req->state || req->state->datacenter.n == 0) {
-        return error_set(w->err, ERR_INTERNAL,
-            "invalid request: missing federation state datacenter");
+        return error_set(
+            w->err, ERR_INTERNAL, "invalid request: missing federation state datacenter");
     }
     if (gotime_is_zero(req->state->updated_at)) {
         req->state = arena_copy(a, req->state, sizeof *req->state);

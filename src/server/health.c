@@ -6,8 +6,8 @@ int health_checks_in_state(struct eval *e)
 {
     const struct checks_in_state_request *args = eval_args(e, checks_in_state_request);
     struct list *out = &eval_reply(e, indexed_health_checks)->health_checks;
-    e->reply->index = store_checks_in_state(e->rd, e->ws, args->state,
-        eval_node_meta(&args->node_meta_filters), &e->reply->arena, out);
+    e->reply->index = store_checks_in_state(
+        e->rd, e->ws, args->state, eval_node_meta(&args->node_meta_filters), &e->reply->arena, out);
     int rc = eval_filter(e, args->filter, &type_health_check, out);
     if (rc == 0) eval_sort(e, &args->source, &type_health_check, out);
     return rc;
@@ -64,9 +64,8 @@ int health_service_nodes(struct eval *e)
         e->reply->index =
             store_check_ingress_service_nodes(e->rd, e->ws, args->service_name, a, out);
     } else {
-        e->reply->index =
-            store_check_service_nodes(e->rd, e->ws, args->service_name,
-            eval_tags(e, args, &one), a, out);
+        e->reply->index = store_check_service_nodes(
+            e->rd, e->ws, args->service_name, eval_tags(e, args, &one), a, out);
     }
     filter_node_meta(&args->node_meta_filters, out);
     int rc = eval_filter(e, args->filter, &type_check_service_node, out);

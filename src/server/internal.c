@@ -22,8 +22,8 @@ int internal_service_dump(struct eval *e)
 {
     const struct service_dump_request *args = eval_args(e, service_dump_request);
     struct list *out = &eval_reply(e, indexed_check_service_nodes)->nodes;
-    e->reply->index = store_service_dump(e->rd, e->ws,
-        args->use_service_kind ? &args->service_kind : NULL, &e->reply->arena, out);
+    e->reply->index = store_service_dump(
+        e->rd, e->ws, args->use_service_kind ? &args->service_kind : NULL, &e->reply->arena, out);
     return eval_filter(e, args->filter, &type_check_service_node, out);
 }
 
@@ -40,14 +40,15 @@ int internal_gateway_service_dump(struct eval *e)
     for (size_t i = 0; i < mapped.n; i++) {
         struct gateway_service *gs = &LIST_AT(&mapped, struct gateway_service, i);
         struct list nodes = { 0 };
-        uint64_t at =
-            store_check_service_nodes(e->rd, e->ws, gs->service.name, NULL, a, &nodes);
+        uint64_t at = store_check_service_nodes(e->rd, e->ws, gs->service.name, NULL, a, &nodes);
         if (at > index) index = at;
         for (size_t n = 0; n < nodes.n; n++) {
             struct check_service_node *csn = &LIST_AT(&nodes, struct check_service_node, n);
             struct service_info *info = LIST_PUSH(a, out, struct service_info);
-            *info = (struct service_info){ .node = csn->node, .service = csn->service,
-                .checks = csn->checks, .gateway_service = gs };
+            *info = (struct service_info){ .node = csn->node,
+                .service = csn->service,
+                .checks = csn->checks,
+                .gateway_service = gs };
         }
         if (!nodes.n) LIST_PUSH(a, out, struct service_info)->gateway_service = gs;
     }

@@ -17,16 +17,16 @@ int kvs_get(struct eval *e)
 int kvs_list(struct eval *e)
 {
     const struct key_request *args = eval_args(e, key_request);
-    e->reply->index = store_kv_list(e->rd, e->ws, args->key, &e->reply->arena,
-        &eval_reply(e, indexed_dir_entries)->entries);
+    e->reply->index = store_kv_list(
+        e->rd, e->ws, args->key, &e->reply->arena, &eval_reply(e, indexed_dir_entries)->entries);
     return 0;
 }
 
 int kvs_list_keys(struct eval *e)
 {
     const struct key_list_request *args = eval_args(e, key_list_request);
-    e->reply->index = store_kv_keys(e->rd, e->ws, args->prefix, args->seperator,
-        &e->reply->arena, &eval_reply(e, indexed_key_list)->keys);
+    e->reply->index = store_kv_keys(e->rd, e->ws, args->prefix, args->seperator, &e->reply->arena,
+        &eval_reply(e, indexed_key_list)->keys);
     return 0;
 }
 
@@ -42,8 +42,8 @@ int kvs_apply(struct write *w)
         if (store_kv_lock_delay(s->store, args->dir_ent.key, world_now_ms(s->world)) > 0) {
             return write_reply_bool(w, false);
         }
-        if (args->dir_ent.session.n
-            && server__check_uuid(args->dir_ent.session, "failed session lookup", w->err)) {
+        if (args->dir_ent.session.n &&
+            server__check_uuid(args->dir_ent.session, "failed session lookup", w->err)) {
             return w->err->code;
         }
     }

@@ -61,7 +61,8 @@ static void proposed(struct raft_driver_request *r)
         char text[256];
         struct str why = r->result->text;
         size_t n = why.n < sizeof text - 1 ? why.n : sizeof text - 1;
-        for (size_t i = 0; i < n; i++) text[i] = why.p[i];
+        for (size_t i = 0; i < n; i++)
+            text[i] = why.p[i];
         text[n] = '\0';
         retry(d, text);
     } else {
@@ -88,8 +89,10 @@ static void run(struct duty *d)
     timer_stop(&d->timer);
     watch_set_clear(&d->ws);
     int rc = d->run(d);
-    if (rc < 0) retry(d, "the state can't be read");
-    else if (rc == 0) finished(d);
+    if (rc < 0)
+        retry(d, "the state can't be read");
+    else if (rc == 0)
+        finished(d);
 }
 
 static void timer_fired(struct timer *t)
@@ -202,7 +205,8 @@ static void establish(struct server *s)
     s->ready = true;
     server__tombstones_start(s);
     server__sessions_start(s);
-    for (size_t i = 0; i < DUTY_COUNT; i++) run(&s->duties->duty[i]);
+    for (size_t i = 0; i < DUTY_COUNT; i++)
+        run(&s->duties->duty[i]);
     server__release_held(s);
     if (s->opts.leadership) s->opts.leadership(s->opts.ctx, true);
 }

@@ -4,11 +4,26 @@
 
 #define B METHOD_BLOCKING
 #define P METHOD_PRIMARY
-#define READ(method, how, fn) { .name = method, .mode = MODE_READ, .flags = how, .read = fn }
-#define VERIFIED(method, fn) { .name = method, .mode = MODE_READ_CONSISTENT, .read = fn }
-#define WRITE(method, how, fn) { .name = method, .mode = MODE_WRITE, .flags = how, .write = fn }
-#define LOCAL(method, how, fn) { .name = method, .mode = MODE_LOCAL, .flags = how, .read = fn }
-#define ABSENT(method, kind, needs) { .name = method, .mode = MODE_##kind, .part = needs }
+#define READ(method, how, fn) \
+    { \
+        .name = method, .mode = MODE_READ, .flags = how, .read = fn \
+    }
+#define VERIFIED(method, fn) \
+    { \
+        .name = method, .mode = MODE_READ_CONSISTENT, .read = fn \
+    }
+#define WRITE(method, how, fn) \
+    { \
+        .name = method, .mode = MODE_WRITE, .flags = how, .write = fn \
+    }
+#define LOCAL(method, how, fn) \
+    { \
+        .name = method, .mode = MODE_LOCAL, .flags = how, .read = fn \
+    }
+#define ABSENT(method, kind, needs) \
+    { \
+        .name = method, .mode = MODE_##kind, .part = needs \
+    }
 
 #define ACL "ACL system"
 #define AUTO "automatic configuration"

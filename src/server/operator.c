@@ -19,9 +19,8 @@ int operator_raft_configuration(struct eval *e)
         to->node = known ? str_dup(a, self->name) : STR("(unknown)");
         to->address = str_dup(a, from->address);
         to->leader = str_eq(from->address, state.leader_address);
-        to->protocol_version = known
-            ? str_printf(a, "%llu", (unsigned long long)self->raft_version)
-            : STR("unknown");
+        to->protocol_version =
+            known ? str_printf(a, "%llu", (unsigned long long)self->raft_version) : STR("unknown");
         to->voter = from->suffrage == 0;
     }
     return 0;
@@ -48,8 +47,7 @@ int operator_server_health(struct eval *e)
 {
     struct server *s = e->server;
     struct raft_driver_state state = raft_driver_state(s->raft);
-    struct autopilot_operator_health_reply *out =
-        eval_reply(e, autopilot_operator_health_reply);
+    struct autopilot_operator_health_reply *out = eval_reply(e, autopilot_operator_health_reply);
     struct arena *a = &e->reply->arena;
     size_t voters = 0, healthy_voters = 0;
     if (s->opts.self.raft_version < 3) {
@@ -100,8 +98,7 @@ static int remove_peer(struct write *w, bool by_id, struct str wanted)
         const struct raft_driver_server *have = &state.servers[i];
         if (!str_eq(by_id ? have->id : have->address, wanted)) continue;
         w->p.raft = (struct raft_driver_request){ .done = removed, .ctx = w };
-        raft_driver_change(
-            w->p.server->raft, &w->p.raft, DRIVER_REMOVE, have->id, have->address);
+        raft_driver_change(w->p.server->raft, &w->p.raft, DRIVER_REMOVE, have->id, have->address);
         return WRITE_PENDING;
     }
     return error_set(w->err, ERR_INTERNAL,

@@ -11,8 +11,7 @@ int prepared_query_get(struct eval *e)
     if (server__check_uuid(args->query_id, "failed prepared query lookup", e->err)) {
         return e->err->code;
     }
-    e->reply->index =
-        store_prepared_query(e->rd, e->ws, args->query_id, &e->reply->arena, &found);
+    e->reply->index = store_prepared_query(e->rd, e->ws, args->query_id, &e->reply->arena, &found);
     if (!found) return error_set(e->err, ERR_NOT_FOUND, "%s", RPC_ERR_QUERY_NOT_FOUND);
     *LIST_PUSH(&e->reply->arena, &out->queries, struct prepared_query) = *found;
     return 0;
@@ -20,8 +19,8 @@ int prepared_query_get(struct eval *e)
 
 int prepared_query_list(struct eval *e)
 {
-    e->reply->index = store_prepared_queries(e->rd, e->ws, &e->reply->arena,
-        &eval_reply(e, indexed_prepared_queries)->queries);
+    e->reply->index = store_prepared_queries(
+        e->rd, e->ws, &e->reply->arena, &eval_reply(e, indexed_prepared_queries)->queries);
     return 0;
 }
 
@@ -30,8 +29,8 @@ static const char *meta_key_fault(struct str key)
     if (key.n == 0) return "Key cannot be blank";
     for (size_t i = 0; i < key.n; i++) {
         char c = key.p[i];
-        bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')
-            || c == '-' || c == '_';
+        bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  c == '-' || c == '_';
         if (!ok) return "Key contains invalid characters";
     }
     if (key.n > 128) return "Key is too long (limit: 128 characters)";
@@ -53,9 +52,8 @@ static int check_service(const struct service_query *q, struct error *err)
         const char *why = meta_key_fault(key);
         if (!why && value.n > 512) why = "Value is too long (limit: 512 characters)";
         if (why) {
-            return error_set(err, ERR_INTERNAL,
-                "Couldn't load metadata pair ('%.*s', '%.*s'): %s", STR_ARG(key), STR_ARG(value),
-                why);
+            return error_set(err, ERR_INTERNAL, "Couldn't load metadata pair ('%.*s', '%.*s'): %s",
+                STR_ARG(key), STR_ARG(value), why);
         }
     }
     return 0;
@@ -109,11 +107,10 @@ static int check_exists(struct write *w, struct str id)
     int rc = server__check_uuid(
         id, "Prepared Query lookup failed: failed prepared query lookup", w->err);
     if (rc) return rc;
-    store_prepared_query(
-        store_read(w->p.server->store), NULL, id, w->p.call->arena, &found);
+    store_prepared_query(store_read(w->p.server->store), NULL, id, w->p.call->arena, &found);
     if (found) return 0;
-    return error_set(w->err, ERR_INTERNAL,
-        "Cannot modify non-existent prepared query: '%.*s'", STR_ARG(id));
+    return error_set(
+        w->err, ERR_INTERNAL, "Cannot modify non-existent prepared query: '%.*s'", STR_ARG(id));
 }
 
 static int applied(struct write *w, const struct command_result *res)
@@ -130,8 +127,8 @@ int prepared_query_apply(struct write *w)
     bool create = str_is(req->op, "create"), update = str_is(req->op, "update");
     int rc = 0;
     if (!create && !update && !str_is(req->op, "delete")) {
-        return error_set(w->err, ERR_INTERNAL, "Unknown prepared query operation: %.*s",
-            STR_ARG(req->op));
+        return error_set(
+            w->err, ERR_INTERNAL, "Unknown prepared query operation: %.*s", STR_ARG(req->op));
     }
     if (!req->query) return error_set(w->err, ERR_INTERNAL, "Must provide a query");
     req->query = arena_copy(a, req->query, sizeof *req->query);
@@ -139,8 +136,10 @@ int prepared_query_apply(struct write *w)
         return error_set(
             w->err, ERR_INTERNAL, "ID must be empty when creating a new prepared query");
     }
-    if (create) req->query->id = new_id(w->p.server, a);
-    else rc = check_exists(w, req->query->id);
+    if (create)
+        req->query->id = new_id(w->p.server, a);
+    else
+        rc = check_exists(w, req->query->id);
     if (rc == 0 && (create || update)) {
         rc = check_query(req->query, w->err);
         if (rc) error_prefix(w->err, "Invalid prepared query: ");

@@ -61,8 +61,7 @@ int eval_filter(struct eval *e, struct str expr, const struct type *elem, struct
 int server__check_uuid(struct str id, const char *what, struct error *err)
 {
     if (id.n != UUID_TEXT_LEN) {
-        return error_set(
-            err, ERR_INTERNAL, "%s: index error: UUID must be 36 characters", what);
+        return error_set(err, ERR_INTERNAL, "%s: index error: UUID must be 36 characters", what);
     }
     if (!uuid_valid(id)) return error_set(err, ERR_INTERNAL, "%s: index error: Invalid UUID", what);
     return 0;

@@ -28,8 +28,8 @@ static struct node_service *server_service(const struct server_member *m, struct
     return ns;
 }
 
-bool server__member_registration(struct server *s, struct store_read *rd, struct arena *a,
-    struct register_request *out)
+bool server__member_registration(
+    struct server *s, struct store_read *rd, struct arena *a, struct register_request *out)
 {
     const struct server_member *m = &s->opts.self;
     struct node *node = NULL;
@@ -38,9 +38,9 @@ bool server__member_registration(struct server *s, struct store_read *rd, struct
     store_node(rd, NULL, m->name, a, &node);
     store_node_service(rd, NULL, m->name, SERVER_SERVICE, a, &service);
     store_node_check(rd, NULL, m->name, SERF_CHECK_ID, a, &check);
-    if (node && str_eq(node->address, m->address) && service
-        && record_equal(&type_map_str, &service->meta, &want->meta) && check
-        && str_is(check->status, "passing")) {
+    if (node && str_eq(node->address, m->address) && service &&
+        record_equal(&type_map_str, &service->meta, &want->meta) && check &&
+        str_is(check->status, "passing")) {
         return false;
     }
     struct health_check *serf = arena_new(a, struct health_check);
@@ -64,8 +64,8 @@ bool server__member_registration(struct server *s, struct store_read *rd, struct
     return true;
 }
 
-bool server__member_removal(struct server *s, struct store_read *rd, struct arena *a,
-    struct deregister_request *out)
+bool server__member_removal(
+    struct server *s, struct store_read *rd, struct arena *a, struct deregister_request *out)
 {
     struct list checks = { 0 };
     store_checks_in_state(rd, NULL, STR("any"), NULL, a, &checks);
@@ -73,9 +73,7 @@ bool server__member_removal(struct server *s, struct store_read *rd, struct aren
         const struct health_check *c = &LIST_AT(&checks, struct health_check, i);
         if (!str_eq(c->check_id, SERF_CHECK_ID)) continue;
         if (str_eq_nocase(c->node, s->opts.self.name)) continue;
-        *out = (struct deregister_request){
-            .datacenter = s->opts.datacenter, .node = c->node
-        };
+        *out = (struct deregister_request){ .datacenter = s->opts.datacenter, .node = c->node };
         return true;
     }
     return false;
@@ -87,15 +85,13 @@ bool server__federation_wanted(struct server *s, struct store_read *rd, struct w
     struct federation_state *stored = NULL;
     struct str kind = STR("mesh-gateway");
     *want = (struct federation_state){ .datacenter = s->opts.datacenter };
-    if (s->opts.primary_datacenter.n
-        && !str_eq(s->opts.primary_datacenter, s->opts.datacenter)) {
+    if (s->opts.primary_datacenter.n && !str_eq(s->opts.primary_datacenter, s->opts.datacenter)) {
         return false;
     }
     store_federation_state(rd, ws, s->opts.datacenter, a, &stored);
     store_service_dump(rd, ws, &kind, a, &want->mesh_gateways);
-    if (stored
-        && record_equal(
-            &type_check_service_node_list, &stored->mesh_gateways, &want->mesh_gateways)) {
+    if (stored &&
+        record_equal(&type_check_service_node_list, &stored->mesh_gateways, &want->mesh_gateways)) {
         return false;
     }
     want->updated_at = gotime_from_unix_ns(world_wall_ns(s->world));

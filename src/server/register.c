@@ -61,8 +61,7 @@ int catalog_register(struct write *w)
     int rc = server__validate_node(req->node, req->id, w->err);
     if (rc) return rc;
     if (req->address.n == 0 && !req->skip_node_update) {
-        return error_set(
-            w->err, ERR_INTERNAL, "Must provide address if SkipNodeUpdate is not set");
+        return error_set(w->err, ERR_INTERNAL, "Must provide address if SkipNodeUpdate is not set");
     }
     if (req->service) {
         req->service = arena_copy(a, req->service, sizeof *req->service);
@@ -75,8 +74,7 @@ int catalog_register(struct write *w)
         if (req->service->id.n == 0) req->service->id = req->service->service;
     }
     for (size_t i = 0; i < req->checks.n; i++) {
-        *LIST_PUSH(a, &checks, struct health_check) =
-            LIST_AT(&req->checks, struct health_check, i);
+        *LIST_PUSH(a, &checks, struct health_check) = LIST_AT(&req->checks, struct health_check, i);
     }
     if (req->check) *LIST_PUSH(a, &checks, struct health_check) = *req->check;
     req->check = NULL;

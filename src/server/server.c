@@ -36,8 +36,8 @@ static void copy_options(struct server *s, const struct server_options *from)
 
 int server_create(const struct server_options *opts, struct server **out, struct error *err)
 {
-    if (!opts->world || !opts->store || !opts->raft || opts->datacenter.n == 0
-        || opts->self.name.n == 0) {
+    if (!opts->world || !opts->store || !opts->raft || opts->datacenter.n == 0 ||
+        opts->self.name.n == 0) {
         return error_set(err, ERR_INTERNAL,
             "a server needs a world, a store, a raft driver, a datacenter and a node name");
     }

@@ -24,9 +24,9 @@ enum method_mode {
 
 enum method_flag {
     METHOD_BLOCKING = 1,
-    METHOD_PRIMARY = 2,      /* Datacenter becomes the primary's first */
-    METHOD_DC_OPTIONAL = 4,  /* an empty Datacenter is the own one */
-    METHOD_TARGET_DC = 8,    /* routed by TargetDatacenter */
+    METHOD_PRIMARY = 2,     /* Datacenter becomes the primary's first */
+    METHOD_DC_OPTIONAL = 4, /* an empty Datacenter is the own one */
+    METHOD_TARGET_DC = 8,   /* routed by TargetDatacenter */
 };
 
 /* A read in evaluation. */
@@ -36,7 +36,7 @@ struct eval {
     const void *args;
     struct rpc_reply *reply; /* record zeroed; the handler fills record and index */
     struct store_read *rd;
-    struct watch_set *ws;    /* NULL: nobody waits for changes */
+    struct watch_set *ws; /* NULL: nobody waits for changes */
     struct error *err;
 };
 
@@ -69,10 +69,10 @@ struct method_layout {
 /* --- calls that wait ----------------------------------------------------------------------- */
 
 enum pending_kind {
-    PENDING_HELD,    /* for a leader, or for consistent reads */
-    PENDING_VERIFY,  /* for the leadership check of a consistent read */
-    PENDING_WRITE,   /* for the log */
-    PENDING_PARKED,  /* for a change */
+    PENDING_HELD,   /* for a leader, or for consistent reads */
+    PENDING_VERIFY, /* for the leadership check of a consistent read */
+    PENDING_WRITE,  /* for the log */
+    PENDING_PARKED, /* for a change */
 };
 
 /* What call->impl points to while a call waits; memory of the call's arena. */
@@ -82,10 +82,10 @@ struct pending {
     struct rpc_call *call;
     const struct method *method;
     const struct method_layout *layout;
-    const void *args;          /* the call's, or a copy with Datacenter set */
-    struct link link;          /* in server->calls or parked_query->waiters */
-    struct timer timer;        /* deadline, or the end of the wait */
-    uint64_t held_since_ms;    /* 0: never held */
+    const void *args;       /* the call's, or a copy with Datacenter set */
+    struct link link;       /* in server->calls or parked_query->waiters */
+    struct timer timer;     /* deadline, or the end of the wait */
+    uint64_t held_since_ms; /* 0: never held */
     bool verified;
     struct raft_driver_request raft;
     /* PENDING_PARKED */
@@ -93,7 +93,7 @@ struct pending {
     uint64_t min_index;
     /* PENDING_WRITE */
     int (*finish)(struct write *w, const struct command_result *res);
-    void *state;               /* the handler's own */
+    void *state; /* the handler's own */
 };
 
 struct write {
@@ -103,17 +103,17 @@ struct write {
 };
 
 struct parked_query {
-    struct str key;            /* method and arguments without index, wait */
+    struct str key; /* method and arguments without index, wait */
     struct server *server;
     const struct method *method;
     const struct method_layout *layout;
-    const void *args;          /* own copy */
+    const void *args; /* own copy */
     struct arena arena;
     struct watch_set ws;
-    struct rpc_reply *reply;   /* of the state at evaluated_at */
+    struct rpc_reply *reply; /* of the state at evaluated_at */
     uint64_t evaluated_at;
     struct link waiters;
-    struct link link;          /* server->fired or server->idle; else unlinked */
+    struct link link; /* server->fired or server->idle; else unlinked */
     bool fired;
     bool abandoned;
     uint64_t idle_since_ms;
@@ -124,24 +124,24 @@ struct parked_query {
 struct server {
     struct rpc_client client;
     struct server_options opts;
-    struct arena arena;            /* copies of the options' strings */
+    struct arena arena; /* copies of the options' strings */
     struct world *world;
     struct store *store;
     struct raft_driver *raft;
     struct raft_driver_observer observer;
     struct method_layout *layouts; /* one per row */
     bool leader, ready, leaving;
-    struct link calls;             /* held, verifying and writing calls */
-    struct link detached;          /* commands proposed outside of calls */
-    struct map parked;             /* key -> struct parked_query */
-    struct link fired;             /* to be evaluated at the end of the turn */
-    struct link idle;              /* without waiters, kept for the next round */
+    struct link calls;    /* held, verifying and writing calls */
+    struct link detached; /* commands proposed outside of calls */
+    struct map parked;    /* key -> struct parked_query */
+    struct link fired;    /* to be evaluated at the end of the turn */
+    struct link idle;     /* without waiters, kept for the next round */
     size_t idle_n, idle_bytes;
-    struct tick tick;              /* evaluates what fired */
+    struct tick tick; /* evaluates what fired */
     struct timer idle_timer;
-    struct buf scratch;            /* encoding of commands and keys */
+    struct buf scratch; /* encoding of commands and keys */
     struct server_stats stats;
-    int64_t stable_since_ns;       /* wall clock of the start: a lone server's health */
+    int64_t stable_since_ns; /* wall clock of the start: a lone server's health */
     struct duties *duties;
     struct session_timers *session_timers;
     struct coordinate_batch *coordinates;
@@ -159,8 +159,7 @@ void server__finish(struct rpc_call *call, struct rpc_reply *reply);
 void server__fail(struct rpc_call *call, int code);
 /* Evaluates a read now. NULL and *err on failure. */
 struct rpc_reply *server__evaluate(struct server *s, const struct method *m,
-    const struct method_layout *layout, const void *args, struct watch_set *ws,
-    struct error *err);
+    const struct method_layout *layout, const void *args, struct watch_set *ws, struct error *err);
 void *server__field(const void *record, int offset);
 /* Ends every held, verifying and writing call. */
 void server__fail_calls(struct server *s, const char *why);
@@ -186,8 +185,8 @@ void write_end(struct write *w, const struct raft_driver_request *r);
 /* Runs a write method's handler for a pending call. */
 void server__write(struct pending *p);
 /* Proposes a command outside of any call (duties, timers). */
-void server__propose(struct server *s, struct raft_driver_request *r, enum command_type type,
-    const void *body);
+void server__propose(
+    struct server *s, struct raft_driver_request *r, enum command_type type, const void *body);
 /* The same with a request of its own; a failure is logged. */
 void server__propose_detached(
     struct server *s, enum command_type type, const void *body, const char *failure);
@@ -221,10 +220,10 @@ void server__tombstones_start(struct server *s);
 void server__tombstones_stop(struct server *s);
 
 /* reconcile.c: what the state lacks; true when there is something to do. */
-bool server__member_registration(struct server *s, struct store_read *rd, struct arena *a,
-    struct register_request *out);
-bool server__member_removal(struct server *s, struct store_read *rd, struct arena *a,
-    struct deregister_request *out);
+bool server__member_registration(
+    struct server *s, struct store_read *rd, struct arena *a, struct register_request *out);
+bool server__member_removal(
+    struct server *s, struct store_read *rd, struct arena *a, struct deregister_request *out);
 bool server__federation_wanted(struct server *s, struct store_read *rd, struct watch_set *ws,
     struct arena *a, struct federation_state *want);
 
@@ -235,8 +234,8 @@ bool server__federation_wanted(struct server *s, struct store_read *rd, struct w
 /* Keeps the elements that match the call's Filter; a list emptied so is not nil. */
 int eval_filter(struct eval *e, struct str expr, const struct type *elem, struct list *l);
 /* By round-trip estimate from source->node, when it names one and its datacenter is the own. */
-void eval_sort(struct eval *e, const struct query_source *source, const struct type *elem,
-    struct list *l);
+void eval_sort(
+    struct eval *e, const struct query_source *source, const struct type *elem, struct list *l);
 /* Node meta as the store takes it: NULL for none. */
 const struct dict *eval_node_meta(const struct dict *meta);
 /* All pairs of `want`; an empty value is also matched by an absent key. */

@@ -26,16 +26,16 @@ int session_get(struct eval *e)
 
 int session_list(struct eval *e)
 {
-    e->reply->index = store_sessions(
-        e->rd, e->ws, &e->reply->arena, &eval_reply(e, indexed_sessions)->sessions);
+    e->reply->index =
+        store_sessions(e->rd, e->ws, &e->reply->arena, &eval_reply(e, indexed_sessions)->sessions);
     return 0;
 }
 
 int session_node_sessions(struct eval *e)
 {
     const struct node_specific_request *args = eval_args(e, node_specific_request);
-    e->reply->index = store_node_sessions(e->rd, e->ws, args->node, &e->reply->arena,
-        &eval_reply(e, indexed_sessions)->sessions);
+    e->reply->index = store_node_sessions(
+        e->rd, e->ws, args->node, &e->reply->arena, &eval_reply(e, indexed_sessions)->sessions);
     return 0;
 }
 
@@ -59,9 +59,9 @@ static int check_ttl(struct server *s, struct str ttl, struct error *err)
     if (ns == 0 || (ns >= min && ns <= TTL_MAX_NS)) return 0;
     struct buf text = BUF_INIT(64);
     duration_format(min, &text);
-    int rc = error_set(err, ERR_INTERNAL,
-        "Invalid Session TTL '%lld', must be between [%.*s=24h0m0s]", (long long)ns,
-        STR_ARG(buf_str(&text)));
+    int rc =
+        error_set(err, ERR_INTERNAL, "Invalid Session TTL '%lld', must be between [%.*s=24h0m0s]",
+            (long long)ns, STR_ARG(buf_str(&text)));
     buf_deinit(&text);
     return rc;
 }
@@ -85,8 +85,10 @@ static int applied(struct write *w, const struct command_result *res)
     struct session_request *req = w->p.state;
     struct server *s = w->p.server;
     if (res->kind != RESULT_ERROR && s->leader) {
-        if (str_is(req->op, "create")) server__session_touch(s, &req->session);
-        else server__session_drop(s, req->session.id);
+        if (str_is(req->op, "create"))
+            server__session_touch(s, &req->session);
+        else
+            server__session_drop(s, req->session.id);
     }
     return write_finish(w, res);
 }
@@ -113,8 +115,8 @@ int session_apply(struct write *w)
     if (session->behavior.n == 0) {
         session->behavior = STR("release");
     } else if (!str_is(session->behavior, "release") && !str_is(session->behavior, "delete")) {
-        return error_set(w->err, ERR_INTERNAL, "Invalid Behavior setting '%.*s'",
-            STR_ARG(session->behavior));
+        return error_set(
+            w->err, ERR_INTERNAL, "Invalid Behavior setting '%.*s'", STR_ARG(session->behavior));
     }
     int rc = check_ttl(w->p.server, session->ttl, w->err);
     if (rc) return rc;

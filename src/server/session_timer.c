@@ -89,7 +89,8 @@ void server__session_touch(struct server *s, const struct session *session)
         t = xcalloc(1, sizeof *t);
         t->all = all;
         t->id = xcalloc(1, session->id.n + 1);
-        for (size_t i = 0; i < session->id.n; i++) t->id[i] = session->id.p[i];
+        for (size_t i = 0; i < session->id.n; i++)
+            t->id[i] = session->id.p[i];
         timer_init(&t->timer, s->world, expired);
         map_put(&all->by_id, session->id, t);
         s->stats.sessions_ttl++;
@@ -120,7 +121,8 @@ void server__sessions_stop(struct server *s)
 {
     struct str key;
     void *value;
-    for (size_t it = 0; map_next(&s->session_timers->by_id, &it, &key, &value);) drop(value);
+    for (size_t it = 0; map_next(&s->session_timers->by_id, &it, &key, &value);)
+        drop(value);
 }
 
 void server__sessions_init(struct server *s)

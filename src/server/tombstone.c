@@ -46,8 +46,7 @@ static void hint(struct tombstone_gc *gc, uint64_t index)
 
 static void look(struct tombstone_gc *gc)
 {
-    uint64_t index =
-        store_index(store_read(gc->server->store), &gc->ws, STR("tombstones"));
+    uint64_t index = store_index(store_read(gc->server->store), &gc->ws, STR("tombstones"));
     if (index) hint(gc, index);
 }
 
@@ -66,7 +65,8 @@ static void due(struct timer *t)
         .datacenter = s->opts.datacenter, .op = STR("reap"), .reap_index = gc->groups[0].index
     };
     gc->n--;
-    for (size_t i = 0; i < gc->n; i++) gc->groups[i] = gc->groups[i + 1];
+    for (size_t i = 0; i < gc->n; i++)
+        gc->groups[i] = gc->groups[i + 1];
     server__propose_detached(s, COMMAND_TOMBSTONE, &req, "failed to reap tombstones");
     arm(gc);
 }

@@ -15,8 +15,8 @@ static int check_op(struct server *s, struct txn_op *op, struct arena *a, struct
         if (d->key.n == 0 && !str_is(op->kv->verb, "delete-tree")) {
             return error_set(err, ERR_INTERNAL, "Must provide key");
         }
-        if (str_is(op->kv->verb, "lock")
-            && store_kv_lock_delay(s->store, d->key, world_now_ms(s->world)) > 0) {
+        if (str_is(op->kv->verb, "lock") &&
+            store_kv_lock_delay(s->store, d->key, world_now_ms(s->world)) > 0) {
             return error_set(err, ERR_INTERNAL, "failed to lock key \"%.*s\" due to lock delay",
                 STR_ARG(d->key));
         }
@@ -44,9 +44,8 @@ static struct list check_ops(
         struct error err;
         *op = LIST_AT(ops, struct txn_op, i);
         if (check_op(s, op, a, &err) == 0) continue;
-        *LIST_PUSH(a, errors, struct txn_error) = (struct txn_error){
-            .op_index = (int64_t)i, .what = str_dup(a, str_of(err.text))
-        };
+        *LIST_PUSH(a, errors, struct txn_error) =
+            (struct txn_error){ .op_index = (int64_t)i, .what = str_dup(a, str_of(err.text)) };
     }
     return own;
 }

@@ -63,20 +63,24 @@ static void proposed(struct raft_driver_request *r)
 {
     struct write *w = r->ctx;
     int rc = r->code;
-    if (rc) *w->err = r->err;
-    else rc = w->p.finish ? w->p.finish(w, r->result) : write_finish(w, r->result);
+    if (rc)
+        *w->err = r->err;
+    else
+        rc = w->p.finish ? w->p.finish(w, r->result) : write_finish(w, r->result);
     settle(w, rc);
 }
 
 void write_end(struct write *w, const struct raft_driver_request *r)
 {
-    if (r->code) *w->err = r->err;
-    else write_reply(w);
+    if (r->code)
+        *w->err = r->err;
+    else
+        write_reply(w);
     settle(w, r->code);
 }
 
-void server__propose(struct server *s, struct raft_driver_request *r, enum command_type type,
-    const void *body)
+void server__propose(
+    struct server *s, struct raft_driver_request *r, enum command_type type, const void *body)
 {
     buf_clear(&s->scratch);
     command_encode(type, body, &s->scratch);

@@ -19,10 +19,10 @@ struct rpc_memo {
 
 struct rpc_reply {
     uint32_t refs;
-    const struct type *type;  /* of *record; NULL when the procedure returns nothing */
-    void *record;             /* the result, its memory is the arena's */
+    const struct type *type; /* of *record; NULL when the procedure returns nothing */
+    void *record;            /* the result, its memory is the arena's */
     struct arena arena;
-    uint64_t index;           /* QueryMeta, also in the record where it has the fields */
+    uint64_t index; /* QueryMeta, also in the record where it has the fields */
     int64_t last_contact_ns;
     bool known_leader;
     struct rpc_memo *memos;
@@ -40,9 +40,9 @@ void rpc_reply_memo_put(struct rpc_reply *r, uint64_t tag, struct shared_body *b
 
 struct rpc_call {
     /* the caller's, fixed until the end */
-    const char *method;       /* "KVS.Get" */
-    const void *args;         /* the method's argument record (model/method.h), Datacenter filled */
-    struct arena *arena;      /* may be used by the callee until the end */
+    const char *method;  /* "KVS.Get" */
+    const void *args;    /* the method's argument record (model/method.h), Datacenter filled */
+    struct arena *arena; /* may be used by the callee until the end */
     void (*done)(struct rpc_call *c);
     void *ctx;
     /* the result: code is 0 and reply one reference of the caller's, or code < 0 and err filled */

@@ -13,11 +13,11 @@ struct server;
 struct world;
 
 struct face_context {
-    struct rpc_client *rpc;    /* the server's, or the client agent's over the wire */
+    struct rpc_client *rpc; /* the server's, or the client agent's over the wire */
     struct world *world;
-    struct local *local;       /* local services and checks; NULL where a test has none */
-    struct server *server;     /* NULL on a client */
-    struct raft_driver *raft;  /* NULL on a client */
+    struct local *local;               /* local services and checks; NULL where a test has none */
+    struct server *server;             /* NULL on a client */
+    struct raft_driver *raft;          /* NULL on a client */
     const struct agent_config *config; /* the running one */
     struct str node_id;
     /* Reload and leave, answered by the start-up code when they are done. */
@@ -25,7 +25,7 @@ struct face_context {
     void (*leave)(struct api_request *req);
     void *run;
     struct str datacenter;
-    struct str node_name;      /* the agent's own: ?near=_agent, sessions without Node */
+    struct str node_name; /* the agent's own: ?near=_agent, sessions without Node */
     bool disable_coordinates;
     uint64_t kv_max_value_size; /* limits, as in api_options */
     uint64_t txn_max_req_len;

@@ -9,8 +9,8 @@ struct service_shape {
     struct str kind;
     int64_t port;
     bool native;
-    const struct connect_proxy_config *proxy;   /* NULL: none given */
-    const struct service_definition *sidecar;   /* NULL: none */
+    const struct connect_proxy_config *proxy; /* NULL: none given */
+    const struct service_definition *sidecar; /* NULL: none */
 };
 
 /* ERR_BAD_REQUEST with every fault in one text: "2 errors occurred:\n\t* ...\n\t* ...\n\n". */

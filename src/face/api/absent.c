@@ -54,7 +54,10 @@ static void acl(struct api_request *req)
     api_reply_text(req, 401, "ACL support disabled");
 }
 
-#define ROW(path, allowed, handler) { path, allowed, API_BODY_PLAIN, 0, handler }
+#define ROW(path, allowed, handler) \
+    { \
+        path, allowed, API_BODY_PLAIN, 0, handler \
+    }
 
 /* clang-format off */
 const struct api_route api_absent_routes[] = {
@@ -111,5 +114,5 @@ const struct api_route api_absent_routes[] = {
 /* clang-format on */
 
 const struct api_route *const api_state_tables[] = { api_kv_routes, api_session_routes,
-    api_txn_routes, api_catalog_routes, api_health_routes, api_coordinate_routes,
-    api_query_routes, api_internal_routes, api_operator_routes, api_absent_routes, NULL };
+    api_txn_routes, api_catalog_routes, api_health_routes, api_coordinate_routes, api_query_routes,
+    api_internal_routes, api_operator_routes, api_absent_routes, NULL };

@@ -105,8 +105,8 @@ static const void *services_view(struct state_call *c)
     if (in->n == 0) return out;
     *out = (struct dict){ 0 };
     for (size_t i = 0; i < in->n; i++) {
-        struct list *tags = dict_put(
-            c->req->arena, out, &type_list_str, dict_key(in, &type_list_str, i));
+        struct list *tags =
+            dict_put(c->req->arena, out, &type_list_str, dict_key(in, &type_list_str, i));
         *tags = state_list(*(struct list *)dict_at(in, &type_list_str, i));
     }
     return out;
@@ -141,8 +141,7 @@ static void service_nodes(struct api_request *req, bool connect)
     struct state_call *c = state_call_read(req, READ_FLAGS);
     struct str tag;
     if (!c || state_tail_missing(req, "Missing service name")) return;
-    struct service_specific_request *args =
-        arena_new(req->arena, struct service_specific_request);
+    struct service_specific_request *args = arena_new(req->arena, struct service_specific_request);
     args->datacenter = c->q.datacenter;
     args->service_name = req->tail;
     args->connect = connect;
@@ -244,8 +243,7 @@ static void catalog_gateway_services(struct api_request *req)
 {
     struct state_call *c = state_call_read(req, READ_FLAGS);
     if (!c || state_tail_missing(req, "Missing gateway name")) return;
-    struct service_specific_request *args =
-        arena_new(req->arena, struct service_specific_request);
+    struct service_specific_request *args = arena_new(req->arena, struct service_specific_request);
     args->datacenter = c->q.datacenter;
     args->service_name = req->tail;
     api_query_fill(args, &c->q);

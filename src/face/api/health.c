@@ -44,8 +44,7 @@ static void health_state(struct api_request *req)
 {
     struct state_call *c = state_call_read(req, READ_FLAGS);
     if (!c || state_tail_missing(req, "Missing check state")) return;
-    struct checks_in_state_request *args =
-        arena_new(req->arena, struct checks_in_state_request);
+    struct checks_in_state_request *args = arena_new(req->arena, struct checks_in_state_request);
     args->datacenter = c->q.datacenter;
     args->state = req->tail;
     state_source(c, &args->source);

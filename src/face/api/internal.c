@@ -79,9 +79,12 @@ static void count_checks(struct service_summary *s, const struct list *checks)
 {
     for (size_t i = 0; i < checks->n; i++) {
         struct str status = LIST_AT(checks, struct health_check, i).status;
-        if (str_is(status, "passing")) s->checks_passing++;
-        else if (str_is(status, "warning")) s->checks_warning++;
-        else if (str_is(status, "critical")) s->checks_critical++;
+        if (str_is(status, "passing"))
+            s->checks_passing++;
+        else if (str_is(status, "warning"))
+            s->checks_warning++;
+        else if (str_is(status, "critical"))
+            s->checks_critical++;
     }
 }
 
@@ -153,8 +156,8 @@ static const void *services_view(struct state_call *c)
     for (size_t i = 0; i < in->n; i++) {
         const struct check_service_node *n = &LIST_AT(in, struct check_service_node, i);
         if (!n->service) continue;
-        add_instance(c->req->arena, summary_of(&all, n->service->service), n->node, n->service,
-            &n->checks);
+        add_instance(
+            c->req->arena, summary_of(&all, n->service->service), n->node, n->service, &n->checks);
     }
     *out = summaries_end(&all);
     return out;
@@ -197,8 +200,7 @@ static void ui_gateway_services(struct api_request *req)
 {
     struct state_call *c = state_call_read(req, READ_FLAGS);
     if (!c || state_tail_missing(req, "Missing gateway name")) return;
-    struct service_specific_request *args =
-        arena_new(req->arena, struct service_specific_request);
+    struct service_specific_request *args = arena_new(req->arena, struct service_specific_request);
     args->datacenter = c->q.datacenter;
     args->service_name = req->tail;
     api_query_fill(args, &c->q);
@@ -281,8 +283,7 @@ const struct api_route api_internal_routes[] = {
     { "/v1/internal/federation-states", API_GET, API_BODY_PLAIN, 0, federation_states },
     { "/v1/internal/federation-states/mesh-gateways", API_GET, API_BODY_PLAIN, 0,
         federation_mesh_gateways },
-    { "/v1/internal/ui/gateway-services-nodes/", API_GET, API_BODY_PLAIN, 0,
-        ui_gateway_services },
+    { "/v1/internal/ui/gateway-services-nodes/", API_GET, API_BODY_PLAIN, 0, ui_gateway_services },
     { "/v1/internal/ui/node/", API_GET, API_BODY_PLAIN, 0, ui_node },
     { "/v1/internal/ui/nodes", API_GET, API_BODY_PLAIN, 0, ui_nodes },
     { "/v1/internal/ui/services", API_GET, API_BODY_PLAIN, 0, ui_services },

@@ -29,8 +29,10 @@ static void write_entries(struct json_writer *w, const struct list *entries)
         json_key(w, "Flags");
         json_u64(w, e->flags);
         json_key(w, "Value");
-        if (e->value.n) json_base64(w, e->value);
-        else json_null(w);
+        if (e->value.n)
+            json_base64(w, e->value);
+        else
+            json_null(w);
         if (e->session.n) {
             json_key(w, "Session");
             json_str(w, e->session);
@@ -92,8 +94,10 @@ static const void *keys_view(struct state_call *c)
 static void finish_keys(struct state_call *c)
 {
     bool none = state_reply(c, indexed_key_list)->keys.n == 0;
-    if (none && c->req->tail.n) not_found(c);
-    else state_finish_json(c);
+    if (none && c->req->tail.n)
+        not_found(c);
+    else
+        state_finish_json(c);
 }
 
 static void get_keys(struct state_call *c)
@@ -137,11 +141,14 @@ static void put_query_text(struct buf *out, struct str s)
 {
     for (size_t i = 0; i < s.n; i++) {
         unsigned char ch = (unsigned char)s.p[i];
-        bool plain = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z')
-            || (ch >= '0' && ch <= '9') || ch == '-' || ch == '_' || ch == '.' || ch == '~';
-        if (plain) buf_put_char(out, (char)ch);
-        else if (ch == ' ') buf_put_char(out, '+');
-        else buf_printf(out, "%%%02X", ch);
+        bool plain = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') ||
+                     (ch >= '0' && ch <= '9') || ch == '-' || ch == '_' || ch == '.' || ch == '~';
+        if (plain)
+            buf_put_char(out, (char)ch);
+        else if (ch == ' ')
+            buf_put_char(out, '+');
+        else
+            buf_printf(out, "%%%02X", ch);
     }
 }
 
@@ -158,7 +165,8 @@ static struct str query_text(struct api_request *req)
     const struct conn *conn = conn_of(req);
     const struct param **sorted = arena_array(req->arena, conn->n_params + 1, sizeof *sorted);
     struct buf out = BUF_INIT((size_t)1 << 20);
-    for (size_t i = 0; i < conn->n_params; i++) sorted[i] = &conn->params[i];
+    for (size_t i = 0; i < conn->n_params; i++)
+        sorted[i] = &conn->params[i];
     qsort(sorted, conn->n_params, sizeof *sorted, param_order);
     for (size_t i = 0; i < conn->n_params; i++) {
         if (i) buf_put_char(&out, '&');
@@ -174,7 +182,8 @@ static struct str query_text(struct api_request *req)
 static bool flags_conflict(struct api_request *req, const char *const *names)
 {
     unsigned found = 0;
-    for (size_t i = 0; names[i]; i++) found += api_has_param(req, names[i]);
+    for (size_t i = 0; names[i]; i++)
+        found += api_has_param(req, names[i]);
     if (found < 2) return false;
     api_reply_text(req, 400, "Conflicting flags: %.*s", STR_ARG(query_text(req)));
     return true;
@@ -244,13 +253,21 @@ static void handle(struct api_request *req)
     if (!c) return;
     switch (req->method) {
     case API_GET:
-        if (api_has_param(req, "keys")) get_keys(c);
-        else get(c);
+        if (api_has_param(req, "keys"))
+            get_keys(c);
+        else
+            get(c);
         break;
-    case API_PUT: put(c); break;
-    case API_DELETE: del(c); break;
+    case API_PUT:
+        put(c);
+        break;
+    case API_DELETE:
+        del(c);
+        break;
     case API_POST:
-    case API_OTHER: api_reply_empty(req, 405); break;
+    case API_OTHER:
+        api_reply_empty(req, 405);
+        break;
     }
 }
 

@@ -44,8 +44,7 @@ static void raft_configuration(struct api_request *req)
 
 static void raft_peer(struct api_request *req)
 {
-    struct raft_remove_peer_request *args =
-        arena_new(req->arena, struct raft_remove_peer_request);
+    struct raft_remove_peer_request *args = arena_new(req->arena, struct raft_remove_peer_request);
     struct state_call *c = state_call_write(req);
     bool by_id = api_param(req, "id", &args->id);
     bool by_address = api_param(req, "address", &args->address);
@@ -102,17 +101,23 @@ static void autopilot_set(struct api_request *req)
 
 static void autopilot_configuration(struct api_request *req)
 {
-    if (req->method == API_PUT) autopilot_set(req);
-    else dc_read(req, "Operator.AutopilotGetConfiguration", &type_autopilot_config, NULL);
+    if (req->method == API_PUT)
+        autopilot_set(req);
+    else
+        dc_read(req, "Operator.AutopilotGetConfiguration", &type_autopilot_config, NULL);
 }
 
 static struct str serf_status(int64_t n)
 {
     switch (n) {
-    case 1: return STR("alive");
-    case 2: return STR("leaving");
-    case 3: return STR("left");
-    case 4: return STR("failed");
+    case 1:
+        return STR("alive");
+    case 2:
+        return STR("leaving");
+    case 3:
+        return STR("left");
+    case 4:
+        return STR("failed");
     }
     return STR("none");
 }
@@ -121,9 +126,8 @@ static void finish_health(struct state_call *c)
 {
     const struct autopilot_operator_health_reply *in =
         state_reply(c, autopilot_operator_health_reply);
-    struct api_health_reply out = {
-        .healthy = in->healthy, .failure_tolerance = in->failure_tolerance
-    };
+    struct api_health_reply out = { .healthy = in->healthy,
+        .failure_tolerance = in->failure_tolerance };
     for (size_t i = 0; i < in->servers.n; i++) {
         const struct autopilot_server_health *from =
             &LIST_AT(&in->servers, struct autopilot_server_health, i);

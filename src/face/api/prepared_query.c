@@ -31,8 +31,8 @@ static void list(struct api_request *req)
 }
 
 /* Creates, updates or deletes `req->tail`. A body is read when there is one, or must be. */
-static void apply(struct api_request *req, struct str op, bool body_needed,
-    void (*finish)(struct state_call *c))
+static void apply(
+    struct api_request *req, struct str op, bool body_needed, void (*finish)(struct state_call *c))
 {
     struct prepared_query_request *args = arena_new(req->arena, struct prepared_query_request);
     struct state_call *c = state_call_write(req);
@@ -41,8 +41,8 @@ static void apply(struct api_request *req, struct str op, bool body_needed,
     args->token = c->q.token;
     args->op = op;
     args->query = arena_new(req->arena, struct prepared_query);
-    if ((body_needed || req->body.n || req->body_cut)
-        && api_body_decode(req, &type_prepared_query, args->query, &err)) {
+    if ((body_needed || req->body.n || req->body_cut) &&
+        api_body_decode(req, &type_prepared_query, args->query, &err)) {
         state_decode_failed(req, &err, false);
         return;
     }
@@ -53,8 +53,10 @@ static void apply(struct api_request *req, struct str op, bool body_needed,
 
 static void general(struct api_request *req)
 {
-    if (req->method == API_POST) apply(req, STR("create"), true, finish_id);
-    else list(req);
+    if (req->method == API_POST)
+        apply(req, STR("create"), true, finish_id);
+    else
+        list(req);
 }
 
 static void get(struct api_request *req)
@@ -124,9 +126,12 @@ static void specific(struct api_request *req)
         return;
     }
     if (refused(req, "GET,PUT,DELETE", API_GET | API_PUT | API_DELETE)) return;
-    if (req->method == API_GET) get(req);
-    else if (req->method == API_PUT) apply(req, STR("update"), false, state_finish_empty);
-    else apply(req, STR("delete"), false, state_finish_empty);
+    if (req->method == API_GET)
+        get(req);
+    else if (req->method == API_PUT)
+        apply(req, STR("update"), false, state_finish_empty);
+    else
+        apply(req, STR("delete"), false, state_finish_empty);
 }
 
 const struct api_route api_query_routes[] = {

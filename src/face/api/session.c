@@ -26,13 +26,27 @@ static int lock_delay(const struct value *v, int64_t *out, struct error *err)
 {
     double number = 0;
     switch (v->kind) {
-    case V_STR: return duration_parse(v->s, out, err);
-    case V_NUMBER: number = strtod(v->s.p, NULL); break;
-    case V_INT: number = (double)v->i; break;
-    case V_UINT: number = (double)v->u; break;
+    case V_STR:
+        return duration_parse(v->s, out, err);
+    case V_NUMBER:
+        number = strtod(v->s.p, NULL);
+        break;
+    case V_INT:
+        number = (double)v->i;
+        break;
+    case V_UINT:
+        number = (double)v->u;
+        break;
     case V_FLOAT:
-    case V_FLOAT32: number = v->f; break;
-    case V_NIL: case V_BOOL: case V_BYTES: case V_LIST: case V_MAP: return 0;
+    case V_FLOAT32:
+        number = v->f;
+        break;
+    case V_NIL:
+    case V_BOOL:
+    case V_BYTES:
+    case V_LIST:
+    case V_MAP:
+        return 0;
     }
     if (number < SECONDS_BELOW) number *= (double)SECOND_NS;
     if (number < 9e18 && number > -9e18) *out = (int64_t)number;
@@ -61,8 +75,8 @@ static int read_session(struct api_request *req, struct session *out, struct err
     out->service_checks = in.service_checks;
     /* The old list stands in for NodeChecks when only it was given. */
     if (in.checks.v) {
-        bool untouched = in.node_checks.n == 1
-            && str_eq(LIST_AT(&in.node_checks, struct str, 0), serf);
+        bool untouched =
+            in.node_checks.n == 1 && str_eq(LIST_AT(&in.node_checks, struct str, 0), serf);
         bool has_serf = false;
         for (size_t i = 0; i < in.checks.n; i++) {
             if (str_eq(LIST_AT(&in.checks, struct str, i), serf)) has_serf = true;
@@ -117,8 +131,7 @@ static void by_id(struct api_request *req, const char *method, unsigned flags,
 {
     struct state_call *c = state_call_read(req, flags);
     if (!c || state_tail_missing(req, "Missing session")) return;
-    struct session_specific_request *args =
-        arena_new(req->arena, struct session_specific_request);
+    struct session_specific_request *args = arena_new(req->arena, struct session_specific_request);
     args->datacenter = c->q.datacenter;
     args->session_id = args->session = req->tail;
     api_query_fill(args, &c->q);
@@ -142,8 +155,7 @@ static void session_list(struct api_request *req)
 {
     struct state_call *c = state_call_read(req, READ_FLAGS);
     if (!c) return;
-    struct session_specific_request *args =
-        arena_new(req->arena, struct session_specific_request);
+    struct session_specific_request *args = arena_new(req->arena, struct session_specific_request);
     args->datacenter = c->q.datacenter;
     api_query_fill(args, &c->q);
     c->view = sessions_view;

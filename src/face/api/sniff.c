@@ -15,14 +15,37 @@ struct signature {
     int flags;
 };
 
-#define HTML(text) { NULL, text, sizeof text - 1, "text/html; charset=utf-8", SKIP_BLANKS | TAG }
-#define EXACT(text, media) { NULL, text, sizeof text - 1, media, 0 }
-#define MASKED(bits, text, media) { bits, text, sizeof text - 1, media, 0 }
+#define HTML(text) \
+    { \
+        NULL, text, sizeof text - 1, "text/html; charset=utf-8", SKIP_BLANKS | TAG \
+    }
+#define EXACT(text, media) \
+    { \
+        NULL, text, sizeof text - 1, media, 0 \
+    }
+#define MASKED(bits, text, media) \
+    { \
+        bits, text, sizeof text - 1, media, 0 \
+    }
 
 static const struct signature signatures[] = {
-    HTML("<!DOCTYPE HTML"), HTML("<HTML"), HTML("<HEAD"), HTML("<SCRIPT"), HTML("<IFRAME"),
-    HTML("<H1"), HTML("<DIV"), HTML("<FONT"), HTML("<TABLE"), HTML("<A"), HTML("<STYLE"),
-    HTML("<TITLE"), HTML("<B"), HTML("<BODY"), HTML("<BR"), HTML("<P"), HTML("<!--"),
+    HTML("<!DOCTYPE HTML"),
+    HTML("<HTML"),
+    HTML("<HEAD"),
+    HTML("<SCRIPT"),
+    HTML("<IFRAME"),
+    HTML("<H1"),
+    HTML("<DIV"),
+    HTML("<FONT"),
+    HTML("<TABLE"),
+    HTML("<A"),
+    HTML("<STYLE"),
+    HTML("<TITLE"),
+    HTML("<B"),
+    HTML("<BODY"),
+    HTML("<BR"),
+    HTML("<P"),
+    HTML("<!--"),
     { NULL, "<?xml", 5, "text/xml; charset=utf-8", SKIP_BLANKS },
     EXACT("%PDF-", "application/pdf"),
     EXACT("%!PS-Adobe-", "application/postscript"),
@@ -34,17 +57,21 @@ static const struct signature signatures[] = {
     EXACT("BM", "image/bmp"),
     EXACT("GIF87a", "image/gif"),
     EXACT("GIF89a", "image/gif"),
-    MASKED("\xff\xff\xff\xff\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff",
-        "RIFF\x00\x00\x00\x00WEBPVP", "image/webp"),
+    MASKED("\xff\xff\xff\xff\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff", "RIFF\x00\x00\x00\x00WEBPVP",
+        "image/webp"),
     EXACT("\x89PNG\x0d\x0a\x1a\x0a", "image/png"),
     EXACT("\xff\xd8\xff", "image/jpeg"),
     EXACT(".snd", "audio/basic"),
-    MASKED("\xff\xff\xff\xff\x00\x00\x00\x00\xff\xff\xff\xff", "FORM\x00\x00\x00\x00" "AIFF",
+    MASKED("\xff\xff\xff\xff\x00\x00\x00\x00\xff\xff\xff\xff",
+        "FORM\x00\x00\x00\x00"
+        "AIFF",
         "audio/aiff"),
     EXACT("ID3", "audio/mpeg"),
     EXACT("OggS\x00", "application/ogg"),
     EXACT("MThd\x00\x00\x00\x06", "audio/midi"),
-    MASKED("\xff\xff\xff\xff\x00\x00\x00\x00\xff\xff\xff\xff", "RIFF\x00\x00\x00\x00" "AVI ",
+    MASKED("\xff\xff\xff\xff\x00\x00\x00\x00\xff\xff\xff\xff",
+        "RIFF\x00\x00\x00\x00"
+        "AVI ",
         "video/avi"),
     MASKED("\xff\xff\xff\xff\x00\x00\x00\x00\xff\xff\xff\xff", "RIFF\x00\x00\x00\x00WAVE",
         "audio/wave"),
@@ -74,7 +101,8 @@ static char upper(char c)
 static bool fits(const struct signature *s, struct str b)
 {
     if (s->flags & SKIP_BLANKS) {
-        while (b.n && is_blank(b.p[0])) b = str_slice(b, 1, b.n);
+        while (b.n && is_blank(b.p[0]))
+            b = str_slice(b, 1, b.n);
     }
     if (b.n < s->n + (s->flags & TAG ? 1 : 0)) return false;
     for (size_t i = 0; i < s->n; i++) {
@@ -111,7 +139,8 @@ const char *content_sniff(struct str bytes)
         if (fits(&signatures[i], b)) return signatures[i].type;
     }
     if (is_mp4(b)) return "video/mp4";
-    while (b.n && is_blank(b.p[0])) b = str_slice(b, 1, b.n);
+    while (b.n && is_blank(b.p[0]))
+        b = str_slice(b, 1, b.n);
     for (size_t i = 0; i < b.n; i++) {
         if (is_binary((unsigned char)b.p[i])) return "application/octet-stream";
     }

@@ -81,8 +81,10 @@ static void done(struct rpc_call *rpc)
     }
     if (ask_leader(c)) return;
     struct rpc_reply *r = rpc->reply;
-    if (c->finish) c->finish(c);
-    else state_finish_json(c);
+    if (c->finish)
+        c->finish(c);
+    else
+        state_finish_json(c);
     rpc_reply_unref(r);
 }
 

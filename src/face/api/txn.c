@@ -126,13 +126,15 @@ static bool value_too_large(struct api_request *req, const struct list *ops)
 static void finish_write(struct state_call *c)
 {
     struct txn_response out = *state_reply(c, txn_response);
-    if (out.errors.n) out.results = (struct list){ 0 };
-    else out.results = state_list(out.results);
+    if (out.errors.n)
+        out.results = (struct list){ 0 };
+    else
+        out.results = state_list(out.results);
     api_reply_json_status(c->req, out.errors.n ? 409 : 200, &type_txn_response, &out);
 }
 
-static void write_list(struct json_writer *w, const char *key, const struct type *t,
-    const struct list *l)
+static void write_list(
+    struct json_writer *w, const char *key, const struct type *t, const struct list *l)
 {
     json_key(w, key);
     json_obj(w, t, l);
@@ -172,8 +174,8 @@ static void txn(struct api_request *req)
         return;
     }
     if (in.n > LIMIT_TXN_OPS) {
-        api_reply_text(req, 413, "Transaction contains too many operations (%zu > %d)", in.n,
-            LIMIT_TXN_OPS);
+        api_reply_text(
+            req, 413, "Transaction contains too many operations (%zu > %d)", in.n, LIMIT_TXN_OPS);
         return;
     }
     if (value_too_large(req, &in)) return;

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server_world.h"
+
+static void query_with_an_older_index_is_answered_at_once(void **state)
+{
+    struct fixture *f = *state;
+    struct test_call c = { 0 };
+    kv_set(f, "a", "1");
+    struct key_request req = key_request("a", kv_index(f, "a") - 1);
+    submit(f, &c, "KVS.Get", &req);
+    assert_int_equal(c.ended, 1);
+    assert_true(str_is(kv_value(&c), "1"));
+    release(&c);
+}
+
+static void query_waits_for_its_key_and_for_nothing_else(void **state)
+{
+    struct fixture *f = *state;
+    struct test_call c = { 0 };
+    kv_set(f, "a", "1");
+    struct key_request req = key_request("a", kv_index(f, "a"));
+    submit(f, &c, "KVS.Get", &req);
+    assert_int_equal(c.ended, 0);
+    kv_set(f, "b", "1");
+    fake_world_advance(&f->world, 1000);
+    assert_int_equal(c.ended, 0);
+    kv_set(f, "a", "2");
+    fake_world_advance(&f->world, 20);
+    assert_int_equal(c.ended, 1);
+    assert_true(str_is(kv_value(&c), "2"));
+    assert_true(c.rpc.reply->index > req.min_query_index);
+    release(&c);
+}
+
+static void absent_key_waits_for_its_creation_alone(void **state)
+{
+    struct fixture *f = *state;
+    struct test_call waiting = { 0 }, late = { 0 };
+    kv_set(f, "other", "1");
+    struct key_request req = key_request("none", kv_index(f, "none"));
+    submit(f, &waiting, "KVS.Get", &req);
+    kv_set(f, "other", "2");
+    fake_world_advance(&f->world, 100);
+    assert_int_equal(waiting.ended, 0);
+    /* The table's index has moved: whoever asks anew with the old one is answered. */
+    submit(f, &late, "KVS.Get", &req);
+    assert_int_equal(late.ended, 1);
+    assert_true(late.rpc.reply->index > req.min_query_index);
+    kv_set(f, "none", "1");
+    fake_world_advance(&f->world, 20);
+    assert_int_equal(waiting.ended, 1);
+    release(&waiting);
+    release(&late);
+}
+
+static void wait_ends_with_the_unchanged_answer(void **state)
+{
+    struct fixture *f = *state;
+    struct test_call c = { 0 };
+    kv_set(f, "a", "1");
+    uint64_t index = kv_index(f, "a");
+    struct key_request req = key_request("a", index + 1000);
+    req.max_query_time = 2 * INT64_C(1000000000);
+    submit(f, &c, "KVS.Get", &req);
+    fake_world_advance(&f->world, 1990);
+    assert_int_equal(c.ended, 0);
+    fake_world_advance(&f->world, 2000 / 16 + 30);
+    assert_int_equal(c.ended, 1);
+    assert_int_equal(c.rpc.code, 0);
+    assert_int_equal(c.rpc.reply->index, index);
+    release(&c);
+}
+
+#define WATCHERS 200
+
+static void equal_queries_share_one_evaluation_and_one_reply(void **state)
+{
+    struct fixture *f = *state;
+    struct test_call *c = calloc(WATCHERS, sizeof *c);
+    kv_set(f, "a", "1");
+    struct key_request req = key_request("a", kv_index(f, "a"));
+    uint64_t before = server_stats(f->server).evaluations;
+    for (int i = 0; i < WATCHERS; i++) {
+        struct key_request *own = arena_copy(&f->arena, &req, sizeof req);
+        own->max_query_time = (60 + i) * INT64_C(1000000000); /* the wait may differ */
+        submit(f, &c[i], "KVS.Get", own);
+    }
+    assert_int_equal(server_stats(f->server).evaluations - before, 1);
+    assert_int_equal(server_stats(f->server).parked, WATCHERS);
+    assert_int_equal(server_stats(f->server).shared, 1);
+    kv_set(f, "a", "2");
+    fake_world_advance(&f->world, 20);
+    assert_int_equal(server_stats(f->server).evaluations - before, 2);
+    assert_int_equal(server_stats(f->server).parked, 0);
+    for (int i = 0; i < WATCHERS; i++) {
+        assert_int_equal(c[i].ended, 1);
+        assert_ptr_equal(c[i].rpc.reply, c[0].rpc.reply);
+    }
+    /* They come back with the new index: the query is still armed, nothing is evaluated. */
+    uint64_t index = c[0].rpc.reply->index;
+    for (int i = 0; i < WATCHERS; i++)
+        release(&c[i]);
+    req.min_query_index = index;
+    for (int i = 0; i < WATCHERS; i++)
+        submit(f, &c[i], "KVS.Get", &req);
+    assert_int_equal(server_stats(f->server).evaluations - before, 2);
+    for (int i = 0; i < WATCHERS; i++) {
+        rpc_cancel(server_rpc(f->server), &c[i].rpc);
+        assert_int_equal(c[i].ended, 0);
+        release(&c[i]);
+    }
+    free(c);
+}
+
+static void different_arguments_do_not_share(void **state)
+{
+    struct fixture *f = *state;
+    struct test_call c[2] = { { .ended = 0 } };
+    kv_set(f, "a", "1");
+    struct key_request one = key_request("a", kv_index(f, "a")), two = one;
+    two.token = STR("secret");
+    submit(f, &c[0], "KVS.Get", &one);
+    submit(f, &c[1], "KVS.Get", &two);
+    assert_int_equal(server_stats(f->server).shared, 2);
+    for (int i = 0; i < 2; i++) {
+        rpc_cancel(server_rpc(f->server), &c[i].rpc);
+        release(&c[i]);
+    }
+}
+
+static void waiter_with_a_higher_index_stays_when_others_leave(void **state)
+{
+    struct fixture *f = *state;
+    struct test_call low = { 0 }, high = { 0 };
+    kv_set(f, "a", "1");
+    uint64_t index = kv_index(f, "a");
+    struct key_request at = key_request("a", index), ahead = key_request("a", index + 100);
+    submit(f, &low, "KVS.Get", &at);
+    submit(f, &high, "KVS.Get", &ahead);
+    kv_set(f, "a", "2");
+    fake_world_advance(&f->world, 20);
+    assert_int_equal(low.ended, 1);
+    assert_int_equal(high.ended, 0);
+    rpc_cancel(server_rpc(f->server), &high.rpc);
+    release(&low);
+    release(&high);
+}
+
+static void cancelled_query_is_never_answered(void **state)
+{
+    struct fixture *f = *state;
+    struct test_call c = { 0 };
+    kv_set(f, "a", "1");
+    struct key_request req = key_request("a", kv_index(f, "a"));
+    submit(f, &c, "KVS.Get", &req);
+    rpc_cancel(server_rpc(f->server), &c.rpc);
+    assert_int_equal(server_stats(f->server).parked, 0);
+    kv_set(f, "a", "2");
+    fake_world_advance(&f->world, 1000);
+    assert_int_equal(c.ended, 0);
+    release(&c);
+}
+
+/* Answered first, it cancels all the others, as a closing connection may. */
+struct rivals {
+    struct fixture *f;
+    struct test_call call[3];
+};
+
+static void cancel_the_others(struct rpc_call *rpc)
+{
+    struct rivals *r = rpc->ctx;
+    for (int i = 0; i < 3; i++) {
+        if (&r->call[i].rpc == rpc)
+            r->call[i].ended++;
+        else
+            rpc_cancel(server_rpc(r->f->server), &r->call[i].rpc);
+    }
+}
+
+static void answer_may_cancel_calls_answered_in_the_same_round(void **state)
+{
+    struct fixture *f = *state;
+    struct rivals r = { .f = f };
+    int ended = 0;
+    kv_set(f, "a", "1");
+    struct key_request req = key_request("a", kv_index(f, "a"));
+    for (int i = 0; i < 3; i++) {
+        r.call[i].rpc = (struct rpc_call){ .method = "KVS.Get",
+            .args = &req,
+            .arena = &r.call[i].arena,
+            .done = cancel_the_others,
+            .ctx = &r };
+        rpc_submit(server_rpc(f->server), &r.call[i].rpc);
+    }
+    kv_set(f, "a", "2");
+    fake_world_advance(&f->world, 20);
+    for (int i = 0; i < 3; i++) {
+        ended += r.call[i].ended;
+        release(&r.call[i]);
+    }
+    assert_int_equal(ended, 1);
+}
+
+static void restore_answers_every_waiter(void **state)
+{
+    struct fixture *f = *state;
+    struct test_call c = { 0 };
+    kv_set(f, "a", "1");
+    struct key_request req = key_request("a", kv_index(f, "a") + 1000);
+    submit(f, &c, "KVS.Get", &req);
+    assert_int_equal(c.ended, 0);
+    store_abandon_all(f->store);
+    fake_world_advance(&f->world, 20);
+    assert_int_equal(c.ended, 1);
+    assert_int_equal(c.rpc.code, 0);
+    release(&c);
+}
+
+static void idle_queries_are_given_up_after_a_while(void **state)
+{
+    struct fixture *f = *state;
+    struct test_call c = { 0 };
+    kv_set(f, "a", "1");
+    struct key_request req = key_request("a", kv_index(f, "a"));
+    submit(f, &c, "KVS.Get", &req);
+    rpc_cancel(server_rpc(f->server), &c.rpc);
+    assert_int_equal(server_stats(f->server).shared, 1);
+    fake_world_advance(&f->world, 11000);
+    assert_int_equal(server_stats(f->server).shared, 0);
+    release(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        test_on_server(query_with_an_older_index_is_answered_at_once),
+        test_on_server(query_waits_for_its_key_and_for_nothing_else),
+        test_on_server(absent_key_waits_for_its_creation_alone),
+        test_on_server(wait_ends_with_the_unchanged_answer),
+        test_on_server(equal_queries_share_one_evaluation_and_one_reply),
+        test_on_server(different_arguments_do_not_share),
+        test_on_server(waiter_with_a_higher_index_stays_when_others_leave),
+        test_on_server(cancelled_query_is_never_answered),
+        test_on_server(answer_may_cancel_calls_answered_in_the_same_round),
+        test_on_server(restore_answers_every_waiter),
+        test_on_server(idle_queries_are_given_up_after_a_while),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
