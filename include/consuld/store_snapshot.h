@@ -93,6 +93,6 @@ uint64_t snapshot_crc(uint64_t crc, const void *p, size_t n);
 int archive_write(const struct snapshot_meta *meta, struct str state, struct snapshot_sink *sink,
     struct error *err) must_check;
 /* Reads a whole archive: members in any order, sums checked, nothing else allowed inside. state->p
- * is malloc'ed, the caller frees it; meta's memory is the arena's. */
+ * is malloc'ed (NULL when empty), the caller frees it; meta's memory is the arena's. */
 int archive_read(struct str bytes, struct arena *a, struct snapshot_meta *meta, struct str *state,
     struct error *err) must_check;
