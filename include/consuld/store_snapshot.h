@@ -34,7 +34,7 @@ DECLARE_RECORD(snapshot_configuration, SNAPSHOT_CONFIGURATION_FIELDS)
 DECLARE_RECORD(snapshot_meta, SNAPSHOT_META_FIELDS)
 /* clang-format on */
 
-/* Once at start, beside model_init. */
+/* Once, beside model_init, before any worker runs; raft_driver_create does it. */
 void snapshot_init(void);
 
 /* --- state.bin ------------------------------------------------------------------------------ */

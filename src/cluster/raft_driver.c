@@ -49,6 +49,7 @@ int raft_driver_create(
 {
     struct raft_driver *d = xcalloc(1, sizeof *d);
     *out = NULL;
+    snapshot_init();
     d->world = opts->world;
     d->store = opts->store;
     d->disk = opts->disk ? opts->disk : disk_system();
