@@ -4,5 +4,6 @@
 #include "consuld/wire/gotime.h"
 #include "consuld/wire/json.h"
 #include "consuld/wire/msgpack.h"
+#include "consuld/wire/quote.h"
 #include "consuld/wire/record.h"
 #include "consuld/wire/value.h"

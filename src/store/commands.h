@@ -121,7 +121,7 @@ int kv_unlock(struct store_batch *b, uint64_t index, const struct dir_entry *e, 
 void kv_delete(struct store_batch *b, uint64_t index, struct str key, struct arena *a);
 bool kv_delete_cas(
     struct store_batch *b, uint64_t index, struct str key, uint64_t cas, struct arena *a);
-void kv_delete_tree(struct store_batch *b, uint64_t index, struct str prefix, struct arena *a);
+void kv_delete_tree(struct store_batch *b, uint64_t index, struct str prefix);
 
 /* session.c */
 bool session_find(struct view *v, struct str id, struct arena *a, struct session *out);

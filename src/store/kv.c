@@ -3,6 +3,8 @@
 
 #include "commands.h"
 
+#define DELETE_PART 256
+
 static void kv_key(const void *row, struct buf *key)
 {
     key_exact(key, ((const struct dir_entry *)row)->key);
@@ -143,7 +145,8 @@ int kv_lock(struct store_batch *b, uint64_t index, const struct dir_entry *e, st
     struct session holder;
     if (!e->session.n) return error_set(err, ERR_BAD_REQUEST, "missing session");
     if (!session_find(&b->view, e->session, a, &holder))
-        return error_set(err, ERR_BAD_REQUEST, "invalid session \"%.*s\"", STR_ARG(e->session));
+        return error_set(
+            err, ERR_BAD_REQUEST, "invalid session %.*s", STR_ARG(store_quoted(a, e->session)));
     struct dir_entry old, entry = *e;
     bool found = kv_find(&b->view, e->key, a, &old);
     bool mine = found && str_eq(old.session, e->session);
@@ -201,13 +204,27 @@ bool kv_delete_cas(
     return true;
 }
 
-void kv_delete_tree(struct store_batch *b, uint64_t index, struct str prefix, struct arena *a)
+/* Up to DELETE_PART entries at a time, so that a large tree does not have to fit in memory. */
+static bool delete_part(struct store_batch *b, struct str prefix)
 {
-    struct list entries = { 0 };
-    table_list(&b->view, TABLE_KVS, BY_KEY, prefix, a, &entries);
-    if (!entries.n) return;
-    for (size_t i = 0; i < entries.n; i++)
-        entry_delete(b, &LIST_AT(&entries, struct dir_entry, i));
+    struct arena a = ARENA_INIT;
+    struct list part = { 0 };
+    struct scan s;
+    scan_begin(&s, &b->view, TABLE_KVS, BY_KEY, prefix);
+    while (part.n < DELETE_PART && scan_next(&s))
+        scan_row(&s, &a, LIST_PUSH(&a, &part, struct dir_entry));
+    scan_end(&s);
+    for (size_t i = 0; i < part.n && !b->view.code; i++)
+        entry_delete(b, &LIST_AT(&part, struct dir_entry, i));
+    arena_free(&a);
+    return part.n > 0 && !b->view.code;
+}
+
+void kv_delete_tree(struct store_batch *b, uint64_t index, struct str prefix)
+{
+    if (!delete_part(b, prefix)) return;
+    while (delete_part(b, prefix))
+        ;
     if (prefix.n) tombstone_put(b, index, prefix);
     index_set(b, STR("kvs"), index);
 }
@@ -241,7 +258,7 @@ APPLY_FN(kvs)
     if (str_is(req->op, "delete-cas"))
         return answer_bool(res, kv_delete_cas(b, index, e->key, e->modify_index, a));
     if (str_is(req->op, "delete-tree")) {
-        kv_delete_tree(b, index, e->key, a);
+        kv_delete_tree(b, index, e->key);
         return 0;
     }
     return error_set(err, ERR_BAD_REQUEST, "Invalid KVS operation '%.*s'", STR_ARG(req->op));
@@ -255,12 +272,18 @@ APPLY_FN(tombstone)
     if (!str_is(req->op, "reap"))
         return error_set(
             err, ERR_BAD_REQUEST, "Invalid Tombstone operation '%.*s'", STR_ARG(req->op));
-    struct list rows = { 0 };
-    table_list(&b->view, TABLE_TOMBSTONES, BY_KEY, STR_NIL, a, &rows);
-    for (size_t i = 0; i < rows.n; i++) {
-        const struct dir_entry *row = &LIST_AT(&rows, struct dir_entry, i);
-        if (row->modify_index <= req->reap_index) table_delete(b, TABLE_TOMBSTONES, row);
-    }
+    struct list due = { 0 };
+    struct scan scan;
+    struct arena row_arena = ARENA_INIT;
+    scan_begin(&scan, &b->view, TABLE_TOMBSTONES, BY_KEY, STR_NIL);
+    for (struct dir_entry row; scan_next(&scan) && scan_row(&scan, &row_arena, &row);
+         arena_reset(&row_arena))
+        if (row.modify_index <= req->reap_index)
+            LIST_PUSH(a, &due, struct dir_entry)->key = str_dup(a, row.key);
+    scan_end(&scan);
+    arena_free(&row_arena);
+    for (size_t i = 0; i < due.n; i++)
+        table_delete(b, TABLE_TOMBSTONES, &LIST_AT(&due, struct dir_entry, i));
     return 0;
 }
 

@@ -70,7 +70,8 @@ static int present_row(struct store_batch *b, uint64_t index, const struct node 
         node_delete(b, index, out->node, a);
     } else if (!*found && node->id.n) {
         if (name_is_free(b, node, true, a, err))
-            return error_prefix(err, "Error while renaming Node ID: \"%.*s\": ", STR_ARG(node->id));
+            return error_prefix(
+                err, "Error while renaming Node ID: %.*s: ", STR_ARG(store_quoted(a, node->id)));
     }
     if (!*found) *found = node_find(&b->view, node->node, a, out);
     return 0;

@@ -36,13 +36,13 @@ static int register_check(struct store_batch *b, uint64_t index, struct str node
     const struct health_check *check, struct arena *a, struct error *err)
 {
     if (!str_eq(check->node, node))
-        return error_set(err, ERR_BAD_REQUEST, "check node \"%.*s\" does not match node \"%.*s\"",
-            STR_ARG(check->node), STR_ARG(node));
+        return error_set(err, ERR_BAD_REQUEST, "check node %.*s does not match node %.*s",
+            STR_ARG(store_quoted(a, check->node)), STR_ARG(store_quoted(a, node)));
     int code = check_upsert(b, index, check, a, err);
     if (!code) return 0;
     struct error why = *err;
-    return error_set(
-        err, code, "failed inserting check: %s on node \"%.*s\"", why.text, STR_ARG(check->node));
+    return error_set(err, code, "failed inserting check: %s on node %.*s", why.text,
+        STR_ARG(store_quoted(a, check->node)));
 }
 
 static int register_all(struct store_batch *b, uint64_t index, const struct register_request *req,

@@ -69,6 +69,9 @@ struct str key_of2(struct arena *a, struct str one, struct str two);
 struct str key_of3(struct arena *a, struct str one, struct str two, struct str three);
 struct str key_of_exact(struct arena *a, struct str part);
 
+/* In double quotes, for refusals. */
+struct str store_quoted(struct arena *a, struct str s);
+
 /* --- tables -------------------------------------------------------------------------------- */
 
 /* X(ID, name): the definition `const struct table table_<name>` stands in the table's own file. */

@@ -81,6 +81,15 @@ struct str key_of3(struct arena *a, struct str one, struct str two, struct str t
     return key_parts(a, (struct str[]){ one, two, three }, 3, true);
 }
 
+struct str store_quoted(struct arena *a, struct str s)
+{
+    struct buf out = BUF_INIT(ERROR_TEXT_MAX * 8);
+    quote_go(&out, str_slice(s, 0, s.n < ERROR_TEXT_MAX ? s.n : ERROR_TEXT_MAX));
+    struct str text = str_dup(a, buf_str(&out));
+    buf_deinit(&out);
+    return text;
+}
+
 /* What stands in the database for a whole key. */
 static MDB_val key_fit(struct str key, uint8_t cut[KEY_INLINE_MAX + KEY_HASH])
 {

@@ -68,7 +68,7 @@ static struct txn_result *result_add(struct run *r)
 
 static int unknown_verb(struct run *r, const char *what, struct str verb)
 {
-    return refuse(r, "unknown %s verb \"%.*s\"", what, STR_ARG(verb));
+    return refuse(r, "unknown %s verb %.*s", what, STR_ARG(store_quoted(r->a, verb)));
 }
 
 /* --- keys ---------------------------------------------------------------------------------- */
@@ -87,24 +87,25 @@ static int kv_read(struct run *r, enum verb verb, const struct dir_entry *want)
     struct str key = want->key;
     bool found = kv_find(r->v, key, r->a, &e);
     if (verb == VERB_CHECK_NOT_EXISTS)
-        return found ? refuse(r, "key \"%.*s\" exists", STR_ARG(key)) : 0;
+        return found ? refuse(r, "key %.*s exists", STR_ARG(store_quoted(r->a, key))) : 0;
     if (verb == VERB_CHECK_SESSION) {
         if (!found)
-            return refuse(r, "failed to check session, key \"%.*s\" doesn't exist", STR_ARG(key));
+            return refuse(r, "failed to check session, key %.*s doesn't exist",
+                STR_ARG(store_quoted(r->a, key)));
         if (!str_eq(e.session, want->session))
-            return refuse(r,
-                "failed session check for key \"%.*s\", current session \"%.*s\" != \"%.*s\"",
-                STR_ARG(key), STR_ARG(e.session), STR_ARG(want->session));
+            return refuse(r, "failed session check for key %.*s, current session %.*s != %.*s",
+                STR_ARG(store_quoted(r->a, key)), STR_ARG(store_quoted(r->a, e.session)),
+                STR_ARG(store_quoted(r->a, want->session)));
     } else if (verb == VERB_CHECK_INDEX) {
         if (!found)
-            return refuse(r, "failed to check index, key \"%.*s\" doesn't exist", STR_ARG(key));
+            return refuse(r, "failed to check index, key %.*s doesn't exist",
+                STR_ARG(store_quoted(r->a, key)));
         if (e.modify_index != want->modify_index)
-            return refuse(r,
-                "failed index check for key \"%.*s\", current modify index %llu != %llu",
-                STR_ARG(key), (unsigned long long)e.modify_index,
+            return refuse(r, "failed index check for key %.*s, current modify index %llu != %llu",
+                STR_ARG(store_quoted(r->a, key)), (unsigned long long)e.modify_index,
                 (unsigned long long)want->modify_index);
     } else if (!found) {
-        return refuse(r, "key \"%.*s\" doesn't exist", STR_ARG(key));
+        return refuse(r, "key %.*s doesn't exist", STR_ARG(store_quoted(r->a, key)));
     }
     return kv_result(r, &e, verb == VERB_GET);
 }
@@ -128,19 +129,22 @@ static int kv_write(struct run *r, enum verb verb, const struct dir_entry *e)
         break;
     case VERB_CAS:
         ok = kv_cas(r->b, r->index, e, r->a, &stored);
-        if (!ok) return refuse(r, "failed to set key \"%.*s\", index is stale", STR_ARG(e->key));
+        if (!ok)
+            return refuse(
+                r, "failed to set key %.*s, index is stale", STR_ARG(store_quoted(r->a, e->key)));
         break;
     case VERB_LOCK:
         ok = kv_lock(r->b, r->index, e, r->a, &stored, &r->err);
         if (!ok)
-            return refuse(r, "failed to lock key \"%.*s\", lock is already held", STR_ARG(e->key));
+            return refuse(r, "failed to lock key %.*s, lock is already held",
+                STR_ARG(store_quoted(r->a, e->key)));
         break;
     default:
         ok = kv_unlock(r->b, r->index, e, r->a, &stored, &r->err);
         if (!ok)
             return refuse(r,
-                "failed to unlock key \"%.*s\", lock isn't held, or is held by another session",
-                STR_ARG(e->key));
+                "failed to unlock key %.*s, lock isn't held, or is held by another session",
+                STR_ARG(store_quoted(r->a, e->key)));
         break;
     }
     return ok < 0 ? ok : kv_result(r, &stored, false);
@@ -168,9 +172,10 @@ static int run_kv(struct run *r, const struct txn_kv_op *op)
         return 0;
     case VERB_DELETE_CAS:
         if (kv_delete_cas(r->b, r->index, e->key, e->modify_index, r->a)) return 0;
-        return refuse(r, "failed to delete key \"%.*s\", index is stale", STR_ARG(e->key));
+        return refuse(
+            r, "failed to delete key %.*s, index is stale", STR_ARG(store_quoted(r->a, e->key)));
     case VERB_DELETE_TREE:
-        kv_delete_tree(r->b, r->index, e->key, r->a);
+        kv_delete_tree(r->b, r->index, e->key);
         return 0;
     case VERB_UNKNOWN:
         break;
@@ -191,7 +196,8 @@ static int node_result(struct run *r, const struct node *want)
     struct node n;
     bool found = want->id.n ? node_find_by_id(r->v, want->id, r->a, &n)
                             : node_find(r->v, want->node, r->a, &n);
-    if (!found) return refuse(r, "node \"%.*s\" doesn't exist", STR_ARG(want->node));
+    if (!found)
+        return refuse(r, "node %.*s doesn't exist", STR_ARG(store_quoted(r->a, want->node)));
     result_add(r)->node = arena_copy(r->a, &n, sizeof n);
     return 0;
 }
@@ -200,13 +206,15 @@ static int run_node(struct run *r, const struct txn_node_op *op)
 {
     const struct node *n = &op->node;
     enum verb verb = verb_of(op->verb);
-    struct node old;
+    struct node old = { 0 };
     if (verb == VERB_GET) return node_result(r, n);
     bool found = node_find(r->v, n->node, r->a, &old);
     if (verb == VERB_CAS && !cas_allows(found, old.modify_index, n->modify_index))
-        return refuse(r, "failed to set node \"%.*s\", index is stale", STR_ARG(n->node));
+        return refuse(
+            r, "failed to set node %.*s, index is stale", STR_ARG(store_quoted(r->a, n->node)));
     if (verb == VERB_DELETE_CAS && !(found && old.modify_index == n->modify_index))
-        return refuse(r, "failed to delete node \"%.*s\", index is stale", STR_ARG(n->node));
+        return refuse(
+            r, "failed to delete node %.*s, index is stale", STR_ARG(store_quoted(r->a, n->node)));
     if (verb == VERB_SET || verb == VERB_CAS) {
         int code = node_upsert(r->b, r->index, n, r->a, &r->err);
         return code ? code : node_result(r, n);
@@ -220,8 +228,8 @@ static int service_result(struct run *r, struct str node, struct str id)
 {
     struct service_row row;
     if (!service_find(r->v, node, id, r->a, &row))
-        return refuse(
-            r, "service \"%.*s\" on node \"%.*s\" doesn't exist", STR_ARG(id), STR_ARG(node));
+        return refuse(r, "service %.*s on node %.*s doesn't exist", STR_ARG(store_quoted(r->a, id)),
+            STR_ARG(store_quoted(r->a, node)));
     result_add(r)->service = arena_copy(r->a, &row.svc, sizeof row.svc);
     return 0;
 }
@@ -230,15 +238,15 @@ static int run_service(struct run *r, const struct txn_service_op *op)
 {
     const struct node_service *s = &op->service;
     enum verb verb = verb_of(op->verb);
-    struct service_row old;
+    struct service_row old = { 0 };
     if (verb == VERB_GET) return service_result(r, op->node, s->id);
     bool found = service_find(r->v, op->node, s->id, r->a, &old);
     if (verb == VERB_CAS && !cas_allows(found, old.svc.modify_index, s->modify_index))
-        return refuse(r, "failed to set service \"%.*s\" on node \"%.*s\", index is stale",
-            STR_ARG(s->id), STR_ARG(op->node));
+        return refuse(r, "failed to set service %.*s on node %.*s, index is stale",
+            STR_ARG(store_quoted(r->a, s->id)), STR_ARG(store_quoted(r->a, op->node)));
     if (verb == VERB_DELETE_CAS && !(found && old.svc.modify_index == s->modify_index))
-        return refuse(r, "failed to delete service \"%.*s\" on node \"%.*s\", index is stale",
-            STR_ARG(s->id), STR_ARG(op->node));
+        return refuse(r, "failed to delete service %.*s on node %.*s, index is stale",
+            STR_ARG(store_quoted(r->a, s->id)), STR_ARG(store_quoted(r->a, op->node)));
     if (verb == VERB_SET || verb == VERB_CAS) {
         int code = service_upsert(r->b, r->index, op->node, s, r->a, &r->err);
         return code ? code : service_result(r, op->node, s->id);
@@ -252,8 +260,8 @@ static int check_result(struct run *r, const struct health_check *want)
 {
     struct health_check c;
     if (!check_find(r->v, want->node, want->check_id, r->a, &c))
-        return refuse(r, "check \"%.*s\" on node \"%.*s\" doesn't exist", STR_ARG(want->check_id),
-            STR_ARG(want->node));
+        return refuse(r, "check %.*s on node %.*s doesn't exist",
+            STR_ARG(store_quoted(r->a, want->check_id)), STR_ARG(store_quoted(r->a, want->node)));
     result_add(r)->check = arena_copy(r->a, &c, sizeof c);
     return 0;
 }
@@ -262,15 +270,15 @@ static int run_check(struct run *r, const struct txn_check_op *op)
 {
     const struct health_check *c = &op->check;
     enum verb verb = verb_of(op->verb);
-    struct health_check old;
+    struct health_check old = { 0 };
     if (verb == VERB_GET) return check_result(r, c);
     bool found = check_find(r->v, c->node, c->check_id, r->a, &old);
     if (verb == VERB_CAS && !cas_allows(found, old.modify_index, c->modify_index))
-        return refuse(r, "failed to set check \"%.*s\" on node \"%.*s\", index is stale",
-            STR_ARG(c->check_id), STR_ARG(c->node));
+        return refuse(r, "failed to set check %.*s on node %.*s, index is stale",
+            STR_ARG(store_quoted(r->a, c->check_id)), STR_ARG(store_quoted(r->a, c->node)));
     if (verb == VERB_DELETE_CAS && !(found && old.modify_index == c->modify_index))
-        return refuse(r, "failed to delete check \"%.*s\" on node \"%.*s\", index is stale",
-            STR_ARG(c->check_id), STR_ARG(c->node));
+        return refuse(r, "failed to delete check %.*s on node %.*s, index is stale",
+            STR_ARG(store_quoted(r->a, c->check_id)), STR_ARG(store_quoted(r->a, c->node)));
     if (verb == VERB_SET || verb == VERB_CAS) {
         int code = check_upsert(r->b, r->index, c, r->a, &r->err);
         return code ? code : check_result(r, c);

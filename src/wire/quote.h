@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text in quotes for error messages, as Go's %q prints it. */
+/* Quoting and UTF-8 within the module. */
 #pragma once
-#include "consuld/base.h"
+#include "consuld/wire/quote.h"
 
-/* Double quotes; control bytes, quotes and invalid UTF-8 escaped. */
-void quote_go(struct buf *out, struct str s);
 /* One input byte in single quotes as the JSON scanner names it: 'x', '\'', '"', '\x01', '\u0080'.
  */
 void quote_byte(struct buf *out, uint8_t c);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is kept, what is thrown away, and what a full disk does. */
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -214,6 +216,72 @@ static void full_state_refuses_the_batch_and_keeps_what_was_there(void **state)
     teardown(&f);
 }
 
+/* Files may not grow beyond `bytes`: every write behind them is refused, as on a full disk. */
+static void limit_files(rlim_t bytes)
+{
+    struct rlimit r;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &r), 0);
+    r.rlim_cur = bytes;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &r), 0);
+}
+
+static int apply_keys(struct fixture *f, int first, int n, struct error *err)
+{
+    struct buf data = BUF_INIT(1u << 20);
+    struct command_result res;
+    struct store_batch *b = store_apply_begin(f->s, 0);
+    int code = STORE_APPLIED;
+    for (int i = 0; i < n && code == STORE_APPLIED; i++) {
+        static char value[3000];
+        struct kvs_request r = { .op = STR("set"),
+            .dir_ent = {
+                .key = str_printf(&f->a, "k%d", first + i), .value = { value, sizeof value } } };
+        buf_clear(&data);
+        command_encode(COMMAND_KVS, &r, &data);
+        struct store_entry e = {
+            .index = store_applied_index(f->s) + 1 + (uint64_t)i, .term = 1, .data = buf_str(&data)
+        };
+        code = store_apply(b, &e, &f->a, &res, err);
+    }
+    if (code == STORE_APPLIED)
+        code = store_apply_commit(b, err);
+    else
+        store_apply_abort(b);
+    buf_deinit(&data);
+    return code;
+}
+
+static void commit_refused_at_any_write_changes_nothing_and_goes_through_later(void **state)
+{
+    (void)state;
+    struct fixture f = setup();
+    struct error err;
+    struct stat st;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(apply_keys(&f, 0, 20, &err), 0);
+    int refused = 0, code = -1;
+    for (rlim_t k = 0; code != 0; k++) {
+        assert_int_equal(stat(path_in(&f, "state/data.mdb"), &st), 0);
+        limit_files((rlim_t)st.st_size / 2 + k * 4096);
+        code = apply_keys(&f, 1000, 40, &err);
+        limit_files(RLIM_INFINITY);
+        refused += code != 0;
+        assert_true(code == 0 || code == ERR_IO);
+        assert_int_equal(store_applied_index(f.s), code ? 20 : 60);
+        assert_true(has(&f, "k19"));
+        assert_int_equal(has(&f, "k1039"), code == 0);
+        assert_false(store_read_failed(store_read(f.s), NULL));
+        assert_true(k < 1000);
+    }
+    assert_true(refused > 5);
+    store_close(f.s);
+    reopen(&f, "boot-1");
+    assert_false(f.report.needs_rebuild);
+    assert_int_equal(store_applied_index(f.s), 60);
+    assert_true(has(&f, "k1000"));
+    teardown(&f);
+}
+
 static void temporary_state_leaves_no_file(void **state)
 {
     (void)state;
@@ -240,6 +308,7 @@ int main(void)
         cmocka_unit_test(restored_state_is_what_the_next_start_finds),
         cmocka_unit_test(worker_view_stays_while_the_state_changes_and_is_replaced),
         cmocka_unit_test(full_state_refuses_the_batch_and_keeps_what_was_there),
+        cmocka_unit_test(commit_refused_at_any_write_changes_nothing_and_goes_through_later),
         cmocka_unit_test(temporary_state_leaves_no_file),
     };
     return cmocka_run_group_tests(tests, prepare_model, NULL);
