@@ -73,6 +73,8 @@ int local_check_validate(const struct check_type *t, struct error *err)
         return error_set(
             err, ERR_BAD_REQUEST, "Interval must be > 0 for Script, HTTP, or TCP checks");
     }
+    if (interval_check && is_alias(t))
+        return error_set(err, ERR_BAD_REQUEST, "Interval cannot be set for Alias checks");
     if (!interval_check && !is_alias(t) && t->ttl <= 0)
         return error_set(err, ERR_BAD_REQUEST, "TTL must be > 0 for TTL checks");
     if (is_alias(t) && t->ttl > 0)

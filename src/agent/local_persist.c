@@ -87,15 +87,16 @@ void persist_service(struct local *l, const struct local_service *s)
     keep(l, "services", svc.id, &type_persisted_service, &p);
 }
 
-void persist_check(struct local *l, const struct local_check *c)
+void persist_check(struct local *l, const struct health_check *check, const struct check_type *type,
+    struct str token, enum local_source source)
 {
-    struct health_check check = c->check;
-    struct check_type type = c->type;
-    struct persisted_check p = { .check = &check,
-        .chk_type = c->has_type ? &type : NULL,
-        .token = c->token,
-        .source = str_of(source_word(c->source)) };
-    keep(l, "checks", check.check_id, &type_persisted_check, &p);
+    struct health_check as_registered = *check;
+    struct check_type copy = type ? *type : (struct check_type){ 0 };
+    struct persisted_check p = { .check = &as_registered,
+        .chk_type = type ? &copy : NULL,
+        .token = token,
+        .source = str_of(source_word(source)) };
+    keep(l, "checks", check->check_id, &type_persisted_check, &p);
 }
 
 void persist_ttl(struct local *l, const struct local_check *c, int64_t expires_unix)

@@ -177,10 +177,9 @@ static void store_plan(
     struct local_service *s = local__service_put(l, &p->svc, p->token, source);
     if (source == LOCAL_FROM_API) persist_service(l, s);
     for (size_t i = 0; i < p->checks.n; i++) {
-        const struct planned_check *planned_one = &LIST_AT(&p->checks, struct planned_check, i);
-        struct local_check *c =
-            local__check_put(l, &planned_one->check, &planned_one->type, p->token, source);
-        if (source == LOCAL_FROM_API) persist_check(l, c);
+        const struct planned_check *c = &LIST_AT(&p->checks, struct planned_check, i);
+        local__check_put(l, &c->check, &c->type, p->token, source);
+        if (source == LOCAL_FROM_API) persist_check(l, &c->check, &c->type, p->token, source);
     }
     if (replace) drop_unplanned_checks(l, p);
 }
@@ -255,8 +254,8 @@ int local_check_register(struct local *l, struct str id, struct str service_id,
             check.service_tags = s->svc.tags;
         }
         interval_raise(&a, &t, check.check_id);
-        struct local_check *c = local__check_put(l, &check, &t, opts->token, opts->source);
-        if (opts->source == LOCAL_FROM_API) persist_check(l, c);
+        local__check_put(l, &check, &t, opts->token, opts->source);
+        if (opts->source == LOCAL_FROM_API) persist_check(l, &check, &t, opts->token, opts->source);
     }
     arena_free(&a);
     return failed;

@@ -111,7 +111,9 @@ struct str sidecar_id(struct arena *a, struct str parent_id);
 
 /* local_persist.c */
 void persist_service(struct local *l, const struct local_service *s);
-void persist_check(struct local *l, const struct local_check *c);
+/* As it was registered; `type` NULL for maintenance. */
+void persist_check(struct local *l, const struct health_check *check, const struct check_type *type,
+    struct str token, enum local_source source);
 void persist_forget_service(struct local *l, struct str id);
 void persist_forget_check(struct local *l, struct str id);
 void persist_ttl(struct local *l, const struct local_check *c, int64_t expires_unix);

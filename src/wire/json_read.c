@@ -220,7 +220,7 @@ static int read_member(struct reader *r, const struct place *at, const struct fi
     const struct value *v, void *obj)
 {
     char *member = (char *)obj + f->offset;
-    if ((f->flags & JSON_DUR_TEXT) && v->kind != V_NIL)
+    if ((f->flags & (JSON_DUR_TEXT | JSON_DUR_READ)) && v->kind != V_NIL)
         return read_duration_text(r, v, (int64_t *)(void *)member);
     if ((f->flags & ANY_MAP) && v->kind != V_NIL && v->kind != V_MAP) return refuse_map(r, at, v);
     return read_any(r, at, f->type, f->bits, v, member);

@@ -20,6 +20,7 @@ struct face_context {
     struct raft_driver *raft;          /* NULL on a client */
     const struct agent_config *config; /* the running one */
     struct str node_id;
+    struct dict node_meta; /* as reloaded; config keeps what it was at start */
     /* Reload and leave, answered by the start-up code when they are done. */
     void (*reload)(struct api_request *req);
     void (*leave)(struct api_request *req);

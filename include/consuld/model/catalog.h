@@ -153,7 +153,7 @@ DECLARE_RECORD(node_service_listing, NODE_SERVICE_LISTING_FIELDS)
     X(S, method,                            STR,          "Method") \
     X(S, body,                              STR,          "Body") \
     X(S, tcp,                               STR,          "TCP") \
-    X(S, interval,                          DUR,          "Interval", .flags = JSON_DUR_TEXT) \
+    X(S, interval,                          DUR,          "Interval", .flags = JSON_DUR_READ) \
     X(S, alias_node,                        STR,          "AliasNode") \
     X(S, alias_service,                     STR,          "AliasService") \
     X(S, docker_container_id,               STR,          "DockerContainerID", .alias = "docker_container_id") \
@@ -161,13 +161,13 @@ DECLARE_RECORD(node_service_listing, NODE_SERVICE_LISTING_FIELDS)
     X(S, grpc,                              STR,          "GRPC") \
     X(S, grpc_use_tls,                      BOOL,         "GRPCUseTLS") \
     X(S, tls_skip_verify,                   BOOL,         "TLSSkipVerify", .alias = "tls_skip_verify") \
-    X(S, timeout,                           DUR,          "Timeout", .flags = JSON_DUR_TEXT) \
-    X(S, ttl,                               DUR,          "TTL", .flags = JSON_DUR_TEXT) \
+    X(S, timeout,                           DUR,          "Timeout", .flags = JSON_DUR_READ) \
+    X(S, ttl,                               DUR,          "TTL", .flags = JSON_DUR_READ) \
     X(S, success_before_passing,            INT,          "SuccessBeforePassing") \
     X(S, failures_before_critical,          INT,          "FailuresBeforeCritical") \
     X(S, proxy_http,                        STR,          "ProxyHTTP") \
     X(S, proxy_grpc,                        STR,          "ProxyGRPC") \
-    X(S, deregister_critical_service_after, DUR,          "DeregisterCriticalServiceAfter", .flags = JSON_DUR_TEXT, .alias = "deregister_critical_service_after") \
+    X(S, deregister_critical_service_after, DUR,          "DeregisterCriticalServiceAfter", .flags = JSON_DUR_READ, .alias = "deregister_critical_service_after") \
     X(S, output_max_size,                   INT,          "OutputMaxSize")
 DECLARE_RECORD(check_type, CHECK_TYPE_FIELDS)
 

@@ -73,6 +73,7 @@ enum field_flag {
     JSON_OMIT = 1,            /* omitempty: false, 0, "", nil, empty list or map, nil pointer */
     JSON_SKIP = 2,            /* json:"-" */
     JSON_DUR_TEXT = 4,        /* duration written as text, e.g. "10s"; both forms read */
+    JSON_DUR_READ = 512,      /* duration read as text or number, written as the number */
     ANY_MAP = 8,              /* ANY: a map in Go, JSON input must be an object or null */
     WIRE_SKIP = 16,           /* no msgpack field */
     JSON_TEXT_OMIT_ZERO = 32, /* with JSON_DUR_TEXT: leave out when 0 */

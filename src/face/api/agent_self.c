@@ -222,10 +222,7 @@ static void self(struct api_request *req)
 {
     const struct face_context *ctx = context(req);
     struct agent_member member;
-    struct dict meta;
     member_of_self(ctx, req->arena, false, &member);
-    record_copy(req->arena, &type_map_str, &meta, &ctx->config->node_meta);
-    dict_set_str(req->arena, &meta, STR("consul-network-segment"), STR(""));
     struct json_writer *w = api_json_begin(req);
     json_object(w);
     config_part(ctx, w);
@@ -250,7 +247,7 @@ static void self(struct api_request *req)
     if (ctx->raft) stats_serf(w, "serf_wan");
     json_object_end(w);
     json_key(w, "Meta");
-    json_obj(w, &type_map_str, &meta);
+    json_obj(w, &type_map_str, &ctx->node_meta);
     json_object_end(w);
     api_json_end(req, 200);
 }

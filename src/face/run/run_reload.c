@@ -40,7 +40,8 @@ static void apply_log_level(const struct agent_config *c)
     arena_free(&a);
 }
 
-static int load(struct run *r, struct arena *a, struct agent_config **out, struct error *err)
+static int load(struct run *r, struct arena *a, struct agent_config **out, struct dict *node_meta,
+    struct error *err)
 {
     struct buf warnings = BUF_INIT(CONFIG_MESSAGE_MAX), text = BUF_INIT(CONFIG_MESSAGE_MAX);
     struct agent_config *fresh;
@@ -51,7 +52,7 @@ static int load(struct run *r, struct arena *a, struct agent_config **out, struc
         *out = config_reload(a, r->config, fresh);
         (*out)->services = fresh->services;
         (*out)->checks = fresh->checks;
-        (*out)->node_meta = fresh->node_meta;
+        *node_meta = fresh->node_meta;
     }
     buf_deinit(&warnings);
     buf_deinit(&text);
@@ -60,17 +61,19 @@ static int load(struct run *r, struct arena *a, struct agent_config **out, struc
 
 static int switch_to(struct run *r, struct error *err)
 {
-    struct arena a = ARENA_INIT, scratch = ARENA_INIT;
+    struct arena a = ARENA_INIT;
     struct agent_config *fresh = NULL;
     struct dict meta;
     struct api_options api;
-    int failed = load(r, &a, &fresh, err);
+    int failed = load(r, &a, &fresh, &meta, err);
     if (failed) {
         arena_free(&a);
         return failed;
     }
     struct agent_config *whole = arena_new(&a, struct agent_config);
     record_copy(&a, &type_agent_config, whole, fresh);
+    record_copy(&a, &type_map_str, &r->context.node_meta, &meta);
+    dict_set_str(&a, &r->context.node_meta, STR("consul-network-segment"), STR(""));
     r->config = whole;
     r->context.config = whole;
     arena_free(&r->reload_arena);
@@ -78,10 +81,10 @@ static int switch_to(struct run *r, struct error *err)
     apply_log_level(whole);
     run_api_options(r, &r->reload_arena, &api);
     failed = api_configure(r->api, &api, err);
-    record_copy(&scratch, &type_map_str, &meta, &whole->node_meta);
-    dict_set_str(&scratch, &meta, STR("consul-network-segment"), STR(""));
-    if (!failed) failed = local_reload(r->local, &whole->services, &whole->checks, meta, err);
-    arena_free(&scratch);
+    if (!failed) {
+        failed =
+            local_reload(r->local, &whole->services, &whole->checks, r->context.node_meta, err);
+    }
     return failed;
 }
 
@@ -103,8 +106,9 @@ void run_reload(struct run *r, struct api_request *req)
     /* refuse a bad configuration before anything is touched */
     struct arena a = ARENA_INIT;
     struct agent_config *fresh;
+    struct dict meta;
     r->reload_req = req;
-    if (load(r, &a, &fresh, &err) != 0) {
+    if (load(r, &a, &fresh, &meta, &err) != 0) {
         end(r, &err);
         arena_free(&a);
         return;

@@ -130,9 +130,9 @@ static int local_begin(struct run *r, struct error *err)
 {
     const struct agent_config *c = r->config;
     struct arena a = ARENA_INIT;
-    struct dict meta;
-    record_copy(&a, &type_map_str, &meta, &c->node_meta);
-    dict_set_str(&a, &meta, STR("consul-network-segment"), STR(""));
+    struct dict *meta = &r->context.node_meta;
+    record_copy(&r->arena, &type_map_str, meta, &c->node_meta);
+    dict_set_str(&r->arena, meta, STR("consul-network-segment"), STR(""));
     struct local_options l = { .world = r->world,
         .rpc = r->context.rpc,
         .datacenter = c->datacenter,
@@ -140,7 +140,7 @@ static int local_begin(struct run *r, struct error *err)
         .node_id = str_of(r->node_id),
         .address = c->advertise_addr_lan,
         .tagged_addresses = c->tagged_addresses,
-        .node_meta = meta,
+        .node_meta = *meta,
         .data_dir = c->dev_mode && c->data_dir.n == 0 ? STR_NIL : c->data_dir,
         .sidecar_min_port = c->connect_sidecar_min_port,
         .sidecar_max_port = c->connect_sidecar_max_port,
@@ -245,10 +245,11 @@ static int api_start(struct run *r, struct error *err)
 /* --- all of it
  * ---------------------------------------------------------------------------------------- */
 
-static int watches_check(const struct agent_config *c, struct error *err)
+static int late_check(int (*check)(const struct agent_config *c, struct buf *why),
+    const struct agent_config *c, struct error *err)
 {
     struct buf why = BUF_INIT(CONFIG_MESSAGE_MAX);
-    int failed = config_check_watches(c, &why);
+    int failed = check(c, &why);
     if (failed) error_set(err, failed, "%.*s", STR_ARG(buf_str(&why)));
     buf_deinit(&why);
     return failed;
@@ -273,7 +274,8 @@ static const int signums[RUN_SIGNALS] = { SIGINT, SIGTERM, SIGHUP };
 int run_start(struct run *r, struct error *err)
 {
     const struct agent_config *c = r->config;
-    int failed = 0;
+    int failed = late_check(config_check_keyring, c, err);
+    if (failed) return failed;
     r->context.world = r->world;
     r->context.datacenter = c->datacenter;
     r->context.node_name = c->node_name;
@@ -300,7 +302,7 @@ int run_start(struct run *r, struct error *err)
     failed = local_begin(r, err);
     if (!failed) failed = run_write_pid(r, err);
     if (!failed) failed = api_start(r, err);
-    if (!failed) failed = watches_check(c, err);
+    if (!failed) failed = late_check(config_check_watches, c, err);
     if (failed) return failed;
     tell_missing(c);
     if (r->raft) raft_driver_start(r->raft);
