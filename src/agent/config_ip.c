@@ -81,17 +81,20 @@ struct block {
     unsigned bits;
 };
 
-/* Addresses that the internet does not route: RFC 1918, 4193, 6598, 3927, loopback. */
+/* Addresses that the internet does not route. The two loopbacks come first. */
 static const struct block private_blocks[] = {
-    { false, { 10 }, 8 },
-    { false, { 100, 64 }, 10 },
-    { false, { 127 }, 8 },
-    { false, { 169, 254 }, 16 },
-    { false, { 172, 16 }, 12 },
-    { false, { 192, 168 }, 16 },
-    { true, { [15] = 1 }, 128 },
-    { true, { 0xFC }, 7 },
-    { true, { 0xFE, 0x80 }, 10 },
+    { false, { 127 }, 8 },       /* RFC 1122 loopback */
+    { true, { [15] = 1 }, 128 }, /* RFC 4291 loopback */
+    { false, { 10 }, 8 },        /* RFC 1918 */
+    { false, { 172, 16 }, 12 }, { false, { 192, 168 }, 16 },
+    { false, { 100, 64 }, 10 },               /* RFC 6598 shared */
+    { false, { 169, 254 }, 16 },              /* RFC 3927 link local */
+    { false, { 192, 0, 0 }, 24 },             /* RFC 6890 protocols */
+    { false, { 192, 0, 2 }, 24 },             /* RFC 5737 documentation */
+    { true, { 0xFC }, 7 },                    /* RFC 4193 unique local */
+    { true, { 0xFE, 0x80 }, 10 },             /* RFC 4291 link local */
+    { true, { 0xFE, 0xC0 }, 10 },             /* RFC 3879 site local */
+    { true, { 0x20, 0x01, 0x0D, 0xB8 }, 32 }, /* RFC 3849 documentation */
 };
 
 static bool within(const struct config_ip *ip, const struct block *b)
@@ -113,7 +116,7 @@ static bool is_private(const struct config_ip *ip)
 
 static bool is_loopback(const struct config_ip *ip)
 {
-    return within(ip, &private_blocks[2]) || within(ip, &private_blocks[6]);
+    return within(ip, &private_blocks[0]) || within(ip, &private_blocks[1]);
 }
 
 enum want { WANT_PRIVATE, WANT_PUBLIC, WANT_INTERFACE };

@@ -82,3 +82,14 @@ int config_check_start(const struct agent_config *c, struct buf *error)
     int rc = check_tls(c, error);
     return rc ? rc : check_node_id(c->node_id, error);
 }
+
+int config_check_keyring(const struct agent_config *c, struct buf *error)
+{
+    struct arena a = ARENA_INIT;
+    struct str key = STR("");
+    bool decoded = base64_decode(c->encrypt_key, &a, &key);
+    size_t n = key.n;
+    arena_free(&a);
+    if (c->encrypt_key.n == 0 || (decoded && (n == 16 || n == 24 || n == 32))) return 0;
+    return refuse(error, "Failed to configure keyring: key size must be 16, 24 or 32 bytes");
+}

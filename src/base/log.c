@@ -123,13 +123,13 @@ static void put_json_text(struct buf *b, const char *s)
 
 static void put_value(struct buf *b, const char *v)
 {
-    if (!strpbrk(v, " \t\n\"=")) {
+    if (!strpbrk(v, " \t\n\r")) {
         buf_put_c(b, v);
         return;
     }
+    /* Quotes within stay as they are, as in Consul's lines. */
     buf_put_char(b, '"');
     for (; *v; v++) {
-        if (*v == '"' || *v == '\\') buf_put_char(b, '\\');
         if (*v == '\n') {
             buf_put_c(b, "\\n");
         } else {

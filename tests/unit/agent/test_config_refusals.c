@@ -26,7 +26,9 @@ static void load(struct scratch *s, const struct config_args *args, struct outco
              config_check_start(config, &why) != 0)
         refuse_with(o, "==> ", buf_str(&why), "\n");
     else
-        o->starts = config_check_watches(config, &o->late) == 0 || o->exit == 0;
+        o->starts = (config_check_keyring(config, &o->late) == 0 &&
+                        config_check_watches(config, &o->late) == 0) ||
+                    o->late.n > 0;
     buf_deinit(&warnings);
     buf_deinit(&why);
 }
@@ -108,7 +110,8 @@ static bool check(struct scratch *s, const struct value *c)
     if (str_at(c, "log_line").p) {
         /* refused by the start, with a log */
         ok = o.starts || same(s, c, "should start", STR(""), buf_str(&o.err));
-        if (str_has_prefix(str_at(c, "id"), STR("watch-")))
+        if (str_has_prefix(str_at(c, "id"), STR("watch-")) ||
+            str_has_prefix(str_at(c, "id"), STR("encrypt-")))
             ok = ok && o.late.n > 0 && str_find(str_at(c, "log_line"), buf_str(&o.late)) > 0;
         if (!ok) same(s, c, "at start", str_at(c, "log_line"), buf_str(&o.late));
     } else if (str_at(c, "stderr_re").p) {
