@@ -1,50 +1,130 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli.h"
 
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "consuld/agent/config.h"
 #include "consuld/face/cli.h"
-#include "consuld/face/run.h"
+#include "consuld/model.h"
 
-int cli_version(int argc, char **argv)
+#define NAME_WORDS_MAX 3
+
+static const struct cli_command *const tables[] = { cli_basic_commands, cli_kv_commands,
+    cli_catalog_commands, cli_cluster_commands, cli_service_commands, cli_operator_commands,
+    cli_absent_commands };
+
+enum { TABLES = sizeof tables / sizeof tables[0] };
+
+/* Commands whose name comes behind `after`, the first of them; all for NULL. */
+static const struct cli_command *next_by_name(const char *after)
 {
-    (void)argc;
-    (void)argv;
-    printf("Consul v" CONSUL_VERSION "\n"
-           "Protocol 2 spoken by default, understands 2 to 3 (agent will automatically use "
-           "protocol >2 when speaking to compatible agents)\n\n");
-    return 0;
+    const struct cli_command *best = NULL;
+    for (size_t t = 0; t < TABLES; t++)
+        for (const struct cli_command *c = tables[t]; c->name; c++)
+            if ((!after || strcmp(c->name, after) > 0) &&
+                (!best || strcmp(c->name, best->name) < 0))
+                best = c;
+    return best;
 }
 
-const struct cli_command cli_commands[] = {
-    { "agent", "Runs a Consul agent", run_agent },
-    { "version", "Prints the Consul version", cli_version },
-    { 0 },
-};
-
-static void usage(FILE *to)
+const struct cli_command *cli_command_at(size_t i)
 {
-    fprintf(to, "Usage: consul [--version] [--help] <command> [<args>]\n\n"
-                "Available commands are:\n");
-    for (const struct cli_command *c = cli_commands; c->name; c++)
-        fprintf(to, "    %-14s %s\n", c->name, c->synopsis);
-    fprintf(to, "\n");
+    const struct cli_command *c = next_by_name(NULL);
+    while (c && i-- > 0)
+        c = next_by_name(c->name);
+    return c;
+}
+
+static const struct cli_command *by_name(const char *name)
+{
+    for (size_t t = 0; t < TABLES; t++)
+        for (const struct cli_command *c = tables[t]; c->name; c++)
+            if (strcmp(c->name, name) == 0) return c;
+    return NULL;
+}
+
+/* The command with the longest name at the start of argv; *words it takes. */
+static const struct cli_command *find(int argc, char **argv, int *words)
+{
+    const struct cli_command *found = NULL;
+    char name[128] = "";
+    size_t n = 0;
+    for (int i = 0; i < argc && i < NAME_WORDS_MAX; i++) {
+        int more = snprintf(name + n, sizeof name - n, "%s%s", i ? " " : "", argv[i]);
+        if (more < 0 || (size_t)more >= sizeof name - n) break;
+        n += (size_t)more;
+        const struct cli_command *c = by_name(name);
+        if (!c) break;
+        found = c;
+        *words = i + 1;
+    }
+    return found;
+}
+
+static int run_group(struct cli *c, int argc, char **argv)
+{
+    bool asked = argc > 0 && (!strcmp(argv[0], "-h") || !strcmp(argv[0], "-help") ||
+                                 !strcmp(argv[0], "--help"));
+    cli_help_command(c->command, asked ? c->io.out : c->io.err);
+    return asked ? 0 : 1;
+}
+
+static int run_flags(struct cli *c, int argc, char **argv)
+{
+    struct error err;
+    int rc = cli_flags_parse(c, argc, argv, &err);
+    if (rc == ERR_NOT_FOUND) {
+        cli_help_command(c->command, c->io.out);
+        return 0;
+    }
+    if (rc == 0) return c->command->run(c);
+    fprintf(c->io.err, "%s\n", err.text);
+    cli_help_flags(c->command, c->io.err);
+    return 1;
+}
+
+static bool is_one_of(const char *word, const char *const *words)
+{
+    for (; *words; words++)
+        if (!strcmp(word, *words)) return true;
+    return false;
+}
+
+int cli_run(const struct cli_streams *io, int argc, char **argv)
+{
+    static const char *const version[] = { "-v", "-version", "--version", NULL };
+    static const char *const help[] = { "-h", "-help", "--help", NULL };
+    static char *version_words[] = { (char *)"version" };
+    struct cli c = { .arena = ARENA_INIT, .io = *io };
+    int words = 0, status;
+    if (argc > 0 && is_one_of(argv[0], version)) {
+        argc = 1;
+        argv = version_words;
+    }
+    if (argc > 0 && is_one_of(argv[0], help)) {
+        cli_help_all(io->out);
+        return 0;
+    }
+    c.command = find(argc, argv, &words);
+    if (!c.command) {
+        cli_help_all(io->err);
+        return 127;
+    }
+    if (c.command->run)
+        status = run_flags(&c, argc - words, argv + words);
+    else if (c.command->run_words)
+        status = c.command->run_words(&c, argc - words, argv + words);
+    else
+        status = run_group(&c, argc - words, argv + words);
+    arena_free(&c.arena);
+    return status;
 }
 
 int cli_main(int argc, char **argv)
 {
-    const char *name = argc > 1 ? argv[1] : "";
-    if (!strcmp(name, "-v") || !strcmp(name, "-version") || !strcmp(name, "--version"))
-        return cli_version(0, NULL);
-    if (!strcmp(name, "-h") || !strcmp(name, "-help") || !strcmp(name, "--help")) {
-        usage(stdout);
-        return 0;
-    }
-    for (const struct cli_command *c = cli_commands; c->name; c++) {
-        if (!strcmp(c->name, name)) return c->run(argc - 2, argv + 2);
-    }
-    usage(stderr);
-    return 127;
+    const struct cli_streams io = { stdin, stdout, stderr };
+    model_init();
+    int status = cli_run(&io, argc > 0 ? argc - 1 : 0, argv + 1);
+    if (fflush(stdout) != 0 && status == 0) status = 1;
+    return status;
 }
