@@ -4,7 +4,7 @@
  * The state is one LMDB environment, changed by applying log entries in order, one write
  * transaction per batch; the applied index is part of it. It is not synced per batch: a killed
  * process loses nothing, after a crash of the machine the state is thrown away and rebuilt from the
- * newest snapshot and the log. So: store_sync before log entries are given up. */
+ * newest snapshot and the log. So: store_read_sync before log entries are given up. */
 #pragma once
 #include "consuld/base.h"
 #include "consuld/model.h"
@@ -38,9 +38,6 @@ void store_close(struct store *s);
 /* Index and term of the last applied entry, 0 when empty. */
 uint64_t store_applied_index(const struct store *s);
 uint64_t store_applied_term(const struct store *s);
-
-/* Makes all that was committed before the call durable. Blocks: meant for a worker job. */
-int store_sync(struct store *s, struct error *err) must_check;
 
 /* Fires every registered watch set with `abandoned` set (done by a restore itself). */
 void store_abandon_all(struct store *s);

@@ -50,7 +50,7 @@ static void run(struct job *job)
     int code = snapshot_file_write(
         d->disk, d->snapshots, s->wall_ms, s->read, &s->meta, &s->arena, &s->err);
     /* The log is given up next: what was applied must be safe in the state too. */
-    if (!code) code = store_sync(d->store, &s->err);
+    if (!code) code = store_read_sync(s->read, &s->err);
     if (code && !s->err.code) error_set(&s->err, code, "the snapshot failed");
 }
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -184,15 +185,22 @@ static const char *distrust(const char *dir, const char *boot_id)
     return "the machine went down without a clean stop";
 }
 
+/* Without a boot id no crash of the machine can be told from a restart: a random one trusts nothing
+ * but the clean mark. */
 static char *boot_id_read(void)
 {
-    char text[64] = "unknown";
+    char text[64];
     int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        ssize_t n = read(fd, text, sizeof text - 1);
-        close(fd);
-        if (n > 0) text[text[n - 1] == '\n' ? n - 1 : n] = 0;
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    if (fd >= 0) close(fd);
+    if (n > 0) {
+        text[text[n - 1] == '\n' ? n - 1 : n] = 0;
+        return xstrdup(text);
     }
+    uint8_t bytes[16] = { 0 };
+    if (getrandom(bytes, sizeof bytes, 0) < 0)
+        log_warn("agent.server.store", "the kernel tells no boot id and gives no random bytes");
+    uuid_format(bytes, text);
     return xstrdup(text);
 }
 
@@ -287,14 +295,6 @@ uint64_t store_applied_index(const struct store *s)
 uint64_t store_applied_term(const struct store *s)
 {
     return s->applied_term;
-}
-
-int store_sync(struct store *s, struct error *err)
-{
-    if (!s->dir) return 0;
-    int rc = mdb_env_sync(s->env->mdb, 1);
-    if (rc) return error_set(err, ERR_IO, "cannot sync the state: %s", mdb_strerror(rc));
-    return 0;
 }
 
 struct store_stats store_stats(const struct store *s)

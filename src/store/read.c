@@ -60,6 +60,13 @@ void store_read_destroy(struct store_read *rd)
     free(rd);
 }
 
+int store_read_sync(struct store_read *rd, struct error *err)
+{
+    int rc = mdb_env_sync(rd->view.env->mdb, 1);
+    if (rc) return error_set(err, ERR_IO, "cannot sync the state: %s", mdb_strerror(rc));
+    return 0;
+}
+
 uint64_t store_read_applied(const struct store_read *rd, uint64_t *term)
 {
     uint64_t index = 0, unused;

@@ -197,7 +197,7 @@ int main(int argc, char **argv)
     read_health(s);
     wake_watchers(s);
     double from = seconds();
-    if (store_sync(s, &err) != 0) die(&err);
+    if (store_read_sync(store_read(s), &err) != 0) die(&err);
     printf("%-44s %10.1f ms\n", "sync of all of it", (seconds() - from) * 1e3);
     printf("%-44s %10.1f MB\n", "state", (double)store_stats(s).map_used / 1e6);
     store_close(s);

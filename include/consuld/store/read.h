@@ -24,6 +24,8 @@ bool store_read_failed(const struct store_read *rd, struct error *err);
  * readers is full. */
 struct store_read *store_read_create(struct store *s);
 void store_read_destroy(struct store_read *rd);
+/* Makes durable what the view shows. Blocks: for a worker, with a view of its own. */
+int store_read_sync(struct store_read *rd, struct error *err) must_check;
 /* Applied index and term of the view. */
 uint64_t store_read_applied(const struct store_read *rd, uint64_t *term);
 
