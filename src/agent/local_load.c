@@ -37,8 +37,10 @@ static int load_configured(struct local *l, const struct list *services, struct 
         struct local_register_options opts = { .source = LOCAL_FROM_CONFIG, .token = def->token };
         failed = local_service_register(l, def, &opts, err);
         if (failed) {
-            error_prefix(err,
-                "Failed to register service \"%.*s\": ", STR_ARG(def->id.n ? def->id : def->name));
+            /* What is wrong with checks and sidecar already names the service. */
+            if (!str_has_prefix(str_of(err->text), STR("Failed to validate ")))
+                error_prefix(err, "Failed to register service \"%.*s\": ",
+                    STR_ARG(def->id.n ? def->id : def->name));
         } else {
             persist_forget_service(l, def->id.n ? def->id : def->name);
         }
@@ -55,12 +57,10 @@ static int load_configured_checks(struct local *l, const struct list *checks, st
         struct str id = def->id.n ? def->id : def->name;
         struct check_type type;
         local_check_type(def, &type);
-        failed = local_check_validate(&type, err);
-        if (failed) {
-            error_prefix(err, "Failed to validate check for check '%.*s': ", STR_ARG(id));
-            break;
-        }
-        failed = local_check_register(l, id, def->service_id, &type, &opts, err);
+        if (id.n == 0) failed = error_set(err, ERR_BAD_REQUEST, "CheckID missing");
+        if (!failed && local_check_validate(&type, err) != 0)
+            failed = error_prefix(err, "Check is not valid: ");
+        if (!failed) failed = local_check_register(l, id, def->service_id, &type, &opts, err);
         if (failed) {
             error_prefix(err, "Failed to register check '%.*s': ", STR_ARG(id));
         } else {

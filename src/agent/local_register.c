@@ -32,7 +32,7 @@ static int check_fits(
 {
     int failed = local_check_validate(t, err);
     if (failed) {
-        error_prefix(err, "Invalid check: ");
+        if (source == LOCAL_FROM_API) error_prefix(err, "Invalid check: ");
         return failed;
     }
     if (t->status.n && !local_check_status_valid(t->status)) {
@@ -40,7 +40,6 @@ static int check_fits(
             err, ERR_BAD_REQUEST, "Status for checks must 'passing', 'warning', 'critical'");
     }
     (void)l;
-    (void)source;
     return 0;
 }
 
@@ -109,17 +108,25 @@ static int definition_check(struct local *l, struct arena *a, const struct servi
     struct list checks = definition_checks(a, def, source);
     for (size_t i = 0; i < checks.n; i++) {
         failed = check_fits(l, &LIST_AT(&checks, struct check_type, i), source, err);
+        if (failed && source == LOCAL_FROM_CONFIG) {
+            error_prefix(
+                err, "Failed to validate checks for service \"%.*s\": ", STR_ARG(def->name));
+        }
         if (failed) return failed;
     }
     return 0;
 }
 
 /* Refusals of a sidecar come back as 500 with the words "Bad request" (recorded). */
-static int sidecar_refusal(struct error *err, enum local_source source, const char *what)
+static int sidecar_refusal(struct error *err, const struct service_definition *parent,
+    enum local_source source, const char *what)
 {
     if (source == LOCAL_FROM_API) {
         error_prefix(err, "Bad request: %s", what);
         err->code = ERR_INTERNAL;
+    } else {
+        error_prefix(
+            err, "Failed to validate sidecar for service \"%.*s\": ", STR_ARG(parent->name));
     }
     return err->code;
 }
@@ -130,17 +137,17 @@ static int plan_sidecar(struct local *l, struct arena *a, const struct service_d
     struct service_definition *sidecar;
     *made = false;
     int failed = sidecar_make(l, a, def, opts->token, &sidecar, &p->token, err);
-    if (failed) return sidecar_refusal(err, opts->source, "Invalid SidecarService: ");
+    if (failed) return sidecar_refusal(err, def, opts->source, "Invalid SidecarService: ");
     if (!sidecar) return 0;
     struct list checks = definition_checks(a, sidecar, opts->source);
     for (size_t i = 0; i < checks.n; i++) {
         const struct check_type *t = &LIST_AT(&checks, struct check_type, i);
         if (local_check_validate(t, err) != 0)
-            return sidecar_refusal(err, opts->source, "Invalid check in sidecar_service: ");
+            return sidecar_refusal(err, def, opts->source, "Invalid check in sidecar_service: ");
         if (t->status.n && !local_check_status_valid(t->status)) {
             error_set(
                 err, ERR_BAD_REQUEST, "Status for checks must 'passing', 'warning', 'critical'");
-            return sidecar_refusal(err, opts->source, "");
+            return sidecar_refusal(err, def, opts->source, "");
         }
     }
     failed = plan_service(l, a, sidecar, opts->source, p, err);
