@@ -43,30 +43,10 @@ static void check(struct config_load *load, const struct config_key *key, const 
 /* The same check as one of a service. */
 static struct check_type check_of_service(const struct check_definition *d)
 {
-    return (struct check_type){ .check_id = d->id,
-        .name = d->name,
-        .status = d->status,
-        .notes = d->notes,
-        .script_args = d->script_args,
-        .http = d->http,
-        .header = d->header,
-        .method = d->method,
-        .body = d->body,
-        .tcp = d->tcp,
-        .interval = d->interval,
-        .alias_node = d->alias_node,
-        .alias_service = d->alias_service,
-        .docker_container_id = d->docker_container_id,
-        .shell = d->shell,
-        .grpc = d->grpc,
-        .grpc_use_tls = d->grpc_use_tls,
-        .tls_skip_verify = d->tls_skip_verify,
-        .timeout = d->timeout,
-        .ttl = d->ttl,
-        .success_before_passing = d->success_before_passing,
-        .failures_before_critical = d->failures_before_critical,
-        .deregister_critical_service_after = d->deregister_critical_service_after,
-        .output_max_size = d->output_max_size };
+    struct check_type t;
+    local_check_type(d, &t);
+    t.check_id = d->id;
+    return t;
 }
 
 /* `checks` first, then `check`. */

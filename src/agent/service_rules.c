@@ -161,3 +161,30 @@ int service_fill_addresses(struct arena *a, struct node_service *svc, struct err
     }
     return 0;
 }
+
+void local_check_type(const struct check_definition *def, struct check_type *out)
+{
+    *out = (struct check_type){ .name = def->name,
+        .status = def->status,
+        .notes = def->notes,
+        .script_args = def->script_args,
+        .http = def->http,
+        .header = def->header,
+        .method = def->method,
+        .body = def->body,
+        .tcp = def->tcp,
+        .interval = def->interval,
+        .alias_node = def->alias_node,
+        .alias_service = def->alias_service,
+        .docker_container_id = def->docker_container_id,
+        .shell = def->shell,
+        .grpc = def->grpc,
+        .grpc_use_tls = def->grpc_use_tls,
+        .tls_skip_verify = def->tls_skip_verify,
+        .timeout = def->timeout,
+        .ttl = def->ttl,
+        .success_before_passing = def->success_before_passing,
+        .failures_before_critical = def->failures_before_critical,
+        .deregister_critical_service_after = def->deregister_critical_service_after,
+        .output_max_size = def->output_max_size };
+}
