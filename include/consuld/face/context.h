@@ -19,6 +19,7 @@ struct face_context {
     struct server *server;             /* NULL on a client */
     struct raft_driver *raft;          /* NULL on a client */
     const struct agent_config *config; /* the running one */
+    const struct agent_config *config_at_start; /* what /v1/agent/self goes on showing */
     struct str node_id;
     struct dict node_meta; /* as reloaded; config keeps what it was at start */
     /* Reload and leave, answered by the start-up code when they are done. */

@@ -215,7 +215,7 @@ static void config_part(const struct face_context *ctx, struct json_writer *w)
     pair(w, "Version", CONSUL_VERSION);
     json_object_end(w);
     json_key(w, "DebugConfig");
-    config_debug_json(c, w);
+    config_debug_json(ctx->config_at_start, w);
 }
 
 static void self(struct api_request *req)

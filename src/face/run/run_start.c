@@ -281,6 +281,7 @@ int run_start(struct run *r, struct error *err)
     r->context.node_name = c->node_name;
     r->context.node_id = str_of(r->node_id);
     r->context.config = c;
+    r->context.config_at_start = c;
     r->context.disable_coordinates = c->disable_coordinates;
     r->context.kv_max_value_size = c->kv_max_value_size;
     r->context.txn_max_req_len = c->txn_max_req_len;
