@@ -8,7 +8,6 @@ static bool well_formed(const struct raft_message *m)
 {
     const struct raft_append_entries *a = &m->append_entries;
     if (!raft__fits(a->leader, RAFT_ADDRESS_MAX)) return false;
-    if (a->prev_index > UINT64_MAX - a->n - 1) return false;
     uint64_t term = a->prev_term;
     for (size_t i = 0; i < a->n; i++) {
         const struct raft_entry *e = &a->entries[i];

@@ -142,8 +142,21 @@ static bool is_request(const struct raft_message *m)
     return m->type < RAFT_APPEND_ENTRIES_RESPONSE;
 }
 
+/* Numbers no honest peer reaches; the core counts up from what it accepts. */
+static bool in_range(const struct raft_message *m)
+{
+    uint64_t index = 0;
+    if (m->type == RAFT_APPEND_ENTRIES) index = m->append_entries.prev_index;
+    if (m->type == RAFT_INSTALL_SNAPSHOT) index = m->install_snapshot.last_log_index;
+    return m->term <= RAFT_NUMBER_MAX && index <= RAFT_NUMBER_MAX;
+}
+
 static int on_receive(struct raft *r, const struct raft_message *m)
 {
+    if (!in_range(m)) {
+        raft__refuse(r, m);
+        return ERR_BAD_REQUEST;
+    }
     /* A user restore is one uninterrupted act of the leader, as in the original. */
     if (is_request(m) && r->installing.active && r->installing.restore) {
         raft__refuse(r, m);

@@ -30,6 +30,9 @@ struct pending_write {
 };
 #define PENDING_WRITES_MAX 64
 
+/* Largest term or index taken from a peer. */
+#define RAFT_NUMBER_MAX (UINT64_MAX / 4)
+
 /* Applied entries stay in memory for slow peers up to this size. */
 #define RAFT_WINDOW_BYTES_KEEP (8u * 1024 * 1024)
 

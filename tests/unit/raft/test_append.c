@@ -206,6 +206,36 @@ static void malformed_entry_lists_are_refused(void **state)
     }
 }
 
+static void numbers_out_of_range_are_refused(void **state)
+{
+    (void)state;
+    follow();
+    struct raft_message bad[] = { bed_append_from("b:8300", UINT64_MAX, 0, 0, 0),
+        bed_append_from("b:8300", 3, UINT64_MAX, 3, 0),
+        { .type = RAFT_REQUEST_VOTE,
+            .term = UINT64_MAX,
+            .request_vote = { .candidate = STR("b:8300"), .last_log_index = 99 } },
+        { .type = RAFT_INSTALL_SNAPSHOT,
+            .term = 3,
+            .install_snapshot = { .leader = STR("b:8300"),
+                .last_log_index = UINT64_MAX,
+                .last_log_term = 3,
+                .configuration = bed_state(&b).latest } } };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        bad[i].rpc = i + 1;
+        struct raft_event ev = { .type = RAFT_RECEIVE, .message = &bad[i] };
+        assert_int_equal(raft_step(b.r, b.now, &ev, &b.out), ERR_BAD_REQUEST);
+        assert_int_equal(b.out.messages_n, 1);
+    }
+    struct raft_message answer_of_none = {
+        .type = RAFT_REQUEST_VOTE_RESPONSE, .term = UINT64_MAX, .peer_id = "b"
+    };
+    struct raft_event ev = { .type = RAFT_RECEIVE, .message = &answer_of_none };
+    assert_int_equal(raft_step(b.r, b.now, &ev, &b.out), ERR_BAD_REQUEST);
+    assert_int_equal(bed_state(&b).term, 3);
+    bed_close(&b);
+}
+
 static void configuration_is_in_force_when_appended_and_goes_with_its_entry(void **state)
 {
     (void)state;
@@ -282,6 +312,7 @@ int main(void)
         cmocka_unit_test(nothing_unstored_is_applied),
         cmocka_unit_test(committed_entries_are_never_replaced),
         cmocka_unit_test(malformed_entry_lists_are_refused),
+        cmocka_unit_test(numbers_out_of_range_are_refused),
         cmocka_unit_test(configuration_is_in_force_when_appended_and_goes_with_its_entry),
         cmocka_unit_test(failed_write_takes_entries_and_answers_back),
         cmocka_unit_test(request_below_the_compacted_log_matches),
