@@ -4,6 +4,8 @@
  * absent members count as equal. */
 #include "unit/store/fsm_log.h"
 
+#include "consuld/store_snapshot.h"
+
 struct query {
     struct store *store;
     struct store_read *rd;
@@ -251,11 +253,37 @@ static const struct {
 };
 #define READS (sizeof reads / sizeof reads[0])
 
+/* Gateway mappings are no part of a snapshot: those rebuilt carry the index of their config entry,
+ * and answers with them differ from the server that took it (fsm.md 13.3). */
+static const char *const rebuilt[] = {
+    "/v1/health/connect/txnsvc",
+    "/v1/catalog/gateway-services/termgw",
+};
+
 struct run {
     struct store *store;
     int seen[READS];
     int wrong;
+    bool restored;
+    int different; /* of those above */
 };
+
+static bool is_rebuilt(const char *path)
+{
+    for (size_t i = 0; i < sizeof rebuilt / sizeof rebuilt[0]; i++)
+        if (strcmp(path, rebuilt[i]) == 0) return true;
+    return false;
+}
+
+static void differs(struct run *r, const char *path, const char *want, const char *got)
+{
+    if (r->restored && is_rebuilt(path)) {
+        r->different++;
+        return;
+    }
+    print_error("%s\n want %s\n got  %s\n", path, want, got);
+    r->wrong++;
+}
 
 static struct str unescape(struct arena *a, struct str s)
 {
@@ -336,20 +364,15 @@ static void check(struct arena *a, const struct value *line, int number, void *a
     uint64_t index = reads[i].run(&q);
     assert_false(store_read_failed(q.rd, NULL));
     uint64_t want_index = strtoull(get_text(a, get(line, "headers"), "X-Consul-Index"), NULL, 10);
-    if (index != want_index) {
-        print_error("%s: index %llu, want %llu\n", path, (unsigned long long)index,
-            (unsigned long long)want_index);
-        r->wrong++;
-    }
+    if (index != want_index)
+        differs(r, path, str_printf(a, "index %llu", (unsigned long long)want_index).p,
+            str_printf(a, "index %llu", (unsigned long long)index).p);
     const struct value *want = get(line, "body");
     if (get_number(line, "status") == 200 && want && body.n) {
         struct value got = parse(a, path, buf_str(&body));
         struct value x = bare(a, want), y = bare(a, &got);
         if (y.kind == V_NIL) y = (struct value){ .kind = V_LIST };
-        if (!value_equal(&x, &y)) {
-            print_error("%s\n want %s\n got  %s\n", path, text_of(a, &x), text_of(a, &y));
-            r->wrong++;
-        }
+        if (!value_equal(&x, &y)) differs(r, path, text_of(a, &x), text_of(a, &y));
     }
     buf_deinit(&body);
 }
@@ -363,24 +386,48 @@ static void apply_line(struct arena *a, const struct value *line, int number, vo
     if (apply_one(arg, &e, a, &res, &err) != 0) fail_msg("%s", err.text);
 }
 
+static void check_reads(struct run *r)
+{
+    each_line(VECTORS "fsm/catalog/reads.jsonl", check, r);
+    store_close(r->store);
+    assert_int_equal(r->wrong, 0);
+    for (size_t i = 0; i < READS; i++) {
+        if (r->seen[i] < reads[i].seen_min)
+            fail_msg("%s: seen %d times", reads[i].prefix, r->seen[i]);
+    }
+}
+
 static void state_answers_the_recorded_reads(void **state)
 {
     (void)state;
     struct run r = { .store = store_fresh() };
     each_line(VECTORS "fsm/catalog/log.jsonl", apply_line, r.store);
-    each_line(VECTORS "fsm/catalog/reads.jsonl", check, &r);
-    store_close(r.store);
-    assert_int_equal(r.wrong, 0);
-    for (size_t i = 0; i < READS; i++) {
-        if (r.seen[i] < reads[i].seen_min)
-            fail_msg("%s: seen %d times", reads[i].prefix, r.seen[i]);
-    }
+    check_reads(&r);
+}
+
+static void state_restored_from_the_recorded_archive_answers_them_too(void **state)
+{
+    (void)state;
+    struct run r = { .store = store_fresh(), .restored = true };
+    struct arena a = ARENA_INIT;
+    struct snapshot_meta meta;
+    struct str bytes;
+    struct error err;
+    struct str archive = read_file(&a, VECTORS "fsm/catalog/snapshot.tgz");
+    snapshot_init();
+    if (archive_read(archive, &a, &meta, &bytes, &err)) fail_msg("%s", err.text);
+    if (snapshot_restore(r.store, bytes, meta.index, meta.term, &err)) fail_msg("%s", err.text);
+    free((void *)(uintptr_t)bytes.p);
+    arena_free(&a);
+    check_reads(&r);
+    assert_int_equal(r.different, 2);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(state_answers_the_recorded_reads),
+        cmocka_unit_test(state_restored_from_the_recorded_archive_answers_them_too),
     };
     return cmocka_run_group_tests(tests, prepare_model, NULL);
 }
