@@ -133,6 +133,10 @@ void raft_driver_destroy(struct raft_driver *d)
     raft_log_close(d->log);
     arena_free(&d->arena);
     arena_free(&d->snapshot.arena);
+    arena_free(&d->archive.arena);
+    buf_deinit(&d->archive.out);
+    arena_free(&d->install.arena);
+    free((void *)(uintptr_t)d->install.state.p);
     free(d->writes);
     free(d->servers);
     free(d);

@@ -18,7 +18,15 @@
 #define DRIVER_PATH_MAX 4096
 #define SUBSYSTEM "agent.server.raft"
 
-enum work_kind { WORK_PROPOSE, WORK_BARRIER, WORK_VERIFY, WORK_CHANGE, WORK_SNAPSHOT };
+enum work_kind {
+    WORK_PROPOSE,
+    WORK_BARRIER,
+    WORK_VERIFY,
+    WORK_CHANGE,
+    WORK_SNAPSHOT,
+    WORK_SAVE,
+    WORK_RESTORE,
+};
 
 /* The driver's side of a request. In a list while queued, waiting or answered; in no list while
  * the core has it (it is found by its handle then). */
@@ -29,7 +37,7 @@ struct raft_driver_work {
     uint64_t handle;    /* 0: not given to the core */
     uint64_t since_ms;  /* queued */
     uint64_t read_from; /* verify: applied index to wait for */
-    char *command;      /* propose: until the core took it */
+    char *command;      /* propose: until the core took it; restore: the archive */
     size_t command_n;
     enum raft_driver_change_op change;
     char id[RAFT_ID_MAX], address[RAFT_ADDRESS_MAX];
@@ -39,6 +47,7 @@ struct raft_driver_work {
     uint64_t index;
     struct command_result result;
     bool has_result;
+    struct str archive; /* save: malloc'ed */
 };
 
 struct pending_write {
@@ -55,6 +64,34 @@ struct snapshot_job {
     int64_t wall_ms;
     struct error err;
     bool running;
+};
+
+/* A save under way: the archive is made on a worker from a view or from the newest file. */
+struct archive_job {
+    struct job job;
+    struct raft_driver *driver;
+    struct store_read *read; /* NULL: from the file */
+    struct snapshot_meta meta;
+    struct arena arena;
+    struct buf out;
+    struct error err;
+    bool running;
+};
+
+/* A state on its way in: verified, stored as a snapshot, made the state. */
+enum install_phase { INSTALL_NONE, INSTALL_VERIFY, INSTALL_ASK, INSTALL_STORE };
+struct install_job {
+    struct job job;
+    struct raft_driver *driver;
+    enum install_phase phase;
+    struct raft_driver_work *work; /* restore; NULL once the core has it */
+    struct str archive;            /* the work's bytes while they are read */
+    struct str state;              /* malloc'ed */
+    uint64_t archive_index;
+    struct snapshot_meta meta;
+    struct arena arena;
+    int64_t wall_ms;
+    struct error err;
 };
 
 struct raft_driver {
@@ -87,6 +124,7 @@ struct raft_driver {
     bool core_full;    /* the core takes no more until something is applied */
     struct link reads; /* verified, wait for the applied index */
     struct link snapshot_requests;
+    struct link saves;
     struct link answers; /* finished in this turn */
 
     struct pending_write *writes; /* queued, oldest first */
@@ -104,6 +142,8 @@ struct raft_driver {
     bool apply_failed; /* the last batch could not be applied */
 
     struct snapshot_job snapshot;
+    struct archive_job archive;
+    struct install_job install;
 
     struct link observers;
     bool changed;
@@ -128,6 +168,8 @@ void driver_requests_init(struct raft_driver *d);
 void driver_requests_deinit(struct raft_driver *d);
 /* Steps what is queued; true when something was. */
 bool driver_requests_step(struct raft_driver *d);
+/* A handle for a work given to the core. */
+uint64_t driver_work_put(struct raft_driver *d, struct raft_driver_work *w);
 /* The work of a handle, taken out of the table; NULL if there is none. */
 struct raft_driver_work *driver_work_take(struct raft_driver *d, uint64_t handle);
 void driver_result(struct raft_driver *d, const struct raft_result *r);
@@ -144,4 +186,13 @@ void driver_snapshot_timer(struct timer *t);
 void driver_snapshot_arm(struct raft_driver *d);
 /* Starts one unless it runs or there is nothing new. */
 void driver_snapshot_begin(struct raft_driver *d);
+void driver_meta_configuration(
+    struct snapshot_meta *meta, const struct raft_configuration *c, struct arena *a);
+/* raft_driver_archive.c: archives the newest snapshot for those who wait for one. */
+void driver_save_begin(struct raft_driver *d);
+/* raft_driver_install.c */
+void driver_restore_begin(struct raft_driver *d, struct raft_driver_work *w);
+/* What the core asks for. */
+void driver_install(struct raft_driver *d, const struct raft_install *in);
+bool driver_installing(const struct raft_driver *d);
 bool driver_configuration_of_meta(const struct snapshot_meta *meta, struct raft_configuration *out);

@@ -83,6 +83,7 @@ bool driver_apply(struct raft_driver *d)
     struct raft_entry e;
     struct link applied;
     int code = 0;
+    if (driver_installing(d)) return false;
     if (from > d->apply_to || d->broken || (d->apply_failed && !d->retry_now)) return false;
     link_init(&applied);
     struct store_batch *b = store_apply_begin(d->store, world_now_ms(d->world));

@@ -10,6 +10,7 @@ void driver_requests_init(struct raft_driver *d)
     link_init(&d->queue);
     link_init(&d->reads);
     link_init(&d->snapshot_requests);
+    link_init(&d->saves);
     link_init(&d->answers);
 }
 
@@ -17,6 +18,7 @@ static void work_destroy(struct raft_driver_work *w)
 {
     if (w->request) w->request->work = NULL;
     free(w->command);
+    free((void *)(uintptr_t)w->archive.p);
     free(w);
 }
 
@@ -32,6 +34,7 @@ void driver_requests_deinit(struct raft_driver *d)
     list_destroy(&d->queue);
     list_destroy(&d->reads);
     list_destroy(&d->snapshot_requests);
+    list_destroy(&d->saves);
     list_destroy(&d->answers);
     for (size_t i = 0; i < d->works_n; i++)
         if (d->works[i]) work_destroy(d->works[i]);
@@ -42,7 +45,7 @@ void driver_requests_deinit(struct raft_driver *d)
 
 /* --- handles: slot + 1 and how often the slot was used ---------------------------------------- */
 
-static uint64_t work_put(struct raft_driver *d, struct raft_driver_work *w)
+uint64_t driver_work_put(struct raft_driver *d, struct raft_driver_work *w)
 {
     if (d->free_n == 0) {
         ensure(d->works_n <= DRIVER_WORKS_MAX);
@@ -97,6 +100,7 @@ static struct raft_driver_work *submit(
     r->err.text[0] = '\0';
     r->index = 0;
     r->result = NULL;
+    r->archive = STR_NIL;
     link_init(&w->link);
     link_push(&d->queue, &w->link);
     tick_mark(&d->tick);
@@ -125,6 +129,19 @@ void raft_driver_verify_leader(struct raft_driver *d, struct raft_driver_request
 void raft_driver_snapshot(struct raft_driver *d, struct raft_driver_request *r)
 {
     submit(d, r, WORK_SNAPSHOT);
+}
+
+void raft_driver_save(struct raft_driver *d, struct raft_driver_request *r)
+{
+    submit(d, r, WORK_SAVE);
+}
+
+void raft_driver_restore(struct raft_driver *d, struct raft_driver_request *r, struct str archive)
+{
+    struct raft_driver_work *w = submit(d, r, WORK_RESTORE);
+    w->command = xmalloc(archive.n + 1);
+    w->command_n = archive.n;
+    memcpy(w->command, archive.p, archive.n);
 }
 
 void raft_driver_change(struct raft_driver *d, struct raft_driver_request *r,
@@ -166,7 +183,9 @@ void driver_answer(struct raft_driver *d)
             r->index = w->index;
             if (w->code) error_set(&r->err, w->code, "%s", w->text);
             r->result = w->has_result ? &w->result : NULL;
+            r->archive = w->archive;
             r->done(r);
+            if (w->archive.p && r->archive.p == NULL) w->archive = STR_NIL;
         }
         work_destroy(w);
     }
@@ -193,7 +212,7 @@ void driver_fail_all(struct raft_driver *d, bool queued_too, int code, const cha
     }
     if (!queued_too) return;
     while ((l = link_pop(&d->queue)) || (l = link_pop(&d->reads)) ||
-           (l = link_pop(&d->snapshot_requests)))
+           (l = link_pop(&d->snapshot_requests)) || (l = link_pop(&d->saves)))
         driver_finish(d, container_of(l, struct raft_driver_work, link), code, text);
 }
 
@@ -247,6 +266,7 @@ void driver_result(struct raft_driver *d, const struct raft_result *r)
         return;
     }
     status_text(r->status, &code, &text);
+    w->index = r->index;
     if (!code && w->kind == WORK_VERIFY) {
         w->read_from = r->index;
         link_push(&d->reads, &w->link);
@@ -285,7 +305,7 @@ static size_t parts_of(const struct raft_driver_work *w)
 static void add_proposals(
     struct raft_driver *d, struct raft_driver_work *w, struct raft_proposal *out, size_t parts)
 {
-    uint64_t handle = work_put(d, w), op = 0;
+    uint64_t handle = driver_work_put(d, w), op = 0;
     if (w->kind == WORK_BARRIER) {
         out[0] = (struct raft_proposal){ .handle = handle, .type = RAFT_BARRIER };
         return;
@@ -304,7 +324,8 @@ static void add_proposals(
 
 static bool refuse_early(struct raft_driver *d, struct raft_driver_work *w)
 {
-    bool writes = w->kind == WORK_PROPOSE || w->kind == WORK_BARRIER || w->kind == WORK_CHANGE;
+    bool writes = w->kind == WORK_PROPOSE || w->kind == WORK_BARRIER || w->kind == WORK_CHANGE ||
+                  w->kind == WORK_RESTORE;
     if (!w->request)
         driver_finish(d, w, ERR_CANCELLED, NULL);
     else if (w->kind == WORK_PROPOSE && (w->command_n == 0 || w->command_n > LOG_ENTRY_MAX / 2))
@@ -329,19 +350,23 @@ static void step_one(struct raft_driver *d, struct raft_driver_work *w)
         [DRIVER_REMOVE] = RAFT_REMOVE,
     };
     struct raft_event ev;
-    if (w->kind == WORK_SNAPSHOT) {
+    if (w->kind == WORK_SNAPSHOT || w->kind == WORK_SAVE) {
         link_push(&d->snapshot_requests, &w->link);
         driver_snapshot_begin(d);
         return;
     }
+    if (w->kind == WORK_RESTORE) {
+        driver_restore_begin(d, w);
+        return;
+    }
     if (w->kind == WORK_VERIFY) {
-        ev = (struct raft_event){ .type = RAFT_VERIFY, .verify.handle = work_put(d, w) };
+        ev = (struct raft_event){ .type = RAFT_VERIFY, .verify.handle = driver_work_put(d, w) };
     } else {
         ev = (struct raft_event){ .type = RAFT_CHANGE,
             .change = { .type = changes[w->change],
                 .id = str_of(w->id),
                 .address = str_of(w->address),
-                .handle = work_put(d, w) } };
+                .handle = driver_work_put(d, w) } };
     }
     driver_step(d, &ev);
 }

@@ -20,15 +20,16 @@ void driver_snapshot_timer(struct timer *t)
     driver_snapshot_arm(d);
 }
 
-static void fill_configuration(struct snapshot_job *s, const struct raft_configuration *c)
+void driver_meta_configuration(
+    struct snapshot_meta *meta, const struct raft_configuration *c, struct arena *a)
 {
-    struct list *servers = &s->meta.configuration.servers;
+    struct list *servers = &meta->configuration.servers;
     *servers = LIST_EMPTY;
     for (size_t i = 0; i < c->n; i++)
-        *LIST_PUSH(&s->arena, servers, struct snapshot_server) =
+        *LIST_PUSH(a, servers, struct snapshot_server) =
             (struct snapshot_server){ .suffrage = (int64_t)c->servers[i].suffrage,
-                .id = str_dup(&s->arena, str_of(c->servers[i].id)),
-                .address = str_dup(&s->arena, str_of(c->servers[i].address)) };
+                .id = str_dup(a, str_of(c->servers[i].id)),
+                .address = str_dup(a, str_of(c->servers[i].address)) };
 }
 
 static void answer_requests(struct raft_driver *d, uint64_t index, const struct error *err)
@@ -37,8 +38,12 @@ static void answer_requests(struct raft_driver *d, uint64_t index, const struct 
     while ((l = link_pop(&d->snapshot_requests))) {
         struct raft_driver_work *w = container_of(l, struct raft_driver_work, link);
         w->index = index;
-        driver_finish(d, w, err ? err->code : 0, err ? err->text : NULL);
+        if (w->kind == WORK_SAVE && !err)
+            link_push(&d->saves, &w->link);
+        else
+            driver_finish(d, w, err ? err->code : 0, err ? err->text : NULL);
     }
+    driver_save_begin(d);
     tick_mark(&d->tick);
 }
 
@@ -83,6 +88,18 @@ static void refuse(struct raft_driver *d, const char *why)
     answer_requests(d, 0, &err);
 }
 
+/* Nothing is kept, so there is nothing to write before an archive. */
+static void begin_in_memory(struct raft_driver *d)
+{
+    link_each (l, &d->snapshot_requests) {
+        struct raft_driver_work *w = container_of(l, struct raft_driver_work, link);
+        if (w->kind != WORK_SAVE) continue;
+        link_remove(l);
+        link_push(&d->saves, l);
+    }
+    refuse(d, "snapshots are not kept by a server in memory");
+}
+
 void driver_snapshot_begin(struct raft_driver *d)
 {
     struct snapshot_job *s = &d->snapshot;
@@ -90,7 +107,7 @@ void driver_snapshot_begin(struct raft_driver *d)
     if (s->running) return; /* requests are answered by the one that runs */
     raft_get_state(d->raft, &st);
     if (d->dir[0] == '\0') {
-        refuse(d, "snapshots are not kept by a server in memory");
+        begin_in_memory(d);
         return;
     }
     if (driver_applied(d) <= st.snapshot_index) {
@@ -112,7 +129,7 @@ void driver_snapshot_begin(struct raft_driver *d)
     s->meta.index = store_read_applied(s->read, &s->meta.term);
     s->meta.configuration_index = st.committed_index;
     s->wall_ms = world_wall_ns(d->world) / 1000000;
-    fill_configuration(s, st.committed);
+    driver_meta_configuration(&s->meta, st.committed, &s->arena);
     s->job = (struct job){ .world = d->world, .run = run, .done = done };
     s->running = true;
     job_submit(d->world, &s->job);

@@ -73,12 +73,7 @@ void driver_step(struct raft_driver *d, const struct raft_event *ev)
     if (out.compact_to && d->log) raft_log_compact(d->log, out.compact_to + 1);
     d->wake_ms = out.wake_ms;
     if (out.state_changed || out.configuration_changed) d->changed = true;
-    if (out.install.present) {
-        struct raft_event no = { .type = RAFT_SNAPSHOT_INSTALLED,
-            .snapshot_installed.failed = true };
-        log_error(SUBSYSTEM, "a snapshot from outside cannot be installed");
-        driver_step(d, &no);
-    }
+    if (out.install.present) driver_install(d, &out.install);
     if (code) persist_failed(d, &err);
 }
 
@@ -188,7 +183,9 @@ static void arm(struct raft_driver *d)
 
 static void end_of_stop(struct raft_driver *d)
 {
-    if (raft_log_busy(d->log) || d->snapshot.running || d->stopped) return;
+    bool working = d->snapshot.running || d->archive.running ||
+                   d->install.phase == INSTALL_VERIFY || d->install.phase == INSTALL_STORE;
+    if (raft_log_busy(d->log) || working || d->stopped) return;
     d->stopped = true;
     d->on_stopped(d->stopped_ctx);
 }

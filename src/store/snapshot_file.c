@@ -162,8 +162,13 @@ static int write_files(struct disk *disk, const char *dir, const char *id,
     if (code) return code;
     code = disk_sync_dir(disk, tmp);
     if (!code) code = disk->rename(disk, tmp, final);
-    if (!code) code = disk_sync_dir(disk, dir);
-    return code ? fail(err, "finishing", final, code) : 0;
+    if (code) return fail(err, "finishing", final, code);
+    code = disk_sync_dir(disk, dir);
+    if (!code) return 0;
+    /* It must not be found as the newest when its writer believes that it failed. */
+    int back = disk->rename(disk, final, tmp);
+    if (back) log_error(SUBSYSTEM, "a failed snapshot stays", "path", final);
+    return fail(err, "finishing", final, code);
 }
 
 /* --- finding -------------------------------------------------------------------------------- */

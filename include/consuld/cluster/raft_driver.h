@@ -68,7 +68,8 @@ struct raft_driver_request {
     /* the outcome: code 0, or negative with err filled */
     int code;
     struct error err;
-    uint64_t index;                      /* of the entry, 0 if none was written */
+    uint64_t index;     /* of the entry, 0 if none was written */
+    struct str archive; /* of a save: malloc'ed, to be taken (and made nil) in `done` */
     const struct command_result *result; /* what the command returned; valid during `done` only */
     /* the driver's */
     struct link link;
@@ -90,6 +91,11 @@ void raft_driver_barrier(struct raft_driver *d, struct raft_driver_request *r);
 void raft_driver_verify_leader(struct raft_driver *d, struct raft_driver_request *r);
 /* Writes a snapshot now and compacts the log. index: the snapshot's; 0 if there is nothing new. */
 void raft_driver_snapshot(struct raft_driver *d, struct raft_driver_request *r);
+/* The archive of the present state (fsm.md 15), after a snapshot where snapshots are kept. */
+void raft_driver_save(struct raft_driver *d, struct raft_driver_request *r);
+/* Replaces the state of the whole cluster by an archive's (copied), leader only. The archive is
+ * read and verified whole first; requests in hand fail (raft.md 6.13). */
+void raft_driver_restore(struct raft_driver *d, struct raft_driver_request *r, struct str archive);
 /* Forgets a request whose owner goes away: `done` is not called. Idempotent; fine on a zero one. */
 void raft_driver_forget(struct raft_driver_request *r);
 
@@ -102,6 +108,9 @@ void raft_driver_change(struct raft_driver *d, struct raft_driver_request *r,
 struct raft_entry;
 /* A message from a peer; what it points to is copied if kept. */
 void raft_driver_receive(struct raft_driver *d, const struct raft_message *m);
+/* An InstallSnapshot whose stream was received whole; `state` is malloc'ed and taken over. */
+void raft_driver_receive_snapshot(
+    struct raft_driver *d, const struct raft_message *m, struct str state);
 /* A request sent has no response; `missing`: its entries could not be read. */
 void raft_driver_rpc_failed(struct raft_driver *d, const char *peer_id, uint64_t rpc, bool missing);
 /* An entry to send, from memory or disk. ERR_NOT_FOUND, ERR_IO. */
@@ -160,5 +169,6 @@ struct raft_driver_counters {
     uint64_t commit_failures;
     uint64_t apply_batches;
     uint64_t snapshots;
+    uint64_t installs; /* states replaced: restores and snapshots from a leader */
 };
 struct raft_driver_counters raft_driver_counters(const struct raft_driver *d);

@@ -114,6 +114,7 @@ struct request {
     uint64_t index;
     enum result_kind kind;
     bool ok;
+    struct str saved;
 };
 
 static void on_done(struct raft_driver_request *r)
@@ -532,6 +533,9 @@ static void no_failing_operation_loses_an_acknowledged_write(void **state)
     }
 }
 
+static void restore(struct fixture *f, struct request *q, struct str archive);
+static struct str save(struct fixture *f);
+
 static void a_dev_server_needs_no_disk(void **state)
 {
     struct fixture *f = *state;
@@ -558,6 +562,160 @@ static void a_dev_server_needs_no_disk(void **state)
     assert_int_equal(q.done, 1);
     assert_int_equal(q.code, 0);
     assert_int_equal(f->world.jobs_run, 0);
+    struct str archive = save(f);
+    put(f, "a", "2");
+    struct request r = request();
+    restore(f, &r, archive);
+    assert_int_equal(r.code, 0);
+    assert_true(has(f, "a", "1"));
+    put(f, "b", "1");
+    free((void *)(uintptr_t)archive.p);
+}
+
+/* --- archives ------------------------------------------------------------------------------ */
+
+static struct str file_bytes(const char *path)
+{
+    FILE *in = fopen(path, "rb");
+    if (!in) fail_msg("%s", path);
+    fseek(in, 0, SEEK_END);
+    size_t n = (size_t)ftell(in);
+    rewind(in);
+    char *p = malloc(n);
+    assert_int_equal(fread(p, 1, n, in), n);
+    fclose(in);
+    return (struct str){ p, n };
+}
+
+static void restore(struct fixture *f, struct request *q, struct str archive)
+{
+    q->r.ctx = q;
+    raft_driver_restore(f->driver, &q->r, archive);
+    fake_world_advance(&f->world, 100);
+    assert_int_equal(q->done, 1);
+}
+
+static void on_saved(struct raft_driver_request *r)
+{
+    struct request *q = r->ctx;
+    q->saved = r->archive;
+    r->archive = STR_NIL;
+    on_done(r);
+}
+
+static struct str save(struct fixture *f)
+{
+    struct request q = request();
+    q.r.done = on_saved;
+    q.r.ctx = &q;
+    raft_driver_save(f->driver, &q.r);
+    fake_world_advance(&f->world, 100);
+    assert_int_equal(q.done, 1);
+    if (q.code) fail_msg("%s", q.r.err.text);
+    return q.saved;
+}
+
+static void an_archive_replaces_the_state(void **state)
+{
+    struct fixture *f = *state;
+    struct str archive = file_bytes(TESTS_DIR "/vectors/fsm/catalog/snapshot.tgz");
+    boot(f);
+    put(f, "mine", "1");
+    struct request q = request();
+    restore(f, &q, archive);
+    if (q.code) fail_msg("%s", q.r.err.text);
+    assert_int_equal(q.index, 224);
+    assert_false(has(f, "mine", "1"));
+    assert_true(state_of(f).applied_index >= 225);
+    assert_int_equal(state_of(f).servers_n, 1);
+    put(f, "after", "2");
+    struct list nodes = { 0 };
+    struct arena a = ARENA_INIT;
+    store_nodes(store_read(f->store), NULL, NULL, &a, &nodes);
+    assert_true(nodes.n > 3);
+    arena_free(&a);
+    halt(f);
+    boot(f);
+    assert_true(has(f, "after", "2"));
+    assert_false(has(f, "mine", "1"));
+    assert_int_equal(raft_driver_is_leader(f->driver), true);
+    free((void *)(uintptr_t)archive.p);
+}
+
+static void a_damaged_archive_is_refused_and_changes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    boot(f);
+    put(f, "mine", "1");
+    struct request q = request(), r = request();
+    restore(f, &q, STR("no archive"));
+    assert_int_equal(q.code, ERR_DECODE);
+    struct str archive = file_bytes(TESTS_DIR "/vectors/fsm/catalog/snapshot.tgz");
+    restore(f, &r, str_slice(archive, 0, archive.n / 2));
+    assert_int_equal(r.code, ERR_DECODE);
+    free((void *)(uintptr_t)archive.p);
+    assert_true(has(f, "mine", "1"));
+    put(f, "more", "1");
+}
+
+static void a_restore_that_cannot_be_stored_changes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct str archive = file_bytes(TESTS_DIR "/vectors/fsm/acl/snapshot.tgz");
+    boot(f);
+    put(f, "mine", "1");
+    f->disk.fail_at = f->disk.count + 3;
+    struct request q = request(), r = request();
+    restore(f, &q, archive);
+    assert_true(q.code < 0);
+    assert_true(has(f, "mine", "1"));
+    put(f, "more", "1");
+    restore(f, &r, archive);
+    assert_int_equal(r.code, 0);
+    assert_false(has(f, "mine", "1"));
+    free((void *)(uintptr_t)archive.p);
+}
+
+static void a_saved_archive_restores(void **state)
+{
+    struct fixture *f = *state;
+    boot(f);
+    put(f, "mine", "1");
+    struct str archive = save(f);
+    put(f, "mine", "2");
+    put(f, "later", "1");
+    struct request q = request();
+    restore(f, &q, archive);
+    assert_int_equal(q.code, 0);
+    assert_true(has(f, "mine", "1"));
+    assert_false(has(f, "later", "1"));
+    free((void *)(uintptr_t)archive.p);
+}
+
+static void restores_fail_safely_at_any_operation(void **state)
+{
+    struct str archive = file_bytes(TESTS_DIR "/vectors/fsm/acl/snapshot.tgz");
+    bool failed = true;
+    for (long k = 1; failed && k < 100; k++) {
+        teardown(state);
+        setup(state);
+        struct fixture *f = *state;
+        boot(f);
+        put(f, "mine", "1");
+        f->disk.count = f->disk.failures = 0;
+        f->disk.fail_at = k;
+        struct request q = request();
+        restore(f, &q, archive);
+        failed = f->disk.failures > 0;
+        fake_world_advance(&f->world, 2000);
+        f->disk.fail_at = 0;
+        assert_true(has(f, "mine", "1") == (q.code != 0));
+        put(f, "after", "1");
+        halt(f);
+        boot(f);
+        assert_true(has(f, "after", "1"));
+    }
+    free((void *)(uintptr_t)archive.p);
 }
 
 static void stopping_fails_what_waits(void **state)
@@ -642,6 +800,11 @@ int main(void)
         T(a_full_disk_refuses_writes_keeps_reads_and_recovers),
         T(no_failing_operation_loses_an_acknowledged_write),
         T(a_dev_server_needs_no_disk),
+        T(an_archive_replaces_the_state),
+        T(a_damaged_archive_is_refused_and_changes_nothing),
+        T(a_restore_that_cannot_be_stored_changes_nothing),
+        T(a_saved_archive_restores),
+        T(restores_fail_safely_at_any_operation),
         T(stopping_fails_what_waits),
         T(an_idle_leader_wakes_for_nothing),
         T(stats_have_the_keys_of_the_api),
