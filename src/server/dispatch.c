@@ -80,10 +80,19 @@ void server__fail(struct rpc_call *call, int code)
     call->done(call);
 }
 
+struct raft_driver_request *server__request(
+    struct pending *p, void (*done)(struct raft_driver_request *r), void *ctx)
+{
+    p->raft = arena_new(p->call->arena, struct raft_driver_request);
+    p->raft->done = done;
+    p->raft->ctx = ctx;
+    return p->raft;
+}
+
 static void unlink_pending(struct pending *p)
 {
     timer_stop(&p->timer);
-    raft_driver_forget(&p->raft);
+    if (p->raft) raft_driver_forget(p->raft);
     link_remove(&p->link);
 }
 
@@ -209,9 +218,7 @@ static void verify(struct pending *p)
     p->kind = PENDING_VERIFY;
     link_remove(&p->link);
     link_push(&p->server->calls, &p->link);
-    p->raft.done = verified;
-    p->raft.ctx = p;
-    raft_driver_verify_leader(p->server->raft, &p->raft);
+    raft_driver_verify_leader(p->server->raft, server__request(p, verified, p));
 }
 
 static struct pending *make_pending(struct server *s, struct rpc_call *call, const struct method *m,

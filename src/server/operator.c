@@ -97,8 +97,8 @@ static int remove_peer(struct write *w, bool by_id, struct str wanted)
     for (size_t i = 0; i < state.servers_n; i++) {
         const struct raft_driver_server *have = &state.servers[i];
         if (!str_eq(by_id ? have->id : have->address, wanted)) continue;
-        w->p.raft = (struct raft_driver_request){ .done = removed, .ctx = w };
-        raft_driver_change(w->p.server->raft, &w->p.raft, DRIVER_REMOVE, have->id, have->address);
+        raft_driver_change(w->p.server->raft, server__request(&w->p, removed, w), DRIVER_REMOVE,
+            have->id, have->address);
         return WRITE_PENDING;
     }
     return error_set(w->err, ERR_INTERNAL,

@@ -87,7 +87,7 @@ struct pending {
     struct timer timer;     /* deadline, or the end of the wait */
     uint64_t held_since_ms; /* 0: never held */
     bool verified;
-    struct raft_driver_request raft;
+    struct raft_driver_request *raft; /* the last one made, NULL: none */
     /* PENDING_PARKED */
     struct parked_query *query;
     uint64_t min_index;
@@ -163,6 +163,10 @@ struct rpc_reply *server__evaluate(struct server *s, const struct method *m,
 void *server__field(const void *record, int offset);
 /* Ends every held, verifying and writing call. */
 void server__fail_calls(struct server *s, const char *why);
+
+/* A new request to the raft driver, of the call's arena, forgotten when the call ends. */
+struct raft_driver_request *server__request(
+    struct pending *p, void (*done)(struct raft_driver_request *r), void *ctx);
 
 /* blocking.c */
 void server__block(struct pending *p);

@@ -92,8 +92,7 @@ int write_propose_then(struct write *w, enum command_type type, const void *body
     int (*finish)(struct write *w, const struct command_result *res))
 {
     w->p.finish = finish;
-    w->p.raft = (struct raft_driver_request){ .done = proposed, .ctx = w };
-    server__propose(w->p.server, &w->p.raft, type, body);
+    server__propose(w->p.server, server__request(&w->p, proposed, w), type, body);
     return WRITE_PENDING;
 }
 
