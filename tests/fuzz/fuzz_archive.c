@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Any bytes as an archive; what it accepts goes on to the reader of state.bin. */
+#include <stdlib.h>
+
+#include "consuld/model.h"
+#include "consuld/store_snapshot.h"
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void)argc;
+    (void)argv;
+    model_init();
+    snapshot_init();
+    return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct arena a = ARENA_INIT;
+    struct error err = { 0 };
+    struct snapshot_meta meta;
+    struct str state;
+    int code = archive_read((struct str){ (const char *)data, size }, &a, &meta, &state, &err);
+    ensure(code <= 0 && (code == 0 || err.text[0] != '\0'));
+    free((void *)(uintptr_t)state.p);
+    arena_free(&a);
+    return 0;
+}
