@@ -25,6 +25,8 @@ struct file_queue {
     struct link running; /* the worker's while busy */
     struct link waits;
     uint64_t queued_n, done_n;
+    uint64_t held_n; /* queued_n when the hold began */
+    bool held;
     bool busy;
     bool dying;
 };
@@ -96,7 +98,7 @@ static void op_free(struct file_op *op)
 
 static void start(struct file_queue *q)
 {
-    if (q->busy || link_empty(&q->queued)) return;
+    if (q->busy || q->held || link_empty(&q->queued)) return;
     while (!link_empty(&q->queued)) {
         struct link *l = link_pop(&q->queued);
         link_push(&q->running, l);
@@ -172,6 +174,30 @@ void file_queue_write(struct file_queue *q, const char *path, struct str content
 void file_queue_remove(struct file_queue *q, const char *path)
 {
     enqueue(q, path, true, STR_NIL);
+}
+
+void file_queue_hold(struct file_queue *q)
+{
+    ensure(!q->held);
+    q->held = true;
+    q->held_n = q->queued_n;
+}
+
+void file_queue_release(struct file_queue *q)
+{
+    q->held = false;
+    start(q);
+}
+
+void file_queue_drop(struct file_queue *q)
+{
+    for (; q->queued_n > q->held_n; q->queued_n--) {
+        struct link *last = q->queued.prev;
+        ensure(last != &q->queued);
+        link_remove(last);
+        op_free(container_of(last, struct file_op, link));
+    }
+    file_queue_release(q);
 }
 
 bool file_queue_wait(struct file_queue *q, struct file_wait *w)

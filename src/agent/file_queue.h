@@ -12,6 +12,12 @@ void file_queue_destroy(struct file_queue *q);
 void file_queue_write(struct file_queue *q, const char *path, struct str content);
 void file_queue_remove(struct file_queue *q, const char *path);
 
+/* Nothing queued from now on is carried out before file_queue_release; file_queue_drop forgets all
+ * that was queued since and releases. */
+void file_queue_hold(struct file_queue *q);
+void file_queue_release(struct file_queue *q);
+void file_queue_drop(struct file_queue *q);
+
 /* Called when everything queued so far is on disk. Embedded in its owner. */
 struct file_wait {
     struct link link;

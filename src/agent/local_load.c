@@ -103,19 +103,42 @@ static void release_watches(struct local *l)
     }
 }
 
-int local_reload(struct local *l, const struct list *services, const struct list *checks,
-    struct dict node_meta, struct error *err)
+static void node_meta_set(struct local *l, struct dict node_meta)
+{
+    if (record_equal(&type_map_str, &l->opts.node_meta, &node_meta)) return;
+    record_copy(&l->arena, &type_map_str, &l->opts.node_meta, &node_meta);
+    sync_node_dirty(l->sync);
+}
+
+/* Files of what is now configured stay until it is known that all of it is taken. */
+static int load_again(struct local *l, const struct local_configured *c, struct error *err)
+{
+    drop_all(l);
+    if (l->files) file_queue_hold(l->files);
+    int failed = local_load(l, c->services, c->checks, err);
+    if (l->files) {
+        if (failed)
+            file_queue_drop(l->files);
+        else
+            file_queue_release(l->files);
+    }
+    return failed;
+}
+
+int local_reload(struct local *l, const struct local_configured *present,
+    const struct local_configured *fresh, struct error *err)
 {
     struct arena a = ARENA_INIT;
+    struct error again;
     sync_pause(l->sync);
     l->reloading = true;
     struct list results = results_keep(l, &a);
-    drop_all(l);
-    if (!record_equal(&type_map_str, &l->opts.node_meta, &node_meta)) {
-        record_copy(&l->arena, &type_map_str, &l->opts.node_meta, &node_meta);
-        sync_node_dirty(l->sync);
+    int failed = load_again(l, fresh, err);
+    if (!failed) {
+        node_meta_set(l, fresh->node_meta);
+    } else if (load_again(l, present, &again) != 0) {
+        log_error("agent", "Failed to load the former configuration again", "error", again.text);
     }
-    int failed = local_load(l, services, checks, err);
     results_restore(l, &results);
     release_watches(l);
     sync_resume(l->sync);

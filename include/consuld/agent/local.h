@@ -125,8 +125,14 @@ bool local_check_status_valid(struct str status);
  * what the data directory keeps. */
 int local_load(struct local *l, const struct list *services, const struct list *checks,
     struct error *err) must_check;
+/* What a configuration says of the local state; elements as in local_load. */
+struct local_configured {
+    const struct list *services;
+    const struct list *checks;
+    struct dict node_meta;
+};
 /* Reload: everything is dropped and loaded again, check results are kept; waiters on hashes and
- * syncing are held meanwhile. Elements as in local_load. `node_meta` replaces the old. The data
+ * syncing are held meanwhile. If `fresh` is refused all is as it was with `present`. The data
  * directory is read: call it from local_push's done, when nothing waits to be written. */
-int local_reload(struct local *l, const struct list *services, const struct list *checks,
-    struct dict node_meta, struct error *err) must_check;
+int local_reload(struct local *l, const struct local_configured *present,
+    const struct local_configured *fresh, struct error *err) must_check;

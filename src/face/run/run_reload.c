@@ -59,11 +59,13 @@ static int load(struct run *r, struct arena *a, struct agent_config **out, struc
     return failed;
 }
 
+/* Takes what does not fail first; the former configuration lives until the new one is in place. */
 static int switch_to(struct run *r, struct error *err)
 {
     struct arena a = ARENA_INIT;
-    struct agent_config *fresh = NULL;
-    struct dict meta;
+    struct agent_config *fresh = NULL, *former = r->config;
+    struct dict meta, former_meta = r->context.node_meta;
+    struct error again;
     struct api_options api;
     int failed = load(r, &a, &fresh, &meta, err);
     if (failed) {
@@ -76,23 +78,35 @@ static int switch_to(struct run *r, struct error *err)
     dict_set_str(&a, &r->context.node_meta, STR("consul-network-segment"), STR(""));
     r->config = whole;
     r->context.config = whole;
+    struct local_configured present = { &former->services, &former->checks, former_meta };
+    struct local_configured next = { &whole->services, &whole->checks, r->context.node_meta };
+    failed = local_reload(r->local, &present, &next, err);
+    if (!failed) {
+        run_api_options(r, &a, &api);
+        failed = api_configure(r->api, &api, err);
+        if (failed && local_reload(r->local, &next, &present, &again) != 0)
+            log_error("agent", "Failed to go back", "error", again.text);
+    }
+    if (failed) {
+        r->config = former;
+        r->context.config = former;
+        r->context.node_meta = former_meta;
+        arena_free(&a);
+        return failed;
+    }
     arena_free(&r->reload_arena);
     r->reload_arena = a;
     apply_log_level(whole);
-    run_api_options(r, &r->reload_arena, &api);
-    failed = api_configure(r->api, &api, err);
-    if (!failed) {
-        failed =
-            local_reload(r->local, &whole->services, &whole->checks, r->context.node_meta, err);
-    }
-    return failed;
+    return 0;
 }
 
 static void pushed(struct local_push *p)
 {
     struct run *r = container_of(p, struct run, reload_push);
     struct error err;
-    end(r, switch_to(r, &err) != 0 ? &err : NULL);
+    int failed = switch_to(r, &err);
+    if (failed) err.code = ERR_INTERNAL;
+    end(r, failed ? &err : NULL);
 }
 
 void run_reload(struct run *r, struct api_request *req)

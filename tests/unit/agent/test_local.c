@@ -462,15 +462,48 @@ static void reload_keeps_check_results(void **state)
     fired = 0;
     local_watch_add(b->local, &w);
     web->port = 2;
-    assert_int_equal(local_reload(b->local, &services, &checks, DICT_EMPTY, &err), 0);
+    struct local_configured all = { &services, &checks, DICT_EMPTY };
+    assert_int_equal(local_reload(b->local, &all, &all, &err), 0);
     assert_int_equal(fired, 1);
     check_is(b, "c", "passing", "up");
     assert_int_equal(local_service_get(b->local, STR("web"))->port, 2);
     services.n = 0;
-    assert_int_equal(local_reload(b->local, &services, &checks, DICT_EMPTY, &err), 0);
+    assert_int_equal(local_reload(b->local, &all, &all, &err), 0);
     fake_world_turn(&b->world);
     assert_null(local_service_get(b->local, STR("web")));
     assert_null(in_catalog(b, "web"));
+    arena_free(&a);
+}
+
+static void refused_reload_changes_nothing(void **state)
+{
+    struct bench *b = *state;
+    struct error err;
+    struct arena a = ARENA_INIT;
+    struct list services = { 0 }, more = { 0 }, checks = { 0 }, wrong = { 0 };
+    struct service_definition web = { .name = STR("web"), .port = 1 };
+    struct service_definition web_other = { .name = STR("web"), .port = 2 };
+    struct check_definition ttl = {
+        .id = STR("c"), .name = STR("c"), .ttl = INT64_C(3600000000000)
+    };
+    *LIST_PUSH(&a, &services, struct service_definition) = web;
+    *LIST_PUSH(&a, &checks, struct check_definition) = ttl;
+    assert_int_equal(local_load(b->local, &services, &checks, &err), 0);
+    assert_int_equal(local_check_update(b->local, STR("c"), STR("passing"), STR("up"), &err), 0);
+    fake_world_turn(&b->world);
+    *LIST_PUSH(&a, &more, struct service_definition) = web_other;
+    *LIST_PUSH(&a, &more, struct service_definition) =
+        (struct service_definition){ .name = STR("new"), .port = 3 };
+    *LIST_PUSH(&a, &wrong, struct check_definition) =
+        (struct check_definition){ .id = STR("bad"), .name = STR("bad") };
+    struct local_configured present = { &services, &checks, DICT_EMPTY };
+    struct local_configured fresh = { &more, &wrong, DICT_EMPTY };
+    assert_int_not_equal(local_reload(b->local, &present, &fresh, &err), 0);
+    fake_world_turn(&b->world);
+    assert_null(local_service_get(b->local, STR("new")));
+    assert_null(in_catalog(b, "new"));
+    assert_int_equal(local_service_get(b->local, STR("web"))->port, 1);
+    check_is(b, "c", "passing", "up");
     arena_free(&a);
 }
 
@@ -523,6 +556,7 @@ int main(void)
             maintenance_is_a_check_that_comes_and_goes, setup, teardown),
         cmocka_unit_test_setup_teardown(registrations_survive_a_restart, setup, teardown),
         cmocka_unit_test_setup_teardown(reload_keeps_check_results, setup, teardown),
+        cmocka_unit_test_setup_teardown(refused_reload_changes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(push_is_answered_when_the_run_has_ended, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
