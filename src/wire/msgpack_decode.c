@@ -328,11 +328,26 @@ static double decode_float(struct cursor *c, struct token t)
     return (double)token_int(c, t, 64);
 }
 
+/* Bytes may also come as a list of small integers. */
+static struct str decode_octets(struct cursor *c, struct arena *a, struct token t)
+{
+    if (!charge(c, t.n)) return STR_NIL;
+    char *p = arena_alloc(a, t.n);
+    for (uint32_t i = 0; i < t.n && !c->code; i++)
+        p[i] = (char)(uint8_t)token_uint(c, token_next(c), 8);
+    return c->code ? STR_NIL : (struct str){ p, t.n };
+}
+
 static struct str decode_bytes(struct cursor *c, struct token t, bool bin)
 {
     if (t.kind == TOKEN_RAW || (bin && t.kind == TOKEN_BIN)) return token_str(t);
     if (t.kind != TOKEN_NIL && !c->code) token_refuse(c, t);
     return STR_NIL;
+}
+
+static struct str decode_bytes_or_octets(struct cursor *c, struct arena *a, struct token t)
+{
+    return t.kind == TOKEN_ARRAY ? decode_octets(c, a, t) : decode_bytes(c, t, true);
 }
 
 static uint64_t time_number(const uint8_t *p, size_t n)
@@ -386,7 +401,7 @@ static void decode(
         *(struct str *)obj = decode_bytes(c, token_next(c), false);
         break;
     case KIND_BYTES:
-        *(struct str *)obj = decode_bytes(c, token_next(c), true);
+        *(struct str *)obj = decode_bytes_or_octets(c, a, token_next(c));
         break;
     case KIND_TIME:
         *(struct gotime *)obj = decode_time(c, token_next(c));

@@ -215,11 +215,17 @@ static void encode_time(const struct gotime *t, struct buf *out)
     out->n += 16;
 }
 
-static uint32_t wire_fields(const struct record *r)
+static bool left_out(const struct field *f, const void *obj)
+{
+    if (f->flags & WIRE_SKIP) return true;
+    return (f->flags & WIRE_OMIT) && record_is_empty(f->type, (const char *)obj + f->offset);
+}
+
+static uint32_t wire_fields(const struct record *r, const void *obj)
 {
     uint32_t n = 0;
     for (uint16_t i = 0; i < r->n; i++)
-        n += !(r->fields[i].flags & WIRE_SKIP);
+        n += !left_out(&r->fields[i], obj);
     return n;
 }
 
@@ -229,15 +235,11 @@ static void encode_fields(const struct record *r, const void *obj, struct buf *o
         r->codec->encode(obj, out);
         return;
     }
-    if (r->codec) {
-        r->codec->encode(obj, out);
-        return;
-    }
     size_t begin = r->flags & RECORD_RAW ? msgpack_raw_begin(out) : 0;
-    msgpack_put_map(out, wire_fields(r));
+    msgpack_put_map(out, wire_fields(r, obj));
     for (uint16_t i = 0; i < r->n; i++) {
         const struct field *f = &r->fields[r->sorted[i]];
-        if (f->flags & WIRE_SKIP) continue;
+        if (left_out(f, obj)) continue;
         const void *member = (const char *)obj + f->offset;
         msgpack_put_str(out, str_of(f->name));
         if ((f->flags & TIME_PTR) && gotime_is_zero(*(const struct gotime *)member)) {
