@@ -31,7 +31,7 @@ void raft__contact(struct raft *r)
 {
     r->last_contact_ms = r->now;
     r->contact_known = true;
-    r->probing = false;
+    r->probing = r->cut_off = false;
     r->election_ms = r->now + raft__random(r, r->o.heartbeat_timeout_ms);
 }
 

@@ -146,6 +146,7 @@ struct raft {
 
     uint64_t election_ms; /* follower, candidate: next move */
     bool probing;
+    bool cut_off;       /* the last round of probes reached no majority */
     bool transfer_vote; /* this candidacy was asked for by TimeoutNow */
     struct ballot ballots[RAFT_SERVERS_MAX];
 

@@ -74,6 +74,7 @@ void raft__election_timer(struct raft *r)
     if (r->role == RAFT_LEADER || r->now < r->election_ms) return;
     r->election_ms = r->now + raft__random(r, r->o.heartbeat_timeout_ms);
     if (r->installing.active) return;
+    if (r->probing) r->cut_off = true;
     r->leader.n = 0;
     bool voter = raft_configuration_is_voter(&r->latest, r->id);
     bool settled = r->latest_index == r->committed_index;
@@ -127,7 +128,14 @@ void raft__on_probe_response(struct raft *r, const struct raft_message *m)
     size_t reached = 0;
     for (size_t i = 0; i < r->latest.n; i++)
         reached += r->latest.servers[i].suffrage == RAFT_VOTER && r->ballots[i].reached;
-    if (reached >= raft__quorum(&r->latest)) raft__campaign(r, false);
+    if (reached < raft__quorum(&r->latest)) return;
+    if (!r->cut_off) {
+        raft__campaign(r, false);
+        return;
+    }
+    /* Reachable again: there may be a leader, and this is its chance to be heard first. */
+    r->cut_off = r->probing = false;
+    r->election_ms = r->now + raft__random(r, r->o.heartbeat_timeout_ms);
 }
 
 static bool candidate_up_to_date(const struct raft *r, const struct raft_request_vote *v)

@@ -235,6 +235,7 @@ void invariant_step(struct sim *s, int node, const struct raft_output *out)
                                         : "follower",
             ull(st.term), ull(st.first_index), ull(st.last_index), ull(st.durable_index),
             ull(st.commit_index), out->messages_n, out->write.seq ? ", write" : "");
+    if (moved && s->on_state) s->on_state(s, node, &st);
     n->role_seen = st.role;
     n->term_seen = st.term;
     uint64_t from = n->commit_seen > st.snapshot_index ? n->commit_seen : st.snapshot_index;

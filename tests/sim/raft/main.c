@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sim_raft --seeds N [--seed S] [--nodes 3|5] [--trace] [--break FLAG|all]
+/* sim_raft --seeds N [--seed S] [--nodes 3|5] [--trace] [--failover] [--break FLAG|all]
  * Runs seeds S .. S+N-1 with 3 and 5 nodes (or as given). A failing run prints its seed, which
  * replays it. With --break (the build with faults in the core only) a flag counts as caught when
- * some seed fails; the exit code says whether all were. */
+ * some seed fails; the exit code says whether all were. --failover prints figures instead. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,12 +112,16 @@ int main(int argc, char **argv)
 {
     uint64_t first = 1, n = 10;
     int nodes = 0;
-    bool trace = false;
+    bool trace = false, failover = false;
     const char *broken = NULL;
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (!strcmp(argv[i], "--trace")) {
             trace = true;
+            continue;
+        }
+        if (!strcmp(argv[i], "--failover")) {
+            failover = true;
             continue;
         }
         if (!value) break;
@@ -128,5 +132,6 @@ int main(int argc, char **argv)
         i++;
     }
     if (broken) return run_broken(broken, first, n);
+    if (failover) return failover_report(first, n), 0;
     return run_seeds(first, n, nodes, trace);
 }

@@ -92,7 +92,7 @@ static void dispatch(struct sim *s, const struct event *e)
     }
 }
 
-static void run_until(struct sim *s, uint64_t until)
+void sim_until(struct sim *s, uint64_t until)
 {
     struct event e;
     while (!s->failed && s->heap_n && s->heap[0].at <= until && sim_next(s, &e)) {
@@ -117,26 +117,35 @@ static void live(struct sim *s)
     uint64_t acks = s->acks;
     uint64_t end = s->now + LIVENESS_MS;
     while (!s->failed && s->now < end) {
-        run_until(s, s->now + 250);
+        sim_until(s, s->now + 250);
         if (!s->failed && s->acks > acks && converged(s, why, sizeof why)) return;
     }
     sim_fail(s, "liveness: %s after %d ms without faults", why[0] ? why : "no write accepted",
         LIVENESS_MS);
 }
 
-struct sim *sim_run(const struct sim_options *o)
+struct sim *sim_open(const struct sim_options *o)
 {
     struct sim *s = xcalloc(1, sizeof *s);
     s->seed = o->seed;
     s->trace = o->trace;
     prng_seed(&s->prng, o->seed * 8 + (uint64_t)o->nodes);
+    s->calm = true;
     s->initial_n = o->nodes;
     s->nodes_n = o->nodes + 2;
-    s->weather = weather_of(s);
+    s->weather = (struct weather){ .delay_ms = 5, .disk_ms = 5, .apply_ms = 5, .client_ms = 2000 };
     set_up(s);
+    return s;
+}
+
+struct sim *sim_run(const struct sim_options *o)
+{
+    struct sim *s = sim_open(o);
+    s->calm = false;
+    s->weather = weather_of(s);
     sim_at(s, 100, EVENT_CLIENT, -1, 0, NULL);
     sim_at(s, 2000, EVENT_FAULT, -1, 0, NULL);
-    run_until(s, SAFETY_MS);
+    sim_until(s, SAFETY_MS);
     if (!s->failed) live(s);
     return s;
 }

@@ -114,6 +114,7 @@ struct sim {
     struct prng prng;
     struct arena arena;
     bool trace, calm, failed;
+    void (*on_state)(struct sim *s, int node, const struct raft_state *st); /* role or term moved */
     char failure[512];
     struct weather weather;
     struct event *heap;
@@ -190,13 +191,17 @@ void invariant_restarted(struct sim *s, int node);
 bool converged(struct sim *s, char *why, size_t n);
 void sim_fail(struct sim *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* run.c */
+/* run.c: sim_open makes a cluster without faults; sim_until runs it. */
 struct sim_options {
     uint64_t seed;
     int nodes;
     bool trace;
 };
+struct sim *sim_open(const struct sim_options *o);
+void sim_until(struct sim *s, uint64_t until);
 /* The finished run; sim_free it. */
 struct sim *sim_run(const struct sim_options *o);
 void sim_free(struct sim *s);
+/* failover.c: prints figures. */
+void failover_report(uint64_t first, uint64_t n);
 void sim_trace(struct sim *s, int node, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

@@ -90,6 +90,22 @@ static void unreachable_majority_leaves_the_term(void **state)
     bed_close(&b);
 }
 
+static void node_that_was_cut_off_lets_a_leader_speak_first(void **state)
+{
+    (void)state;
+    bed_member(&b, "abc", "");
+    bed_tick(&b, 2000);
+    bed_tick(&b, 2000); /* nobody answered */
+    bed_support(&b, "bc");
+    assert_int_equal(bed_state(&b).term, 1);
+    assert_in_range(b.out.wake_ms, b.now + 1000, b.now + 2000);
+    bed_forget(&b);
+    bed_tick(&b, 2000); /* nobody spoke */
+    bed_support(&b, "bc");
+    assert_int_equal(bed_state(&b).role, RAFT_LEADER);
+    bed_close(&b);
+}
+
 static void votes_are_asked_for_after_the_term_is_stored(void **state)
 {
     (void)state;
@@ -292,6 +308,7 @@ int main(void)
         cmocka_unit_test(pristine_node_waits_and_bootstraps_once),
         cmocka_unit_test(follower_campaigns_only_after_its_timeout),
         cmocka_unit_test(unreachable_majority_leaves_the_term),
+        cmocka_unit_test(node_that_was_cut_off_lets_a_leader_speak_first),
         cmocka_unit_test(votes_are_asked_for_after_the_term_is_stored),
         cmocka_unit_test(majority_of_votes_makes_a_leader),
         cmocka_unit_test(candidacy_nobody_took_up_is_repeated_in_its_term),
