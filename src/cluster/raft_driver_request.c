@@ -166,7 +166,11 @@ void raft_driver_forget(struct raft_driver_request *r)
 void driver_finish(struct raft_driver *d, struct raft_driver_work *w, int code, const char *text)
 {
     w->code = code;
-    snprintf(w->text, sizeof w->text, "%s", text ? text : "");
+    if (text) {
+        size_t n = strnlen(text, sizeof w->text - 1); /* longer ones are cut */
+        memcpy(w->text, text, n);
+        w->text[n] = '\0';
+    }
     link_push(&d->answers, &w->link);
 }
 
