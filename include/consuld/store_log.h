@@ -36,6 +36,8 @@ struct disk {
 struct disk *disk_system(void);
 /* Text of a code of either kind. */
 const char *disk_strerror(int code);
+/* LMDB calls a write that was cut short an I/O error: on a full disk that is ENOSPC. */
+int disk_reason(int code, const char *path);
 /* Syncs a folder, so that names in it are durable. */
 int disk_sync_dir(struct disk *d, const char *path);
 

@@ -43,7 +43,7 @@ struct raft_driver_work {
     char id[RAFT_ID_MAX], address[RAFT_ADDRESS_MAX];
     /* the answer */
     int code;
-    char text[256];
+    char text[512];
     uint64_t index;
     struct command_result result;
     bool has_result;

@@ -5,9 +5,19 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "consuld/store_log.h"
+
+#define NEARLY_FULL (256u << 10)
+
+int disk_reason(int code, const char *path)
+{
+    struct statvfs st;
+    if (code != EIO || !path || statvfs(path, &st) != 0) return code;
+    return (uint64_t)st.f_bavail * st.f_frsize < NEARLY_FULL ? ENOSPC : code;
+}
 
 static int system_env_open(struct disk *d, struct MDB_env *env, const char *path, unsigned flags)
 {
@@ -17,8 +27,10 @@ static int system_env_open(struct disk *d, struct MDB_env *env, const char *path
 
 static int system_commit(struct disk *d, struct MDB_txn *txn)
 {
+    const char *path = NULL;
     (void)d;
-    return mdb_txn_commit(txn);
+    mdb_env_get_path(mdb_txn_env(txn), &path);
+    return disk_reason(mdb_txn_commit(txn), path);
 }
 
 static int system_open(struct disk *d, const char *path, int flags, int *fd)

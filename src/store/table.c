@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "pack.h"
+#include "consuld/store_log.h"
 #include "state.h"
 
 #define KEY_HASH 16
@@ -25,6 +26,9 @@ int view_fail(struct view *v, int code, const char *fmt, ...)
 bool view_check(struct view *v, int rc, const char *doing)
 {
     if (rc == 0 || rc == MDB_NOTFOUND) return true;
+    const char *path = NULL;
+    mdb_env_get_path(v->env->mdb, &path);
+    rc = disk_reason(rc, path);
     view_fail(v, ERR_IO, "cannot %s the state: %s", doing, mdb_strerror(rc));
     return false;
 }
