@@ -11,6 +11,8 @@
 
 static const struct cli_command *const tables[] = { cli_basic_commands, cli_kv_commands,
     cli_catalog_commands, cli_cluster_commands, cli_service_commands, cli_operator_commands,
+    cli_config_commands, cli_intention_commands, cli_keyring_commands, cli_snapshot_commands,
+    cli_connect_commands, cli_watch_commands, cli_lock_commands, cli_tls_commands,
     cli_absent_commands };
 
 enum { TABLES = sizeof tables / sizeof tables[0] };
@@ -80,7 +82,7 @@ static int run_flags(struct cli *c, int argc, char **argv)
     if (rc == 0) return c->command->run(c);
     fprintf(c->io.err, "%s\n", err.text);
     cli_help_flags(c->command, c->io.err);
-    return 1;
+    return c->command->refused ? c->command->refused : 1;
 }
 
 static bool is_one_of(const char *word, const char *const *words)

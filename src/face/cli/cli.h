@@ -48,6 +48,7 @@ struct cli_command {
     /* Instead of `run`: gets the words behind the name and reads them itself. */
     int (*run_words)(struct cli *c, int argc, char **argv);
     const char *about; /* second part of the help, or NULL */
+    int refused;       /* exit status when flags are refused; 0 stands for 1 */
 };
 
 /* A row without run is a group of commands. Tables end with a row without name. */

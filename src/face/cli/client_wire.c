@@ -198,7 +198,7 @@ int client_exchange(struct cli *c, const struct client_place *place,
         .on_body = on_body,
         .on_message_complete = on_complete,
     };
-    int fd;
+    int fd = -1;
     int rc =
         place->path.n ? connect_unix(place->path, &fd, err) : connect_tcp(c, place->host, &fd, err);
     if (rc) return rc;

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "consuld/store_snapshot.h"
+
+static int one_file(struct cli *c)
+{
+    if (c->args.n == 0) return cli_fail(c, "Missing FILE argument");
+    return cli_args_at_most(c, 1);
+}
+
+static int verify(
+    struct cli *c, struct str archive, struct snapshot_meta *meta, size_t *size, struct error *err)
+{
+    struct str state = STR_NIL;
+    snapshot_init();
+    int rc = archive_read(archive, &c->arena, meta, &state, err);
+    *size = state.n;
+    free((void *)(uintptr_t)state.p);
+    return rc;
+}
+
+/* --- save ------------------------------------------------------------------------------------ */
+
+struct sink {
+    FILE *file;
+    int code; /* errno of the first write that failed */
+};
+
+static int write_chunk(void *ctx, struct str bytes)
+{
+    struct sink *s = ctx;
+    if (fwrite(bytes.p, 1, bytes.n, s->file) == bytes.n) return 0;
+    s->code = errno;
+    return 1;
+}
+
+/* Fills FILE.unverified from the server. */
+static int download(struct cli *c, const char *path, struct client_response *response)
+{
+    struct error err;
+    char why[128];
+    struct sink sink = { .file = fopen(path, "wb") };
+    struct client_request r = {
+        .method = "GET", .path = STR("/v1/snapshot"), .chunk = write_chunk, .ctx = &sink
+    };
+    if (!sink.file)
+        return cli_fail(c, "Error creating snapshot file: open %s: %s", path,
+            cli_reason(errno, why, sizeof why));
+    int rc = client_call(c, &r, response, &err);
+    if (rc == 0 && (fflush(sink.file) != 0 || fsync(fileno(sink.file)) != 0)) sink.code = errno;
+    fclose(sink.file);
+    if (sink.code)
+        return cli_fail(c, "Error writing snapshot file: write %s: %s", path,
+            cli_reason(sink.code, why, sizeof why));
+    return rc ? cli_fail(c, "Error saving snapshot: %s", err.text) : 0;
+}
+
+static int save(struct cli *c)
+{
+    struct error err;
+    struct client_response response;
+    struct snapshot_meta meta = { 0 };
+    struct str bytes;
+    size_t size;
+    char why[128];
+    if (one_file(c)) return 1;
+    const char *path = str_c(&c->arena, cli_arg(c, 0));
+    const char *unverified = str_printf(&c->arena, "%s.unverified", path).p;
+    if (download(c, unverified, &response) != 0) {
+        unlink(unverified);
+        return 1;
+    }
+    if (cli_read_file(c, str_of(unverified), &bytes, &err) != 0 ||
+        verify(c, bytes, &meta, &size, &err) != 0) {
+        unlink(unverified);
+        return cli_fail(c, "Error verifying snapshot file: %s", err.text);
+    }
+    if (rename(unverified, path) != 0)
+        return cli_fail(c, "Error renaming \"%s\" to \"%s\": %s", unverified, path,
+            cli_reason(errno, why, sizeof why));
+    cli_say(c, "Saved and verified snapshot to index %llu",
+        (unsigned long long)(response.index ? response.index : meta.index));
+    return 0;
+}
+
+/* --- restore, inspect ------------------------------------------------------------------------ */
+
+static int restore(struct cli *c)
+{
+    struct error err;
+    struct client_response response;
+    struct client_request r = { .method = "PUT", .path = STR("/v1/snapshot") };
+    if (one_file(c)) return 1;
+    if (cli_read_file(c, cli_arg(c, 0), &r.body, &err) != 0)
+        return cli_fail(c, "Error opening snapshot file: %s", err.text);
+    if (client_call(c, &r, &response, &err) != 0)
+        return cli_fail(c, "Error restoring snapshot: %s", err.text);
+    cli_say(c, "Restored snapshot");
+    return 0;
+}
+
+static int inspect(struct cli *c)
+{
+    struct error err;
+    struct snapshot_meta meta = { 0 };
+    struct str bytes;
+    size_t size;
+    struct columns t = { .width = 2 };
+    if (one_file(c)) return 1;
+    if (cli_read_file(c, cli_arg(c, 0), &bytes, &err) != 0)
+        return cli_fail(c, "Error opening snapshot file: %s", err.text);
+    if (verify(c, bytes, &meta, &size, &err) != 0)
+        return cli_fail(c, "Error verifying snapshot: %s", err.text);
+    const struct {
+        struct str name;
+        uint64_t number;
+    } rows[] = { { STR("Size"), size }, { STR("Index"), meta.index }, { STR("Term"), meta.term },
+        { STR("Version"), (uint64_t)meta.version } };
+    columns_add(c, &t, (const struct str[]){ STR("ID"), meta.id });
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        columns_add(c, &t,
+            (const struct str[]){
+                rows[i].name, str_printf(&c->arena, "%llu", (unsigned long long)rows[i].number) });
+    columns_print(c, &t, 6);
+    cli_put(c, STR("\n"));
+    return 0;
+}
+
+/* --- the table ------------------------------------------------------------------------------- */
+
+const struct cli_command cli_snapshot_commands[] = {
+    CLI_GROUP("snapshot", "Saves, restores and inspects snapshots of Consul server state",
+        "<subcommand> [options] [args]"),
+    { "snapshot inspect", "Displays information about a Consul snapshot file", "[options] FILE",
+        .run = inspect },
+    { "snapshot restore", "Restores snapshot of Consul server state", "[options] FILE",
+        CLI_CLIENT | CLI_SERVER, NULL, .run = restore },
+    { "snapshot save", "Saves snapshot of Consul server state", "[options] FILE",
+        CLI_CLIENT | CLI_SERVER, NULL, .run = save },
+    { 0 },
+};
