@@ -4,6 +4,7 @@
  *   one vote                 a node votes for one candidate per term, restarts included
  *   log matching             equal index and term: equal entry and equal predecessor
  *   configuration            the one in force is in the log or the snapshot, or is committed
+ *   commit rule              a leader counts votes for entries of its own term only
  *   leader completeness      a leader has every entry committed in an earlier term
  *   state machine safety     every node applies the same entry at an index
  *   nothing lost             a commit never changes; what was acknowledged stays
@@ -208,6 +209,9 @@ static void commit_stored(struct sim *s, int node, const struct raft_state *st)
             if (!strcmp(s->nodes[k].id, st->latest->servers[i].id))
                 have += stored(&s->nodes[k], st->commit_index, term);
     }
+    if (term != st->term)
+        sim_fail(s, "commit rule: leader %d of term %llu commits %llu of term %llu", node,
+            ull(st->term), ull(st->commit_index), ull(term));
     if (have < voters / 2 + 1 || !stored(&s->nodes[node], st->commit_index, term))
         sim_fail(s, "acknowledged is durable: leader %d commits %llu stored by %zu of %zu", node,
             ull(st->commit_index), have, voters);
