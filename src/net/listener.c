@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "consuld/base/outside.h"
 #include "stream.h"
 
 struct net_listener {
@@ -108,6 +109,36 @@ uint16_t net_listener_port(const struct net_listener *l)
 void net_listener_destroy(struct net_listener *l)
 {
     uv_close(&l->uv.handle, on_listener_closed);
+}
+
+/* --- the seam's listeners --------------------------------------------------------------------- */
+
+struct listener {
+    struct net_listener net; /* first: freed as one */
+};
+
+int listener_open(
+    struct world *w, const struct listener_options *opts, struct listener **out, struct error *err)
+{
+    struct net_listen_options o = { .ip = opts->ip,
+        .port = opts->port,
+        .queue_max = opts->queue_max,
+        .accept = opts->accept,
+        .ctx = opts->ctx };
+    struct net_listener *l;
+    int failed = net_listen(w, &o, &l, err);
+    if (!failed) *out = container_of(l, struct listener, net);
+    return failed;
+}
+
+uint16_t listener_port(const struct listener *l)
+{
+    return net_listener_port(&l->net);
+}
+
+void listener_close(struct listener *l)
+{
+    net_listener_destroy(&l->net);
 }
 
 /* --- connecting ---------------------------------------------------------------------------- */

@@ -12,6 +12,12 @@ uint64_t world_now_ms(struct world *w)
     return uv_now(&w->loop);
 }
 
+uint64_t world_now_us(struct world *w)
+{
+    (void)w;
+    return uv_hrtime() / 1000;
+}
+
 int64_t world_wall_ns(struct world *w)
 {
     (void)w;

@@ -28,6 +28,7 @@ static void fake_world_init(struct world *w)
 }
 
 uint64_t world_now_ms(struct world *w) { return w->now_ms; }
+uint64_t world_now_us(struct world *w) { return w->now_ms * 1000; }
 int64_t world_wall_ns(struct world *w) { return (int64_t)(w->now_ms * 1000000) + 1600000000000000000; }
 uint64_t world_random_below(struct world *w, uint64_t bound) { return prng_below(&w->prng, bound); }
 void world_random(struct world *w, void *out, size_t n)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* More of the seam to the outside: connecting to others and running child processes. Types and
- * contracts; `net` implements them, a simulator may. */
+/* More of the seam to the outside: resolving names, connecting to others, being connected to, and
+ * running child processes. Types and contracts; `net` implements them, a simulator may. */
 #pragma once
 #include "consuld/base/error.h"
 #include "consuld/base/stream.h"
@@ -26,6 +26,48 @@ struct dial {
 void dial_start(struct dial *d);
 /* Forgets the attempt: done is not called. Idempotent. */
 void dial_cancel(struct dial *d);
+
+#define RESOLVE_ADDRESSES_MAX 64
+
+struct resolve_impl;
+struct resolved_ip {
+    uint8_t ip[16];
+    uint8_t ip_n; /* 4 or 16 */
+};
+
+/* All addresses of a name. Embedded in its owner, which fills the first part. */
+struct resolve {
+    struct world *world;
+    struct str host; /* name or IP address; copied by resolve_start */
+    /* Called once, on the loop, never from resolve_start: n > 0, or n == 0 and err filled:
+     * lookup nowhere.test: no such host */
+    void (*done)(struct resolve *r);
+    struct resolved_ip addresses[RESOLVE_ADDRESSES_MAX]; /* without duplicates, IPv4 first */
+    size_t n;
+    struct error err;
+    struct resolve_impl *impl;
+};
+void resolve_start(struct resolve *r);
+/* Forgets it: done is not called. Idempotent. */
+void resolve_cancel(struct resolve *r);
+
+struct listener;
+
+struct listener_options {
+    const char *ip;   /* numeric address */
+    uint16_t port;    /* 0: the system chooses */
+    size_t queue_max; /* of each stream's unsent bytes, see stream_write; 0: a large one */
+    /* A new connection. The callee sets s->events and s->owner, or calls stream_close and sets
+     * nothing. Reading starts when it returns. */
+    void (*accept)(void *ctx, struct stream *s);
+    void *ctx;
+};
+/* Errors in Go's words: listen tcp 127.0.0.1:8301: bind: address already in use. */
+int listener_open(struct world *w, const struct listener_options *opts, struct listener **out,
+    struct error *err) must_check;
+uint16_t listener_port(const struct listener *l);
+/* No accept after this; accepted streams stay. Frees itself. */
+void listener_close(struct listener *l);
 
 struct process;
 

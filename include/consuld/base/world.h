@@ -13,6 +13,8 @@ struct world;
 
 /* Milliseconds of a monotonic clock, cached once per loop turn. */
 uint64_t world_now_ms(struct world *w);
+/* Microseconds of the same clock, read now: for measuring round trips and stalls. */
+uint64_t world_now_us(struct world *w);
 /* Nanoseconds since the Unix epoch. */
 int64_t world_wall_ns(struct world *w);
 /* Cryptographic quality; ends the process if the system has none. */
