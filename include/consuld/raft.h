@@ -373,9 +373,21 @@ struct raft_peer_state {
     uint64_t match_index, next_index;
     uint64_t last_contact_ms; /* 0: never */
     uint32_t failures;
+    uint32_t snapshots; /* sent in this leadership: a peer that needs many is too slow for the log */
     bool pipeline, snapshot;
 };
 bool raft_get_peer(const struct raft *r, const char *id, struct raft_peer_state *out);
+
+/* Since raft_create; the bounds that were met come last. */
+struct raft_counters {
+    uint64_t candidacies; /* consul.raft.state.candidate */
+    uint64_t leaderships; /* consul.raft.state.leader */
+    uint64_t snapshots_sent;
+    uint64_t refused_busy;   /* proposals and verifications */
+    uint64_t refused_memory; /* AppendEntries that the window had no room for */
+    uint64_t refused_held;   /* requests for whose answer there was no room to wait */
+};
+const struct raft_counters *raft_get_counters(const struct raft *r);
 
 /* --- configuration entries (raft.md 4.1, 4.2) ------------------------------------------------ */
 

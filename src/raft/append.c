@@ -55,7 +55,10 @@ static int store_entries(struct raft *r, const struct raft_entry *v, size_t n)
 {
     if (n == 0) return 0;
     if (v[0].index <= r->commit_index) return ERR_BAD_REQUEST; /* contradicts what is committed */
-    if (!fits_memory(r, v, n)) return ERR_FULL;
+    if (!fits_memory(r, v, n)) {
+        r->counters.refused_memory++;
+        return ERR_FULL;
+    }
     struct raft_configuration *c = xmalloc(sizeof *c);
     int code = 0;
     for (size_t i = 0; i < n && !code; i++)

@@ -86,6 +86,7 @@ struct peer {
     uint64_t lease_ms;     /* when the newest answered request was sent */
     uint64_t round;        /* newest round it confirmed */
     uint64_t sent_commit;
+    uint32_t snapshots;
 };
 
 struct verify {
@@ -161,6 +162,8 @@ struct raft {
     struct transfer transfer;
     bool lease_void; /* TimeoutNow was sent in this term */
     uint64_t rpc;    /* last id used */
+
+    struct raft_counters counters;
 
     /* the output being built */
     struct raft_write write;

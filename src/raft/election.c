@@ -32,6 +32,7 @@ void raft__campaign(struct raft *r, bool transfer)
                  !majority_adopted(r);
     bool voter = raft_configuration_is_voter(&r->latest, r->id);
     r->role = RAFT_CANDIDATE;
+    r->counters.candidacies++;
     r->probing = false;
     r->transfer_vote = transfer;
     r->leader.n = 0;

@@ -15,6 +15,7 @@ void raft__become_leader(struct raft *r)
 {
     ensure(r->role == RAFT_CANDIDATE && r->peers_n == 0);
     r->role = RAFT_LEADER;
+    r->counters.leaderships++;
     ensure(raft__name_set(&r->leader, name_str(&r->address)));
     r->last_contact_ms = r->now;
     r->transfer_vote = false;
@@ -57,6 +58,7 @@ void raft__propose(struct raft *r, const struct raft_proposal *v, size_t n)
             v[i].type == RAFT_COMMAND || v[i].type == RAFT_NOOP || v[i].type == RAFT_BARRIER;
         if (status == RAFT_DONE && !own_kind) status = RAFT_INVALID;
         if (status != RAFT_DONE) {
+            r->counters.refused_busy += status == RAFT_BUSY;
             raft__result(r, v[i].handle, status, 0);
             continue;
         }

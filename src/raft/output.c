@@ -52,6 +52,7 @@ static struct envelope *post(struct raft *r, const struct raft_message *m, uint6
     struct envelope *e;
     if (wait && r->held.n >= RAFT_HELD_MAX) {
         if (!is_reply(m)) return NULL;
+        r->counters.refused_held++;
         e = outbox_add(&r->sent);
         e->m = *m;
         make_refusal(r, &e->m);

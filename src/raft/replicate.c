@@ -129,6 +129,8 @@ static void send_snapshot(struct raft *r, struct peer *p)
             .last_log_term = r->log.snapshot_term,
             .configuration_index = r->snapshot_configuration_index } };
     p->mode = PEER_SNAPSHOT;
+    p->snapshots++;
+    r->counters.snapshots_sent++;
     uint64_t rpc = raft__request(r, p->id, p->address, &m, 0);
     flight_push(p, (struct inflight){ rpc, r->log.snapshot_index, r->now, r->round });
 }

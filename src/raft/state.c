@@ -42,6 +42,11 @@ const struct raft_entry *raft_entry_at(const struct raft *r, uint64_t index)
     return log_entry(&r->log, index);
 }
 
+const struct raft_counters *raft_get_counters(const struct raft *r)
+{
+    return &r->counters;
+}
+
 uint64_t raft_term_at(const struct raft *r, uint64_t index)
 {
     return log_term(&r->log, index);
@@ -56,6 +61,7 @@ bool raft_get_peer(const struct raft *r, const char *id, struct raft_peer_state 
         .next_index = p->next,
         .last_contact_ms = p->contact_ms,
         .failures = p->failures,
+        .snapshots = p->snapshots,
         .pipeline = p->mode == PEER_PIPELINE,
         .snapshot = p->mode == PEER_SNAPSHOT,
     };

@@ -18,6 +18,7 @@ void raft__verify(struct raft *r, uint64_t handle)
                               : r->verifies_n >= RAFT_VERIFIES_MAX ? RAFT_BUSY
                                                                    : RAFT_DONE;
     if (status != RAFT_DONE) {
+        r->counters.refused_busy += status == RAFT_BUSY;
         raft__result(r, handle, status, 0);
         return;
     }

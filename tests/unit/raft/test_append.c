@@ -206,6 +206,49 @@ static void malformed_entry_lists_are_refused(void **state)
     }
 }
 
+static void answers_that_wait_for_the_disk_are_bounded(void **state)
+{
+    (void)state;
+    follow();
+    struct raft_entry e = { .index = 5, .term = 3 };
+    size_t refused = 0;
+    for (size_t i = 0; i < RAFT_HELD_MAX + 10; i++) {
+        send(3, 4, 3, &e, 1);
+        struct raft_message m;
+        while (bed_take(&b, RAFT_APPEND_ENTRIES_RESPONSE, NULL, &m))
+            refused += !m.append_entries_response.success;
+    }
+    assert_int_equal(refused, 10);
+    assert_int_equal(raft_get_counters(b.r)->refused_held, 10);
+    struct raft_event ev = { .type = RAFT_PERSISTED, .seq = b.seq };
+    assert_int_equal(raft_step(b.r, b.now, &ev, &b.out), 0);
+    assert_int_equal(b.out.messages_n, RAFT_HELD_MAX);
+    bed_close(&b);
+}
+
+static void unstored_entries_in_memory_are_bounded(void **state)
+{
+    (void)state;
+    follow();
+    struct raft_entry v[RAFT_APPEND_ENTRIES_MAX];
+    uint64_t last = 4;
+    while (!raft_get_counters(b.r)->refused_memory) {
+        for (size_t i = 0; i < RAFT_APPEND_ENTRIES_MAX; i++)
+            v[i] = (struct raft_entry){ .index = last + 1 + i, .term = 3 };
+        send(3, last, 3, v, RAFT_APPEND_ENTRIES_MAX);
+        last = bed_state(&b).last_index;
+        assert_true(last <= 4 + RAFT_UNCOMMITTED_MAX);
+    }
+    assert_int_equal(last, 4 + RAFT_UNCOMMITTED_MAX);
+    assert_false(answer().success);
+    bed_persist(&b);
+    bed_forget(&b);
+    send(3, last, 3, v, RAFT_APPEND_ENTRIES_MAX); /* room again */
+    bed_persist(&b);
+    assert_true(answer().success);
+    bed_close(&b);
+}
+
 static void numbers_out_of_range_are_refused(void **state)
 {
     (void)state;
@@ -312,6 +355,8 @@ int main(void)
         cmocka_unit_test(nothing_unstored_is_applied),
         cmocka_unit_test(committed_entries_are_never_replaced),
         cmocka_unit_test(malformed_entry_lists_are_refused),
+        cmocka_unit_test(answers_that_wait_for_the_disk_are_bounded),
+        cmocka_unit_test(unstored_entries_in_memory_are_bounded),
         cmocka_unit_test(numbers_out_of_range_are_refused),
         cmocka_unit_test(configuration_is_in_force_when_appended_and_goes_with_its_entry),
         cmocka_unit_test(failed_write_takes_entries_and_answers_back),
