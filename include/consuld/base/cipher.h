@@ -24,3 +24,6 @@ struct cipher {
     /* A nonce never used before with any key. */
     void (*nonce)(uint8_t out[CIPHER_NONCE_SIZE]);
 };
+
+/* Implemented by `net`. */
+extern const struct cipher cipher_openssl;
