@@ -160,6 +160,7 @@ struct raft {
     struct verify *verifies;
     size_t verifies_n, verifies_cap;
     struct transfer transfer;
+    bool had_peers;  /* in this term: somebody may hold entries that the disk here lost */
     bool lease_void; /* TimeoutNow was sent in this term */
     uint64_t rpc;    /* last id used */
 

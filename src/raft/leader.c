@@ -23,7 +23,7 @@ void raft__become_leader(struct raft *r)
     r->term_start = r->log.last + 1;
     r->noop_ms = RAFT_NEVER;
     r->round = 1;
-    r->lease_void = false;
+    r->lease_void = r->had_peers = false;
     struct raft_entry noop = { .type = RAFT_NOOP };
     raft__peers_update(r);
     raft__append_own(r, &noop);

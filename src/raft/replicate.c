@@ -21,6 +21,7 @@ static void peer_add(struct raft *r, const struct raft_member *s)
     p->heartbeat_ms = r->now;
     p->contact_ms = r->now;
     r->peers[r->peers_n++] = p;
+    r->had_peers = true;
 }
 
 /* Peers follow the latest configuration. A removed one is served until it knows of its removal. */

@@ -95,10 +95,10 @@ void raft__persisted(struct raft *r, uint64_t seq)
 }
 
 /* Back to what is known to be stored. Entries sent to peers in the present term may not be written
- * anew with other content: unless there are no peers the leader gives up its term. */
+ * anew with other content: unless it never had peers in this term the leader gives it up. */
 void raft__persist_failed(struct raft *r)
 {
-    bool alone = r->role == RAFT_LEADER && r->peers_n == 0;
+    bool alone = r->role == RAFT_LEADER && !r->had_peers;
     r->reset_needed = r->reset_needed || r->reset_seq > r->persisted_seq;
     r->pending_n = 0;
     r->persisted_seq = r->hard_seq = r->log_seq = r->reset_seq = r->seq;

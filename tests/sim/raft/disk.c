@@ -119,7 +119,12 @@ void disk_done(struct sim *s, int node, uint64_t job)
         store(d, &d->queue[whole], (size_t)prng_below(&s->prng, 6));
         d->queue_n = d->job_n = 0;
         sim_trace(s, node, "disk failed");
+        struct raft_state before, after;
+        raft_get_state(s->nodes[node].raft, &before);
         node_step(s, node, &(struct raft_event){ .type = RAFT_PERSIST_FAILED });
+        raft_get_state(s->nodes[node].raft, &after);
+        if (after.role == RAFT_LEADER)
+            invariant_lost(s, before.durable_index + 1, before.last_index, after.term);
         return;
     }
     queue_drop(d, d->job_n);

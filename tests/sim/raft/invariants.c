@@ -20,6 +20,7 @@
 
 struct seen_entry {
     uint64_t index, term, hash, prev_term;
+    bool lost; /* with a failed write, before anyone else had it */
 };
 
 struct seen_vote {
@@ -71,14 +72,20 @@ void invariant_appended(struct sim *s, const struct raft_entry *e, uint64_t prev
     seen_grow(s);
     struct seen_entry *k = seen_slot(s, e->index, e->term);
     uint64_t hash = entry_hash(e);
-    if (!k->index) {
-        s->seen_n++;
-        *k = (struct seen_entry){ e->index, e->term, hash, prev_term };
+    if (!k->index || k->lost) {
+        s->seen_n += !k->index;
+        *k = (struct seen_entry){ e->index, e->term, hash, prev_term, false };
         return;
     }
     if (k->hash != hash || k->prev_term != prev_term)
         sim_fail(s, "log matching: two entries with index %llu and term %llu", ull(e->index),
             ull(e->term));
+}
+
+void invariant_lost(struct sim *s, uint64_t from, uint64_t to, uint64_t term)
+{
+    for (uint64_t i = from; i <= to; i++)
+        seen_slot(s, i, term)->lost = true;
 }
 
 /* --- messages ------------------------------------------------------------------------------- */

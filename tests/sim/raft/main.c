@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sim_raft --seeds N [--seed S] [--nodes 3|5] [--trace] [--failover] [--break FLAG|all]
+/* sim_raft --seeds N [--seed S] [--nodes 1..6] [--trace] [--failover] [--break FLAG|all]
  * Runs seeds S .. S+N-1 with 3 and 5 nodes (or as given). A failing run prints its seed, which
  * replays it. With --break (the build with faults in the core only) a flag counts as caught when
  * some seed fails; the exit code says whether all were. --failover prints figures instead. */
@@ -37,8 +37,7 @@ static int run_seeds(uint64_t first, uint64_t n, int nodes, bool trace)
 {
     struct totals t = { 0 };
     for (uint64_t seed = first; seed < first + n; seed++) {
-        for (int k = 3; k <= 5; k += 2) {
-            if (nodes && k != nodes) continue;
+        for (int k = nodes ? nodes : 3; k <= (nodes ? nodes : 5); k += 2) {
             struct sim_options o = { .seed = seed, .nodes = k, .trace = trace };
             char failure[512];
             if (run_one(&o, &t, failure, sizeof failure)) continue;

@@ -185,6 +185,8 @@ struct weather weather_of(struct sim *s);
 void invariant_step(struct sim *s, int node, const struct raft_output *out);
 void invariant_sent(struct sim *s, int node, const struct raft_message *m);
 void invariant_appended(struct sim *s, const struct raft_entry *e, uint64_t prev_term);
+/* A lone leader's entries from..to were lost with a failed write: it may write others. */
+void invariant_lost(struct sim *s, uint64_t from, uint64_t to, uint64_t term);
 void invariant_applied(struct sim *s, int node, const struct raft_entry *e);
 void invariant_acked(struct sim *s, int node, uint64_t index);
 void invariant_restarted(struct sim *s, int node);
