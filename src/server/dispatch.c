@@ -251,8 +251,9 @@ static void route(struct pending *p)
     struct server *s = p->server;
     bool consistent = p->method->mode == MODE_READ_CONSISTENT ||
                       (p->method->mode == MODE_READ && flag(p, p->layout->require_consistent));
+    bool stale = served_stale(s, p);
     timer_stop(&p->timer);
-    if (!served_stale(s, p)) {
+    if (!stale) {
         if (s->leaving) {
             fail_pending(p, RPC_ERR_NO_LEADER);
             return;
@@ -267,8 +268,8 @@ static void route(struct pending *p)
         server__write(p);
     else if (consistent && !p->verified)
         verify(p);
-    else if (consistent && !s->ready)
-        hold(p);
+    else if (!stale && !s->ready)
+        hold(p); /* what the log holds may not be applied yet */
     else
         read_pending(p);
 }
@@ -329,8 +330,8 @@ void server__submit(struct rpc_client *client, struct rpc_call *call)
         return;
     }
     if (m->mode == MODE_LOCAL ||
-        (m->mode == MODE_READ && raft_driver_is_leader(s->raft) && !is_blocking(m, l, args) &&
-            !s->leaving &&
+        (m->mode == MODE_READ && raft_driver_is_leader(s->raft) && s->ready &&
+            !is_blocking(m, l, args) && !s->leaving &&
             !(l->require_consistent >= 0 &&
                 *(const bool *)server__field(args, l->require_consistent)))) {
         read_now(s, call, m, l, args);
