@@ -5,8 +5,8 @@ back, nothing has to be repaired.
 
 Writers put a growing counter into keys of their own over connections of their own. After a restart a
 key holds the counter of its last acknowledged write, or that of the one write that was under way.
-Some kills hit the start itself, some restarts find the state of another boot of the machine, so that it is built anew
-from snapshot and log.
+Some kills hit the start itself, some restarts find the state of another boot of the machine, so that
+it is built anew from snapshot and log.
 """
 import base64
 import os
@@ -68,7 +68,8 @@ class Watcher(threading.Thread):
 
 
 def read_all(server):
-    answer = server.get('/v1/kv/ring/?recurse')
+    """The first answer that is none of "no leader yet" has to be complete."""
+    answer = agent.eventually(lambda: answered(server), 'an answer')
     if answer.status == 404:
         return {}, {}, answer.index
     server.must(answer)
@@ -77,6 +78,11 @@ def read_all(server):
         values[entry['Key']] = base64.b64decode(entry['Value'] or '').decode()
         indexes[entry['Key']] = entry['ModifyIndex']
     return values, indexes, answer.index
+
+
+def answered(server):
+    answer = server.get('/v1/kv/ring/?recurse')
+    return None if answer.status == 500 and answer.text() == 'No cluster leader' else answer
 
 
 def another_boot(server):
@@ -138,12 +144,12 @@ def test_no_acknowledged_write_is_lost(opts):
             if n % 5 == 4:
                 another_boot(server)
                 rebuilt += 1
-            server.start()
+            server.spawn().wait_http()
             indexes = compare(server, sent, acknowledged, indexes, seen)
             refused = under_load(server, dice, counters, sent, acknowledged, seen)
             assert not refused, refused
             server.check_log()
-        server.start()
+        server.spawn().wait_http()
         compare(server, sent, acknowledged, indexes, seen)
     print('%d acknowledged writes, %d kills under load, %d during start, %d rebuilt' % (
         sum(counters), kills, halted, rebuilt))
