@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Raft as a pure core: raft_step takes one event and the time and returns effects as values. It owns
- * no socket, file, clock or thread. It speaks hashicorp/raft protocol 3 (spec: raft.md).
+/* Raft as a pure core: raft_step takes one event and the time and returns effects as values. It
+ * owns no socket, file, clock or thread. It speaks hashicorp/raft protocol 3 (spec: raft.md).
  *
  * The one invariant: a message found in an output may leave at once. What needs durability first
  * (votes, acknowledgements, anything in a new term) the core keeps back until the driver reports
@@ -21,16 +21,16 @@
 #include "consuld/base.h"
 
 #define RAFT_SERVERS_MAX 64
-#define RAFT_ID_MAX 64       /* bytes with the final NUL */
-#define RAFT_ADDRESS_MAX 128 /* bytes with the final NUL */
-#define RAFT_APPEND_ENTRIES_MAX 64         /* entries of one AppendEntries */
+#define RAFT_ID_MAX 64                      /* bytes with the final NUL */
+#define RAFT_ADDRESS_MAX 128                /* bytes with the final NUL */
+#define RAFT_APPEND_ENTRIES_MAX 64          /* entries of one AppendEntries */
 #define RAFT_APPEND_BYTES_MAX (1024 * 1024) /* soft: of window entries; one entry always goes */
-#define RAFT_PIPELINE_MAX 128              /* unanswered AppendEntries per peer */
-#define RAFT_PROPOSALS_MAX 1024            /* proposals of one event */
-#define RAFT_UNCOMMITTED_MAX 4096          /* entries a leader holds that are not applied yet */
+#define RAFT_PIPELINE_MAX 128               /* unanswered AppendEntries per peer */
+#define RAFT_PROPOSALS_MAX 1024             /* proposals of one event */
+#define RAFT_UNCOMMITTED_MAX 4096           /* entries a leader holds that are not applied yet */
 #define RAFT_UNCOMMITTED_BYTES_MAX (64u * 1024 * 1024)
-#define RAFT_VERIFIES_MAX 4096             /* verifications waiting */
-#define RAFT_HELD_MAX 1024                 /* messages waiting for a write */
+#define RAFT_VERIFIES_MAX 4096 /* verifications waiting */
+#define RAFT_HELD_MAX 1024     /* messages waiting for a write */
 #define RAFT_PROTOCOL_VERSION 3
 #define RAFT_SNAPSHOT_VERSION 1
 #define RAFT_NEVER UINT64_MAX
@@ -53,7 +53,8 @@ struct raft_configuration {
 
 /* No empty or duplicate ID or address, at least one voter (raft.md 4.2). */
 bool raft_configuration_valid(const struct raft_configuration *c);
-const struct raft_member *raft_configuration_find(const struct raft_configuration *c, const char *id);
+const struct raft_member *raft_configuration_find(
+    const struct raft_configuration *c, const char *id);
 bool raft_configuration_is_voter(const struct raft_configuration *c, const char *id);
 /* Appends a server; false if it is full or a text is too long or empty. */
 bool raft_configuration_add(
@@ -169,7 +170,8 @@ enum raft_event_type {
     RAFT_RPC_FAILED,         /* a request of ours has no response: refused, broken, timed out */
     RAFT_PERSISTED,          /* all writes up to seq are on stable storage */
     RAFT_PERSIST_FAILED,     /* a write failed: all writes not reported persisted are void, also
-                                those queued behind it; the driver drops them. A leader steps down */
+                                those queued behind it; the driver drops them. A leader that had
+                                peers in its term steps down */
     RAFT_APPLIED,            /* the state machine holds everything up to index */
     RAFT_PROPOSE,            /* new entries */
     RAFT_CHANGE,             /* one membership change */
@@ -219,7 +221,7 @@ struct raft_event {
                                 before reading, or a failure */
         } verify;
         struct {
-            struct str id; /* empty: the voter that is furthest along */
+            struct str id;   /* empty: the voter that is furthest along */
             uint64_t handle; /* answered by a result */
         } transfer;
         const struct raft_configuration *bootstrap;
@@ -254,15 +256,15 @@ struct raft_write {
 
 enum raft_status {
     RAFT_DONE,
-    RAFT_NOT_LEADER,          /* refused: nothing was appended */
-    RAFT_LEADERSHIP_LOST,     /* was appended; outcome unknown */
-    RAFT_BUSY,                /* a bound is reached; try again later. Nothing was appended */
-    RAFT_TRANSFERRING,        /* refused: leadership transfer in progress */
-    RAFT_CHANGE_IN_PROGRESS,  /* refused: earlier change, or own first entry, not committed yet */
-    RAFT_INVALID,             /* refused: would make an invalid configuration, unknown target ... */
-    RAFT_TIMED_OUT,           /* transfer: not done within an election timeout */
-    RAFT_RESTORED,            /* lost: a user restore replaced the state */
-    RAFT_FAILED,              /* install or write failed */
+    RAFT_NOT_LEADER,         /* refused: nothing was appended */
+    RAFT_LEADERSHIP_LOST,    /* was appended; outcome unknown */
+    RAFT_BUSY,               /* a bound is reached; try again later. Nothing was appended */
+    RAFT_TRANSFERRING,       /* refused: leadership transfer in progress */
+    RAFT_CHANGE_IN_PROGRESS, /* refused: earlier change, or own first entry, not committed yet */
+    RAFT_INVALID,            /* refused: would make an invalid configuration, unknown target ... */
+    RAFT_TIMED_OUT,          /* transfer: not done within an election timeout */
+    RAFT_RESTORED,           /* lost: a user restore replaced the state */
+    RAFT_FAILED,             /* install or write failed */
 };
 
 struct raft_result {
@@ -290,10 +292,10 @@ struct raft_output {
     const struct raft_result *results;
     size_t results_n;
     struct raft_install install;
-    uint64_t apply_to;   /* committed and durable here; never falls */
-    uint64_t compact_to; /* 0, or: entries up to it may be deleted from the log */
-    uint64_t wake_ms;    /* RAFT_NEVER: no need */
-    bool state_changed;  /* role, term or leader differ from before the step */
+    uint64_t apply_to;          /* committed and durable here; never falls */
+    uint64_t compact_to;        /* 0, or: entries up to it may be deleted from the log */
+    uint64_t wake_ms;           /* RAFT_NEVER: no need */
+    bool state_changed;         /* role, term or leader differ from before the step */
     bool configuration_changed; /* latest or committed configuration */
 };
 
@@ -301,15 +303,15 @@ struct raft_output {
 
 struct raft_options {
     const char *id;
-    const char *address;          /* bytes of Leader and Candidate */
-    uint64_t seed;                /* of all random choices */
+    const char *address;           /* bytes of Leader and Candidate */
+    uint64_t seed;                 /* of all random choices */
     uint32_t heartbeat_timeout_ms; /* all from raft.md 6.1, multiplied already */
     uint32_t election_timeout_ms;
     uint32_t lease_timeout_ms;
     uint32_t commit_timeout_ms;
-    uint32_t rpc_timeout_ms;      /* unanswered log requests are given up; default 10000 */
-    uint32_t append_entries;      /* most of one AppendEntries, default and bound: 64 */
-    uint32_t window_entries;      /* applied entries kept in memory for slow peers, default 512 */
+    uint32_t rpc_timeout_ms; /* unanswered log requests are given up; default 10000 */
+    uint32_t append_entries; /* most of one AppendEntries, default and bound: 64 */
+    uint32_t window_entries; /* applied entries kept in memory for slow peers, default 512 */
 };
 
 /* Defaults of raft.md 6.1 for a multiplier of 1..10. id, address and seed are left to fill. */
@@ -334,18 +336,18 @@ void raft_load_applied(struct raft *r, uint64_t index);
  * this state (bootstrap of a node that has state, entries out of order in a message): then nothing
  * changed, but a request still gets its refusing response. The sole voter of a configuration elects
  * itself on the first step. */
-int raft_step(
-    struct raft *r, uint64_t now_ms, const struct raft_event *ev, struct raft_output *out) must_check;
+int raft_step(struct raft *r, uint64_t now_ms, const struct raft_event *ev,
+    struct raft_output *out) must_check;
 
 /* --- views, valid until the next step ------------------------------------------------------- */
 
 struct raft_state {
     enum raft_role role;
     uint64_t term;
-    const char *leader_id;      /* "" if unknown or not in the configuration */
-    struct str leader_address;  /* empty if unknown */
+    const char *leader_id;     /* "" if unknown or not in the configuration */
+    struct str leader_address; /* empty if unknown */
     uint64_t commit_index, applied_index, durable_index;
-    uint64_t first_index; /* of the log; last_index + 1 when it is empty */
+    uint64_t first_index;           /* of the log; last_index + 1 when it is empty */
     uint64_t last_index, last_term; /* log or snapshot, whichever is later */
     uint64_t snapshot_index, snapshot_term;
     uint64_t last_contact_ms; /* with a leader, if contact_known */
@@ -361,8 +363,8 @@ void raft_get_state(const struct raft *r, struct raft_state *out);
  * it trusts clock rates, and that no voter restarted and forgot its leader within the lease. */
 bool raft_lease_valid(const struct raft *r, uint64_t now_ms);
 
-/* Entry of the in-memory window or NULL: every entry not yet durable or not yet applied by a leader,
- * and the newest applied ones. */
+/* Entry of the in-memory window or NULL: every entry not yet durable or not yet applied by a
+ * leader, and the newest applied ones. */
 const struct raft_entry *raft_entry_at(const struct raft *r, uint64_t index);
 
 /* Term of a log or snapshot index; 0 if unknown. */
@@ -373,7 +375,8 @@ struct raft_peer_state {
     uint64_t match_index, next_index;
     uint64_t last_contact_ms; /* 0: never */
     uint32_t failures;
-    uint32_t snapshots; /* sent in this leadership: a peer that needs many is too slow for the log */
+    uint32_t
+        snapshots; /* sent in this leadership: a peer that needs many is too slow for the log */
     bool pipeline, snapshot;
 };
 bool raft_get_peer(const struct raft *r, const char *id, struct raft_peer_state *out);

@@ -24,15 +24,16 @@ void raft_request_encode(const struct raft_message *m, struct buf *out);
  *   ERR_DECODE         unknown type or broken body: close the connection
  *   ERR_BAD_REQUEST    understood, but to be answered by raft_error_encode with err's text (for
  *                      InstallSnapshot after its stream is consumed: m->type and `size` are set) */
-int raft_request_decode(struct cursor *c, struct arena *a, struct raft_message *out,
-    struct error *err) must_check;
+int raft_request_decode(
+    struct cursor *c, struct arena *a, struct raft_message *out, struct error *err) must_check;
 
 void raft_response_encode(const struct raft_message *m, struct buf *out);
 /* The text with a nil body; for an InstallSnapshot request with a refusing body of `term`. */
 void raft_error_encode(
     enum raft_message_type request, struct str text, uint64_t term, struct buf *out);
 
-/* Reads the response to a request of type `request`. ERR_EOF, ERR_DECODE as above; ERR_INTERNAL: the
- * peer answered with an error, whose text is in err: the request failed, the connection is good. */
+/* Reads the response to a request of type `request`. ERR_EOF, ERR_DECODE as above; ERR_INTERNAL:
+ * the peer answered with an error, whose text is in err: the request failed, the connection is
+ * good. */
 int raft_response_decode(struct cursor *c, struct arena *a, enum raft_message_type request,
     struct raft_message *out, struct error *err) must_check;
