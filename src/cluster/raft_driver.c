@@ -154,7 +154,8 @@ const char *raft_driver_role_name(enum raft_driver_role role)
     return names[role];
 }
 
-static enum raft_driver_role role_of(enum raft_role role)
+/* An elected server goes on as a candidate until it has applied what came before it. */
+static enum raft_driver_role role_of(const struct raft_driver *d, enum raft_role role)
 {
     switch (role) {
     case RAFT_FOLLOWER:
@@ -162,7 +163,7 @@ static enum raft_driver_role role_of(enum raft_role role)
     case RAFT_CANDIDATE:
         return DRIVER_CANDIDATE;
     case RAFT_LEADER:
-        return DRIVER_LEADER;
+        return driver_leads(d) ? DRIVER_LEADER : DRIVER_CANDIDATE;
     }
     return DRIVER_FOLLOWER;
 }
@@ -182,12 +183,12 @@ struct raft_driver_state raft_driver_state(struct raft_driver *d)
     raft_get_state(d->raft, &st);
     view_servers(d, st.latest);
     uint64_t now = world_now_ms(d->world);
-    bool leader = st.role == RAFT_LEADER;
+    bool leader = driver_leads(d), early = st.role == RAFT_LEADER && !leader;
     return (struct raft_driver_state){
-        .role = role_of(st.role),
+        .role = role_of(d, st.role),
         .term = st.term,
-        .leader_id = str_of(st.leader_id),
-        .leader_address = st.leader_address,
+        .leader_id = early ? STR("") : str_of(st.leader_id),
+        .leader_address = early ? STR("") : st.leader_address,
         .last_log_index = st.last_index,
         .last_log_term = st.last_term,
         .commit_index = st.commit_index,
@@ -205,9 +206,7 @@ struct raft_driver_state raft_driver_state(struct raft_driver *d)
 
 bool raft_driver_is_leader(const struct raft_driver *d)
 {
-    struct raft_state st;
-    raft_get_state(d->raft, &st);
-    return st.role == RAFT_LEADER;
+    return driver_leads(d);
 }
 
 void raft_driver_observe(struct raft_driver *d, struct raft_driver_observer *o)

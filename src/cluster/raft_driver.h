@@ -14,6 +14,8 @@
 #define DRIVER_APPLY_BYTES_MAX (16u << 20)
 #define DRIVER_RETRY_MS 500 /* after the disk refused */
 #define DRIVER_ENQUEUE_TIMEOUT_MS 30000
+#define DRIVER_SLOW_COMMIT_MS 4 /* from here on a commit waits for company */
+#define DRIVER_HOLD_MAX_MS 4
 #define DRIVER_CHUNK_SIZE 524288 /* raft.md 4.3 */
 #define DRIVER_PATH_MAX 4096
 #define SUBSYSTEM "agent.server.raft"
@@ -131,6 +133,9 @@ struct raft_driver {
     size_t writes_n, writes_cap;
     uint64_t persisted_seq;
 
+    uint64_t leader_from; /* first entry of this leadership; 0: none. Applied: it is announced */
+    uint64_t leader_term;
+    bool announced;
     uint64_t apply_to;
     struct arena arena; /* of one apply batch */
     bool broken;        /* the state machine cannot go on */
@@ -140,6 +145,9 @@ struct raft_driver {
     bool retry_now;    /* the retry timer fired */
     bool flush_failed; /* the last commit of the log failed */
     bool apply_failed; /* the last batch could not be applied */
+
+    uint64_t commit_began_ms;
+    uint64_t hold_until_ms; /* no commit begins before */
 
     struct snapshot_job snapshot;
     struct archive_job archive;
@@ -160,6 +168,8 @@ void driver_flushed(void *ctx, const struct error *err);
 /* The disk refused: what waits fails with its text, and it is tried again. */
 void driver_refuse(struct raft_driver *d, const struct error *err);
 void driver_accept(struct raft_driver *d);
+/* A leader whose state holds all that came before its leadership. */
+bool driver_leads(const struct raft_driver *d);
 /* raft_driver_apply.c: applies one batch; true when there was something to do. */
 bool driver_apply(struct raft_driver *d);
 uint64_t driver_applied(const struct raft_driver *d);

@@ -58,6 +58,23 @@ static int carry_write(struct raft_driver *d, const struct raft_write *w, struct
 
 static void persist_failed(struct raft_driver *d, const struct error *why);
 
+bool driver_leads(const struct raft_driver *d)
+{
+    return d->leader_from && driver_applied(d) >= d->leader_from;
+}
+
+/* The entry appended on winning is the last one at that moment. */
+static void note_leadership(struct raft_driver *d)
+{
+    struct raft_state st;
+    raft_get_state(d->raft, &st);
+    if (st.role != RAFT_LEADER)
+        d->leader_from = 0;
+    else if (d->leader_from == 0 || st.term != d->leader_term)
+        d->leader_from = st.last_index;
+    d->leader_term = st.term;
+}
+
 void driver_step(struct raft_driver *d, const struct raft_event *ev)
 {
     struct raft_output out;
@@ -72,6 +89,7 @@ void driver_step(struct raft_driver *d, const struct raft_event *ev)
     d->apply_to = out.apply_to;
     if (out.compact_to && d->log) raft_log_compact(d->log, out.compact_to + 1);
     d->wake_ms = out.wake_ms;
+    if (out.state_changed) note_leadership(d);
     if (out.state_changed || out.configuration_changed) d->changed = true;
     if (out.install.present) driver_install(d, &out.install);
     if (code) persist_failed(d, &err);
@@ -120,6 +138,25 @@ void driver_accept(struct raft_driver *d)
     d->refused = false;
 }
 
+/* On a slow disk the clients answered by one commit come back just after the next began, and each
+ * commit carries half of them. A short wait lets all share one. */
+static void hold_next(struct raft_driver *d)
+{
+    uint64_t now = world_now_ms(d->world), took = now - d->commit_began_ms;
+    uint64_t hold = took / 8 < DRIVER_HOLD_MAX_MS ? took / 8 : DRIVER_HOLD_MAX_MS;
+    if (took < DRIVER_SLOW_COMMIT_MS || !raft_log_dirty(d->log)) return;
+    d->hold_until_ms = now + (hold ? hold : 1);
+}
+
+static void flush(struct raft_driver *d)
+{
+    if (raft_log_busy(d->log) || !raft_log_dirty(d->log)) return;
+    if (d->flush_failed && !d->retry_now) return;
+    if (world_now_ms(d->world) < d->hold_until_ms) return;
+    d->commit_began_ms = world_now_ms(d->world);
+    raft_log_flush(d->log);
+}
+
 void driver_flushed(void *ctx, const struct error *err)
 {
     struct raft_driver *d = ctx;
@@ -127,6 +164,7 @@ void driver_flushed(void *ctx, const struct error *err)
     d->flush_failed = err != NULL;
     if (!err) {
         d->counters.commits++;
+        hold_next(d);
         if (!d->apply_failed) driver_accept(d);
         return;
     }
@@ -164,8 +202,10 @@ static bool step_time(struct raft_driver *d)
 
 static void tell_observers(struct raft_driver *d)
 {
+    if (d->announced != driver_leads(d)) d->changed = true;
     if (!d->changed) return;
     d->changed = false;
+    d->announced = driver_leads(d);
     struct raft_driver_state st = raft_driver_state(d);
     link_each (l, &d->observers) {
         struct raft_driver_observer *o = container_of(l, struct raft_driver_observer, link);
@@ -177,6 +217,7 @@ static void arm(struct raft_driver *d)
 {
     uint64_t now = world_now_ms(d->world), due = d->wake_ms;
     if (!link_empty(&d->queue) && due > now + 1000) due = now + 1000;
+    if (d->hold_until_ms > now && due > d->hold_until_ms) due = d->hold_until_ms;
     timer_stop(&d->wake);
     if (due != RAFT_NEVER) timer_start(&d->wake, due > now ? due - now : 0);
 }
@@ -203,7 +244,7 @@ void driver_turn(struct tick *t)
     for (int round = 0; more && round < ROUNDS_MAX; round++) {
         more = step_time(d);
         if (driver_requests_step(d)) more = true;
-        if (!d->flush_failed || d->retry_now) raft_log_flush(d->log);
+        flush(d);
         if (report_persisted(d)) more = true;
         if (driver_apply(d)) more = true;
         driver_reads_answer(d);

@@ -144,8 +144,9 @@ struct raft_driver_state {
 struct raft_driver_state raft_driver_state(struct raft_driver *d);
 bool raft_driver_is_leader(const struct raft_driver *d);
 
-/* Told at the end of the turn in which role, term, leader or configuration changed. A leader is
- * announced when its role begins: what it must read first goes through raft_driver_barrier. */
+/* Told at the end of the turn in which role, term, leader or configuration changed. A server is
+ * leader here when it won and has applied everything that was committed before: its reads miss
+ * nothing that was acknowledged. */
 struct raft_driver_observer {
     void (*changed)(struct raft_driver_observer *o, const struct raft_driver_state *state);
     void *ctx;

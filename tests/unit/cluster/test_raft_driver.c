@@ -191,6 +191,32 @@ static void a_lone_server_elects_itself(void **state)
     assert_true(raft_driver_is_leader(f->driver));
 }
 
+static void a_leader_has_applied_what_was_acknowledged(void **state)
+{
+    struct fixture *f = *state;
+    char path[4200];
+    boot(f);
+    put(f, "a", "1");
+    halt(f);
+    snprintf(path, sizeof path, "%s/state", f->dir);
+    scratch_remove_tree(path);
+    struct error err = { 0 };
+    f->role = DRIVER_FOLLOWER;
+    if (try_boot(f, &err)) fail_msg("%s", err.text);
+    f->observer = (struct raft_driver_observer){ .changed = on_changed, .ctx = f };
+    raft_driver_observe(f->driver, &f->observer);
+    raft_driver_start(f->driver);
+    assert_false(has(f, "a", "1"));
+    for (int i = 0; i < 100 && !raft_driver_is_leader(f->driver); i++) {
+        assert_int_not_equal(f->role, DRIVER_LEADER);
+        assert_int_equal(state_of(f).leader_address.n, 0);
+        fake_world_turn(&f->world);
+        if (!raft_driver_is_leader(f->driver)) fake_world_run_job(&f->world);
+    }
+    assert_true(has(f, "a", "1"));
+    assert_int_equal(f->role, DRIVER_LEADER);
+}
+
 static void without_bootstrap_it_waits(void **state)
 {
     struct fixture *f = *state;
@@ -360,6 +386,7 @@ static void everything_is_there_after_a_restart(void **state)
     put(f, "b", "2");
     uint64_t term = state_of(f).term;
     halt(f);
+    f->role = DRIVER_FOLLOWER;
     boot(f);
     assert_int_equal(state_of(f).role, DRIVER_LEADER);
     assert_true(state_of(f).term > term);
@@ -784,6 +811,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(a_lone_server_elects_itself),
+        T(a_leader_has_applied_what_was_acknowledged),
         T(without_bootstrap_it_waits),
         T(a_proposal_is_answered_when_durable_and_applied),
         T(proposals_of_one_turn_share_one_commit),
