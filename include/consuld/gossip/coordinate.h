@@ -12,7 +12,7 @@
 #define COORDINATE_ERROR_MAX 1.5
 #define COORDINATE_WINDOW 20 /* adjustment samples */
 #define COORDINATE_FILTER 3  /* round trips kept per peer */
-#define COORDINATE_RTT_MAX_S 10.0
+#define COORDINATE_RTT_MAX_NS INT64_C(10000000000)
 #define COORDINATE_PAYLOAD_VERSION 1
 
 struct position {
@@ -44,10 +44,9 @@ double position_distance(const struct position *a, const struct position *b);
 
 void coordinate_client_init(struct coordinate_client *c, uint64_t seed);
 /* Learns from one direct round trip to a peer whose filter is `f`. ERR_BAD_REQUEST with "coordinate
- * is invalid" or "round trip time not in valid range, duration <d> is not a positive value less
- * than 10s"; nothing changed then. */
+ * is invalid" or "round trip time not in valid range, ..."; nothing changed then. */
 int coordinate_update(struct coordinate_client *c, struct latency_filter *f,
-    const struct position *other, double rtt_s, struct error *err) must_check;
+    const struct position *other, int64_t rtt_ns, struct error *err) must_check;
 
 /* The model's record of a position, its list in `a`; and back: ERR_BAD_REQUEST with "dimensions
  * aren't compatible" or "coordinate is invalid". */
