@@ -16,6 +16,9 @@ static int verify(
     struct cli *c, struct str archive, struct snapshot_meta *meta, size_t *size, struct error *err)
 {
     struct str state = STR_NIL;
+    *size = 0;
+    if (!str_has_prefix(archive, STR("\x1f\x8b")))
+        return error_set(err, ERR_DECODE, "failed to decompress snapshot: gzip: invalid header");
     snapshot_init();
     int rc = archive_read(archive, &c->arena, meta, &state, err);
     *size = state.n;
