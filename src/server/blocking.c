@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Blocking queries (rpc.md 7). Equal ones, apart from index and wait, share one parked query: one
  * watch set, one evaluation and one reply per change. A query that everybody was answered from
- * stays armed for a while, since its readers come back with the new index at once. */
+ * stays armed for a while, since its readers come back with the new index at once. Reads without
+ * an index of methods whose answers may be large are kept in the same way, unarmed: they are good
+ * until the next entry is applied. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,9 +13,10 @@
 #define IDLE_BYTES_MAX ((size_t)8 << 20)
 #define IDLE_MS 10000
 
+/* What keeping a reply costs: the record and the text that will be made of it. */
 static size_t reply_bytes(const struct parked_query *q)
 {
-    return q->reply ? q->reply->arena.used : 0;
+    return q->reply ? 2 * q->reply->arena.used : 0;
 }
 
 static void leave_idle(struct parked_query *q)
@@ -23,7 +26,7 @@ static void leave_idle(struct parked_query *q)
     if (!q->idle_since_ms) return;
     q->idle_since_ms = 0;
     s->idle_n--;
-    s->idle_bytes -= reply_bytes(q);
+    s->idle_bytes -= q->idle_bytes;
 }
 
 static void destroy(struct parked_query *q)
@@ -53,20 +56,21 @@ static void sweep(struct timer *t)
     }
 }
 
-/* Nobody waits any more: kept armed, the oldest give way. */
+/* Nobody waits any more: kept, the ones unused for longest give way. */
 static void become_idle(struct parked_query *q)
 {
     struct server *s = q->server;
+    leave_idle(q);
     if (q->fired || !q->reply || reply_bytes(q) > IDLE_BYTES_MAX / 4) {
         destroy(q);
         return;
     }
     uint64_t now = world_now_ms(s->world);
     q->idle_since_ms = now ? now : 1;
-    link_remove(&q->link);
+    q->idle_bytes = reply_bytes(q);
     link_push(&s->idle, &q->link);
     s->idle_n++;
-    s->idle_bytes += reply_bytes(q);
+    s->idle_bytes += q->idle_bytes;
     while (s->idle_n > IDLE_MAX || s->idle_bytes > IDLE_BYTES_MAX) {
         destroy(container_of(s->idle.next, struct parked_query, link));
     }
@@ -77,6 +81,7 @@ static void fired(struct watch_set *ws)
 {
     struct parked_query *q = container_of(ws, struct parked_query, ws);
     struct server *s = q->server;
+    q->armed = false;
     if (link_empty(&q->waiters)) {
         destroy(q);
         return;
@@ -89,20 +94,22 @@ static void fired(struct watch_set *ws)
     tick_mark(&s->tick);
 }
 
-/* The reply of the state as it is now, armed. */
-static int refresh(struct parked_query *q, struct error *err)
+/* The reply of the state as it is now; armed for waiters, those there are or the one to come. */
+static int refresh(struct parked_query *q, bool arm, struct error *err)
 {
     struct server *s = q->server;
     uint64_t applied = store_applied_index(s->store);
-    if (q->reply && q->evaluated_at == applied && !q->abandoned) return 0;
+    arm = arm || !link_empty(&q->waiters);
+    if (q->reply && q->evaluated_at == applied && !q->abandoned && (q->armed || !arm)) return 0;
     watch_set_clear(&q->ws);
     err->code = ERR_OK;
-    struct rpc_reply *r = server__evaluate(s, q->method, q->layout, q->args, &q->ws, err);
+    struct rpc_reply *r =
+        server__evaluate(s, q->method, q->layout, q->args, arm ? &q->ws : NULL, err);
     if (!r) return err->code ? err->code : ERR_INTERNAL;
-    if (q->idle_since_ms) leave_idle(q);
     rpc_reply_unref(q->reply);
     q->reply = r;
     q->evaluated_at = applied;
+    q->armed = arm;
     return 0;
 }
 
@@ -154,7 +161,7 @@ static void evaluate(struct parked_query *q)
         destroy(q);
         return;
     }
-    int rc = refresh(q, &err);
+    int rc = refresh(q, true, &err);
     q->abandoned = false;
     if (rc) {
         collect(q, true, &ready);
@@ -198,30 +205,34 @@ static uint64_t wait_ms(const struct pending *p)
 }
 
 /* Method, NUL, arguments without what waiters of one query may differ in. In server->scratch. */
-static struct str make_key(struct pending *p)
+static struct str make_key(struct server *s, const struct rpc_call *call, const struct method *m,
+    const struct method_layout *l, const void *args)
 {
-    struct server *s = p->server;
-    void *args = arena_copy(p->call->arena, p->args, p->layout->args->size);
-    *(uint64_t *)server__field(args, p->layout->min_query_index) = 0;
-    *(int64_t *)server__field(args, p->layout->max_query_time) = 0;
+    void *plain = arena_copy(call->arena, args, l->args->size);
+    *(uint64_t *)server__field(plain, l->min_query_index) = 0;
+    *(int64_t *)server__field(plain, l->max_query_time) = 0;
     buf_clear(&s->scratch);
-    buf_put_c(&s->scratch, p->method->name);
+    buf_put_c(&s->scratch, m->name);
     buf_put_char(&s->scratch, '\0');
-    msgpack_encode(p->layout->args, args, &s->scratch);
+    msgpack_encode(l->args, plain, &s->scratch);
     return buf_str(&s->scratch);
 }
 
-static struct parked_query *create(struct pending *p, struct str key)
+/* The query of these arguments, made if there is none. */
+static struct parked_query *find(struct server *s, const struct rpc_call *call,
+    const struct method *m, const struct method_layout *l, const void *args)
 {
-    struct server *s = p->server;
+    struct str key = make_key(s, call, m, l, args);
+    struct parked_query *q = map_get(&s->parked, key);
+    if (q) return q;
     struct arena a = ARENA_INIT;
-    struct parked_query *q = arena_new(&a, struct parked_query);
-    void *args = arena_alloc(&a, p->layout->args->size);
-    record_copy(&a, p->layout->args, args, p->args);
+    q = arena_new(&a, struct parked_query);
+    void *own = arena_alloc(&a, l->args->size);
+    record_copy(&a, l->args, own, args);
     q->server = s;
-    q->method = p->method;
-    q->layout = p->layout;
-    q->args = args;
+    q->method = m;
+    q->layout = l;
+    q->args = own;
     q->key = str_dup(&a, key);
     q->arena = a;
     link_init(&q->waiters);
@@ -232,13 +243,38 @@ static struct parked_query *create(struct pending *p, struct str key)
     return q;
 }
 
+static void answer_now(struct parked_query *q, struct rpc_call *call)
+{
+    struct rpc_reply *r = rpc_reply_ref(q->reply);
+    if (link_empty(&q->waiters)) become_idle(q);
+    server__finish(call, r);
+}
+
+void server__read_shared(struct server *s, struct rpc_call *call, const struct method *m,
+    const struct method_layout *l, const void *args)
+{
+    struct parked_query *q = find(s, call, m, l, args);
+    int rc = refresh(q, false, &call->err);
+    if (rc == 0) {
+        answer_now(q, call);
+        return;
+    }
+    if (link_empty(&q->waiters)) destroy(q);
+    server__fail(call, rc);
+}
+
+void server__drop_idle(struct server *s)
+{
+    while (!link_empty(&s->idle)) {
+        destroy(container_of(s->idle.next, struct parked_query, link));
+    }
+}
+
 void server__block(struct pending *p)
 {
     struct server *s = p->server;
-    struct str key = make_key(p);
-    struct parked_query *q = map_get(&s->parked, key);
-    if (!q) q = create(p, key);
-    int rc = refresh(q, &p->call->err);
+    struct parked_query *q = find(s, p->call, p->method, p->layout, p->args);
+    int rc = refresh(q, true, &p->call->err);
     p->min_index = *(const uint64_t *)server__field(p->args, p->layout->min_query_index);
     if (rc) {
         if (link_empty(&q->waiters)) destroy(q);
@@ -246,9 +282,7 @@ void server__block(struct pending *p)
         return;
     }
     if (q->reply->index > p->min_index) {
-        struct rpc_reply *r = rpc_reply_ref(q->reply);
-        if (link_empty(&q->waiters) && !q->idle_since_ms) become_idle(q);
-        server__finish(p->call, r);
+        answer_now(q, p->call);
         return;
     }
     if (q->idle_since_ms) leave_idle(q);

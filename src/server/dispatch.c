@@ -307,6 +307,18 @@ static const void *own_datacenter(
     return NULL;
 }
 
+/* The common case, which needs no state of its own: a plain read of the leader. */
+static bool at_once(
+    const struct server *s, const struct method *m, const struct method_layout *l, const void *args)
+{
+    if (m->mode != MODE_READ || s->leaving || !s->ready) return false;
+    if (!raft_driver_is_leader(s->raft)) return false;
+    if (l->require_consistent >= 0 && *(const bool *)server__field(args, l->require_consistent)) {
+        return false;
+    }
+    return !is_blocking(m, l, args);
+}
+
 void server__submit(struct rpc_client *client, struct rpc_call *call)
 {
     struct server *s = container_of(client, struct server, client);
@@ -329,12 +341,15 @@ void server__submit(struct rpc_client *client, struct rpc_call *call)
                                "%s is not available in this build yet: %s", m->name, m->part));
         return;
     }
-    if (m->mode == MODE_LOCAL ||
-        (m->mode == MODE_READ && raft_driver_is_leader(s->raft) && s->ready &&
-            !is_blocking(m, l, args) && !s->leaving &&
-            !(l->require_consistent >= 0 &&
-                *(const bool *)server__field(args, l->require_consistent)))) {
+    if (m->mode == MODE_LOCAL) {
         read_now(s, call, m, l, args);
+        return;
+    }
+    if (at_once(s, m, l, args)) {
+        if (m->flags & METHOD_SHARED)
+            server__read_shared(s, call, m, l, args);
+        else
+            read_now(s, call, m, l, args);
         return;
     }
     route(make_pending(s, call, m, l, args));

@@ -198,6 +198,7 @@ static void revoke(struct server *s)
     }
     server__tombstones_stop(s);
     server__sessions_stop(s);
+    server__drop_idle(s);
 }
 
 static void establish(struct server *s)

@@ -27,6 +27,7 @@ enum method_flag {
     METHOD_PRIMARY = 2,     /* Datacenter becomes the primary's first */
     METHOD_DC_OPTIONAL = 4, /* an empty Datacenter is the own one */
     METHOD_TARGET_DC = 8,   /* routed by TargetDatacenter */
+    METHOD_SHARED = 16,     /* blocking; answers may be large: kept while nothing is applied */
 };
 
 /* A read in evaluation. */
@@ -114,9 +115,11 @@ struct parked_query {
     uint64_t evaluated_at;
     struct link waiters;
     struct link link; /* server->fired or server->idle; else unlinked */
+    bool armed;       /* the watch set is filled */
     bool fired;
     bool abandoned;
-    uint64_t idle_since_ms;
+    uint64_t idle_since_ms; /* 0: in use */
+    size_t idle_bytes;
 };
 
 /* --- the server ---------------------------------------------------------------------------- */
@@ -171,6 +174,11 @@ struct raft_driver_request *server__request(
 /* blocking.c */
 void server__block(struct pending *p);
 void server__unpark(struct pending *p);
+/* A read without index of a METHOD_SHARED row, on the leader. */
+void server__read_shared(struct server *s, struct rpc_call *call, const struct method *m,
+    const struct method_layout *l, const void *args);
+/* Forgets the replies kept: this server leads no more. */
+void server__drop_idle(struct server *s);
 void server__blocking_init(struct server *s);
 void server__blocking_deinit(struct server *s);
 

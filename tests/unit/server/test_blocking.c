@@ -217,6 +217,44 @@ static void restore_answers_every_waiter(void **state)
     release(&c);
 }
 
+static void equal_large_reads_share_a_reply_until_something_is_applied(void **state)
+{
+    struct fixture *f = *state;
+    struct test_call c[3] = { { .ended = 0 } };
+    struct dc_specific_request req = { .datacenter = STR("dc1") };
+    uint64_t before = server_stats(f->server).evaluations;
+    submit(f, &c[0], "Catalog.ListNodes", &req);
+    submit(f, &c[1], "Catalog.ListNodes", &req);
+    assert_ptr_equal(c[0].rpc.reply, c[1].rpc.reply);
+    assert_int_equal(server_stats(f->server).evaluations - before, 1);
+    kv_set(f, "a", "1");
+    submit(f, &c[2], "Catalog.ListNodes", &req);
+    assert_int_equal(server_stats(f->server).evaluations - before, 2);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(c[i].ended, 1);
+        release(&c[i]);
+    }
+}
+
+static void waiter_joining_a_kept_reply_is_woken(void **state)
+{
+    struct fixture *f = *state;
+    struct test_call read = { 0 }, wait = { 0 };
+    struct dc_specific_request req = { .datacenter = STR("dc1") };
+    struct register_request node = {
+        .datacenter = STR("dc1"), .node = STR("n"), .address = STR("10.0.0.1")
+    };
+    submit(f, &read, "Catalog.ListNodes", &req);
+    req.min_query_index = read.rpc.reply->index;
+    submit(f, &wait, "Catalog.ListNodes", &req);
+    assert_int_equal(wait.ended, 0);
+    expect_ok(f, "Catalog.Register", &node);
+    fake_world_advance(&f->world, 20);
+    assert_int_equal(wait.ended, 1);
+    release(&read);
+    release(&wait);
+}
+
 static void idle_queries_are_given_up_after_a_while(void **state)
 {
     struct fixture *f = *state;
@@ -244,6 +282,8 @@ int main(void)
         test_on_server(cancelled_query_is_never_answered),
         test_on_server(answer_may_cancel_calls_answered_in_the_same_round),
         test_on_server(restore_answers_every_waiter),
+        test_on_server(equal_large_reads_share_a_reply_until_something_is_applied),
+        test_on_server(waiter_joining_a_kept_reply_is_woken),
         test_on_server(idle_queries_are_given_up_after_a_while),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
