@@ -91,8 +91,8 @@ const struct log_stable *raft_log_stable(const struct raft_log *l);
 int raft_log_entry(struct raft_log *l, uint64_t index, struct arena *a, struct log_entry *out,
     struct error *err) must_check;
 /* As raft_log_entry but without bytes: data and extensions have a length and no content. */
-int raft_log_head(struct raft_log *l, uint64_t index, struct log_entry *out, struct error *err)
-    must_check;
+int raft_log_head(
+    struct raft_log *l, uint64_t index, struct log_entry *out, struct error *err) must_check;
 /* Term of an entry; 0 if it is not in the log. */
 uint64_t raft_log_term(struct raft_log *l, uint64_t index);
 /* --- changes: queued ------------------------------------------------------------------------ */

@@ -5,8 +5,7 @@
 #include "consuld/model.h"
 
 extern const struct record_codec chunking_state_codec, config_entry_request_codec,
-    config_entry_response_codec, indexed_config_entries_codec,
-    indexed_generic_config_entries_codec;
+    config_entry_response_codec, indexed_config_entries_codec, indexed_generic_config_entries_codec;
 
 /* clang-format off */
 #define MODEL_RECORDS(R) \

@@ -27,10 +27,22 @@ static void fake_world_init(struct world *w)
     link_init(&w->jobs);
 }
 
-uint64_t world_now_ms(struct world *w) { return w->now_ms; }
-uint64_t world_now_us(struct world *w) { return w->now_ms * 1000; }
-int64_t world_wall_ns(struct world *w) { return (int64_t)(w->now_ms * 1000000) + 1600000000000000000; }
-uint64_t world_random_below(struct world *w, uint64_t bound) { return prng_below(&w->prng, bound); }
+uint64_t world_now_ms(struct world *w)
+{
+    return w->now_ms;
+}
+uint64_t world_now_us(struct world *w)
+{
+    return w->now_ms * 1000;
+}
+int64_t world_wall_ns(struct world *w)
+{
+    return (int64_t)(w->now_ms * 1000000) + 1600000000000000000;
+}
+uint64_t world_random_below(struct world *w, uint64_t bound)
+{
+    return prng_below(&w->prng, bound);
+}
 void world_random(struct world *w, void *out, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -67,7 +79,10 @@ void tick_mark(struct tick *t)
 {
     if (link_empty(&t->link)) link_push(&t->world->ticks, &t->link);
 }
-void tick_cancel(struct tick *t) { link_remove(&t->link); }
+void tick_cancel(struct tick *t)
+{
+    link_remove(&t->link);
+}
 
 void job_submit(struct world *w, struct job *j)
 {

@@ -9,9 +9,9 @@
 struct faulty_disk {
     struct disk disk;
     long count;
-    long fail_at;     /* 1-based; 0: never */
-    bool stays;       /* every later operation fails too */
-    bool after;       /* a failing commit has happened nevertheless, as a failed sync may */
+    long fail_at; /* 1-based; 0: never */
+    bool stays;   /* every later operation fails too */
+    bool after;   /* a failing commit has happened nevertheless, as a failed sync may */
     int error;
     long failures;
 };

@@ -44,7 +44,7 @@ enum command_type {
     COMMAND_ACL_BINDING_RULE_DELETE = 26,
     COMMAND_ACL_AUTH_METHOD_SET = 27,
     COMMAND_ACL_AUTH_METHOD_DELETE = 28,
-    COMMAND_CHUNKING_STATE = 29,    /* snapshot only */
+    COMMAND_CHUNKING_STATE = 29, /* snapshot only */
     COMMAND_FEDERATION_STATE = 30,
     COMMAND_MAX = 31,
 };

@@ -239,9 +239,9 @@ struct str config_entry_kind_at(size_t i);
 
 /* What all kinds have, found in whichever entry is set. Asserts that one is. */
 struct config_entry_ref {
-    struct str kind;          /* of the table, not of the Kind field */
+    struct str kind; /* of the table, not of the Kind field */
     const struct type *type;
-    void *entry;              /* the record of that type */
+    void *entry; /* the record of that type */
     struct str *name;
     struct dict *meta;
     uint64_t *create_index;
@@ -255,5 +255,5 @@ bool config_entry_make(struct arena *a, struct str kind, struct config_entry *ou
 /* An entry of any kind read loosely (loose.h) from an object with a "kind" or "Kind" key. Errors:
  * Payload does not contain a kind/Kind key at the top level; invalid config entry kind: X;
  * '' expected a map, got 'slice'; those of loose_read. */
-int config_entry_read(const struct value *v, struct arena *a, struct config_entry *out,
-    struct error *err) must_check;
+int config_entry_read(
+    const struct value *v, struct arena *a, struct config_entry *out, struct error *err) must_check;

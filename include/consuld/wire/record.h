@@ -79,7 +79,7 @@ enum field_flag {
     JSON_TEXT_OMIT_ZERO = 32, /* with JSON_DUR_TEXT: leave out when 0 */
     JSON_EMPTY_LIST = 64,     /* nil list or map is written [] / {} in JSON */
     COMPARE_SKIP = 128,       /* not looked at by record_equal (raft indexes) */
-    WIRE_OMIT = 1024, /* no msgpack field when it is empty (record_is_empty) */
+    WIRE_OMIT = 1024,         /* no msgpack field when it is empty (record_is_empty) */
     TIME_PTR = 256, /* TIME: the zero time is nil (a pointer in Go), JSON_OMIT leaves it out */
 };
 
