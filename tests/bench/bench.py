@@ -84,9 +84,11 @@ class Server:
                 if self.write('first', 'x'):
                     return (time.monotonic() - began) * 1000
             except (OSError, http.client.HTTPException):
-                pass
+                if self.proc.poll() is not None:
+                    break
             time.sleep(0.0005)
-        raise RuntimeError('%s took no write' % self.name)
+        with open(os.path.join(self.folder, 'log')) as f:
+            raise RuntimeError('%s took no write: %s' % (self.name, f.read()[-2000:]))
 
     def rss(self):
         with open('/proc/%d/status' % self.proc.pid) as f:
@@ -133,7 +135,7 @@ class Consuld(Server):
         self.dev = dev
         config = {
             'bind_addr': address, 'client_addr': address, 'node_name': 'bench',
-            'performance': {'raft_multiplier': 1}, 'limits': {'http_max_conns_per_client': 100000},
+            'performance': {'raft_multiplier': 1}, 'limits': {'http_max_conns_per_client': opts.watchers + 200},
             'ports': {'http': self.port, 'dns': -1, 'grpc': -1, 'https': -1},
         }
         if not dev:
@@ -148,7 +150,7 @@ class Consuld(Server):
 
     def write(self, key, value):
         status, _, body = self.request('PUT', '/v1/kv/' + key, value)
-        return status == 200 and body == b'true'
+        return status == 200 and body.strip() == b'true'
 
     def get_script(self):
         return 'get.lua', {'BENCH_PATH': '/v1/kv/bench/'}
@@ -213,7 +215,11 @@ class Nginx(Server):
     def __init__(self, opts, address, body):
         super().__init__(opts, address)
         self.config = os.path.join(self.folder, 'nginx.conf')
-        text = body.decode().replace('\\', '\\\\').replace("'", "\\'").replace('$', '')
+        # A parameter has at most 4 kB.
+        text = body.decode().replace("'", ' ').replace('\\', ' ').replace('$', ' ')
+        parts = [text[at:at + 3000] for at in range(0, len(text), 3000)]
+        lines = ''.join("set $part%d '%s';\n" % (i, part) for i, part in enumerate(parts))
+        value = ''.join('${part%d}' % i for i in range(len(parts))) if len(parts) > 1 else parts[0]
         with open(self.config, 'w') as f:
             f.write('''daemon off; master_process off; worker_processes 1; pid %(dir)s/pid;
 error_log %(dir)s/error crit;
@@ -222,9 +228,10 @@ http {
   access_log off; keepalive_requests 1000000000; default_type application/json;
   client_body_temp_path %(dir)s/b; proxy_temp_path %(dir)s/p; fastcgi_temp_path %(dir)s/f;
   uwsgi_temp_path %(dir)s/u; scgi_temp_path %(dir)s/s;
-  server { listen %(at)s; location / { return 200 '%(body)s'; } }
+  server { listen %(at)s; location / { %(lines)s return 200 '%(value)s'; } }
 }
-''' % {'dir': self.folder, 'at': '%s:%d' % (address, self.port), 'body': text})
+''' % {'dir': self.folder, 'at': '%s:%d' % (address, self.port), 'value': value,
+       'lines': lines if len(parts) > 1 else ''})
 
     def argv(self):
         return ['nginx', '-c', self.config, '-p', self.folder]

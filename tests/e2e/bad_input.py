@@ -307,7 +307,7 @@ def test_thousands_of_idle_connections(opts):
     if hard != resource.RLIM_INFINITY and hard < wanted + 200:
         raise agent.Skip('only %d open files allowed' % hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted + 200), hard))
-    with agent.Agent(opts, {'limits': {'http_max_conns_per_client': 10000}}) as server:
+    with agent.Agent(opts, {'limits': {'http_max_conns_per_client': wanted + 50}}) as server:
         server.start()
         before = server.memory()
         idle = [server.socket() for _ in range(wanted)]
