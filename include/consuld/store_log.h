@@ -122,8 +122,5 @@ uint64_t raft_log_durable(const struct raft_log *l);
 /* Numbers the calls that queued a change; what was queued up to that call is durable. */
 uint64_t raft_log_sequence(const struct raft_log *l);
 uint64_t raft_log_sequence_durable(const struct raft_log *l);
-/* Throws away what is queued and reads the folder again: after a failed flush, not while busy. What
- * the failed commit wrote may or may not be there. */
-int raft_log_discard(struct raft_log *l, struct error *err) must_check;
 /* Generations on disk. */
 size_t raft_log_generations(const struct raft_log *l);

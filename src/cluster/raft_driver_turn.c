@@ -56,11 +56,18 @@ static int carry_write(struct raft_driver *d, const struct raft_write *w, struct
     return code;
 }
 
-static void persist_failed(struct raft_driver *d, const struct error *why);
-
 bool driver_leads(const struct raft_driver *d)
 {
     return d->leader_from && driver_applied(d) >= d->leader_from;
+}
+
+/* The log took less than the core believes: beyond LOG_QUEUED_MAX bytes waiting for the disk, which
+ * the core's own bounds keep away. */
+static void queue_failed(struct raft_driver *d, const struct error *err)
+{
+    d->broken = true;
+    snprintf(d->broken_text, sizeof d->broken_text, "%.500s", err->text);
+    log_error(SUBSYSTEM, "the raft log cannot go on", "error", d->broken_text);
 }
 
 /* The entry appended on winning is the last one at that moment. */
@@ -92,7 +99,7 @@ void driver_step(struct raft_driver *d, const struct raft_event *ev)
     if (out.state_changed) note_leadership(d);
     if (out.state_changed || out.configuration_changed) d->changed = true;
     if (out.install.present) driver_install(d, &out.install);
-    if (code) persist_failed(d, &err);
+    if (code) queue_failed(d, &err);
 }
 
 /* --- the disk ------------------------------------------------------------------------------- */
@@ -106,21 +113,14 @@ static bool has_peers(const struct raft_driver *d)
     return false;
 }
 
-/* What was queued is void: the core goes back to what the disk holds. */
-static void persist_failed(struct raft_driver *d, const struct error *why)
+/* Others may go on with the work. What is queued here stays queued: whether a failed commit
+ * happened nobody knows, so it is repeated until it did. */
+static void let_another_lead(struct raft_driver *d)
 {
-    struct error err;
-    log_error(SUBSYSTEM, "dropping unwritten log entries", "error", why->text);
-    if (raft_log_busy(d->log)) return; /* its end comes here again */
-    if (raft_log_discard(d->log, &err)) {
-        d->broken = true;
-        snprintf(d->broken_text, sizeof d->broken_text, "%.500s", err.text);
-        log_error(SUBSYSTEM, "the raft log cannot be read again", "error", err.text);
-        return;
-    }
-    d->writes_n = 0;
-    struct raft_event ev = { .type = RAFT_PERSIST_FAILED };
-    driver_step(d, &ev);
+    struct raft_state st;
+    struct raft_event ev = { .type = RAFT_TRANSFER };
+    raft_get_state(d->raft, &st);
+    if (st.role == RAFT_LEADER && !st.transferring && has_peers(d)) driver_step(d, &ev);
 }
 
 void driver_refuse(struct raft_driver *d, const struct error *err)
@@ -171,8 +171,7 @@ void driver_flushed(void *ctx, const struct error *err)
     d->counters.commit_failures++;
     d->retry_now = false;
     driver_refuse(d, err);
-    /* Others may go on with the work; a lone server keeps what it has and tries again. */
-    if (has_peers(d)) persist_failed(d, err);
+    let_another_lead(d);
 }
 
 /* Tells the core what has become durable. */

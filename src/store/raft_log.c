@@ -45,18 +45,6 @@ void raft_log_close(struct raft_log *l)
     free(l);
 }
 
-int raft_log_discard(struct raft_log *l, struct error *err)
-{
-    ensure(!l->committing);
-    if (l->dir[0] == '\0') return 0;
-    window_clear(l);
-    raft_log__unload(l);
-    l->stable_dirty = l->rotate = l->forget_older = false;
-    l->dirty_from = 0;
-    l->sequence_durable = l->sequence;
-    return raft_log__load(l, err);
-}
-
 /* --- reading -------------------------------------------------------------------------------- */
 
 uint64_t raft_log_first(const struct raft_log *l)

@@ -539,28 +539,6 @@ static void a_full_disk_keeps_reads_and_recovers(void **state)
     assert_entries(f, 1, 9, 1);
 }
 
-static void discard_goes_back_to_what_the_disk_holds(void **state)
-{
-    struct fixture *f = *state;
-    struct error err;
-    append(f, 1, 5, 1);
-    flush(f);
-    raft_log_truncate(f->log, 3);
-    append(f, 3, 8, 2);
-    struct log_stable s = { .term = 9 };
-    raft_log_stable_set(f->log, &s);
-    f->disk.fail_at = f->disk.count + 1;
-    flush(f);
-    assert_int_equal(raft_log_discard(f->log, &err), 0);
-    assert_range(f, 1, 5);
-    assert_entries(f, 1, 5, 1);
-    assert_int_equal(raft_log_stable(f->log)->term, 0);
-    assert_false(raft_log_dirty(f->log));
-    append(f, 6, 6, 1);
-    flush(f);
-    assert_int_equal(raft_log_durable(f->log), 6);
-}
-
 /* What the log should hold: term by index. */
 struct model {
     uint64_t first, next;
@@ -692,7 +670,6 @@ int main(void)
         T(any_failing_operation_is_repeated_with_success),
         T(a_commit_reported_failed_after_it_happened_is_repeated),
         T(a_full_disk_keeps_reads_and_recovers),
-        T(discard_goes_back_to_what_the_disk_holds),
         T(whatever_a_kill_leaves_is_a_reported_state),
         T(a_log_in_memory_is_durable_at_once),
     };
