@@ -269,6 +269,115 @@ static void idle_queries_are_given_up_after_a_while(void **state)
     release(&c);
 }
 
+/* --- random histories: no wake-up is lost, none is early ------------------------------------- */
+
+#define KEYS 4
+#define WAITERS 8
+#define STEPS 60
+
+struct history {
+    struct fixture *f;
+    struct prng random;
+    uint64_t changed[KEYS]; /* step of the key's last change */
+    struct {
+        struct test_call call;
+        struct key_request req;
+        bool list;
+        int key;
+        uint64_t since; /* step in which it began to wait */
+    } waiter[WAITERS];
+};
+
+static const char *const history_keys[KEYS] = { "p/a", "p/b", "q/a", "q/b" };
+
+static bool touches(const struct history *h, int w, int key)
+{
+    if (h->waiter[w].list) return h->waiter[w].key / 2 == key / 2;
+    return h->waiter[w].key == key;
+}
+
+static void begin_waiting(struct history *h, int w, uint64_t step)
+{
+    struct test_call now = { 0 };
+    int key = (int)prng_below(&h->random, KEYS);
+    bool list = prng_chance(&h->random, 1, 3);
+    const char *prefix = key < 2 ? "p/" : "q/";
+    const char *method = list ? "KVS.List" : "KVS.Get";
+    struct key_request req = key_request(list ? prefix : history_keys[key], 0);
+    submit(h->f, &now, method, &req);
+    assert_int_equal(now.ended, 1);
+    req.min_query_index = now.rpc.reply->index;
+    release(&now);
+    h->waiter[w].req = req;
+    h->waiter[w].list = list;
+    h->waiter[w].key = key;
+    h->waiter[w].since = step;
+    submit(h->f, &h->waiter[w].call, method, &h->waiter[w].req);
+}
+
+static bool present(struct fixture *f, const char *key)
+{
+    struct dir_entry e;
+    bool found = false;
+    store_kv_get(store_read(f->store), NULL, str_of(key), &f->arena, &e, &found);
+    return found;
+}
+
+/* One write that changes a key for sure, or is known not to. */
+static void random_write(struct history *h, uint64_t step)
+{
+    int key = (int)prng_below(&h->random, KEYS);
+    char value[24];
+    if (prng_chance(&h->random, 2, 3)) {
+        snprintf(value, sizeof value, "%llu", (unsigned long long)step);
+        kv_set(h->f, history_keys[key], value);
+        h->changed[key] = step;
+        return;
+    }
+    if (present(h->f, history_keys[key])) h->changed[key] = step;
+    kv_apply(h->f, "delete", history_keys[key], "", STR_NIL);
+}
+
+static void check_waiters(struct history *h, uint64_t step)
+{
+    for (int w = 0; w < WAITERS; w++) {
+        struct test_call *c = &h->waiter[w].call;
+        bool due = false;
+        for (int key = 0; key < KEYS; key++) {
+            if (touches(h, w, key) && h->changed[key] > h->waiter[w].since) due = true;
+        }
+        assert_int_equal(c->ended, due);
+        if (!due) continue;
+        assert_int_equal(c->rpc.code, 0);
+        assert_true(c->rpc.reply->index > h->waiter[w].req.min_query_index);
+        release(c);
+        begin_waiting(h, w, step);
+    }
+}
+
+static void random_histories_wake_exactly_whom_they_concern(void **state)
+{
+    struct fixture *f = *state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct history *h = calloc(1, sizeof *h);
+        h->f = f;
+        prng_seed(&h->random, seed);
+        kv_apply(f, "delete-tree", "", "", STR_NIL);
+        for (int w = 0; w < WAITERS; w++)
+            begin_waiting(h, w, 0);
+        for (uint64_t step = 1; step <= STEPS; step++) {
+            random_write(h, step);
+            fake_world_advance(&f->world, 20);
+            check_waiters(h, step);
+        }
+        for (int w = 0; w < WAITERS; w++) {
+            rpc_cancel(server_rpc(f->server), &h->waiter[w].call.rpc);
+            release(&h->waiter[w].call);
+        }
+        free(h);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -284,6 +393,7 @@ int main(void)
         test_on_server(restore_answers_every_waiter),
         test_on_server(equal_large_reads_share_a_reply_until_something_is_applied),
         test_on_server(waiter_joining_a_kept_reply_is_woken),
+        test_on_server(random_histories_wake_exactly_whom_they_concern),
         test_on_server(idle_queries_are_given_up_after_a_while),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
