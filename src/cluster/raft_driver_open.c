@@ -19,8 +19,8 @@ bool driver_configuration_of_meta(const struct snapshot_meta *meta, struct raft_
 }
 
 /* The state is rebuilt from the newest snapshot when it lacks what the snapshot holds. */
-static int restore_state(struct raft_driver *d, const struct snapshot_meta *meta, struct arena *a,
-    struct error *err)
+static int restore_state(
+    struct raft_driver *d, const struct snapshot_meta *meta, struct arena *a, struct error *err)
 {
     struct str bytes;
     if (driver_applied(d) >= meta->index) return 0;
