@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Resolving on a worker, then connecting. */
+/* Resolving on a worker unless it is an address, then connecting. */
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <stdio.h>
@@ -97,6 +97,22 @@ static void on_connected(struct stream *s)
     d->done(d, s);
 }
 
+static void start_connecting(struct dial_impl *i)
+{
+    struct net_connect_options o = {
+        .ip = i->ip, .port = i->port, .events = &connecting, .owner = i, .connected = on_connected
+    };
+    struct error err;
+    i->stream = net_connect(i->world, &o, &err);
+    if (!i->stream) fail(i, "%s", err.text);
+}
+
+static bool is_address(const char *host)
+{
+    struct in6_addr bytes;
+    return inet_pton(AF_INET, host, &bytes) == 1 || inet_pton(AF_INET6, host, &bytes) == 1;
+}
+
 static void resolve(struct job *job)
 {
     struct dial_impl *i = container_of(job, struct dial_impl, job);
@@ -124,12 +140,7 @@ static void resolved(struct job *job)
         d->done(d, NULL);
         return;
     }
-    struct net_connect_options o = {
-        .ip = i->ip, .port = i->port, .events = &connecting, .owner = i, .connected = on_connected
-    };
-    struct error err;
-    i->stream = net_connect(i->world, &o, &err);
-    if (!i->stream) fail(i, "%s", err.text);
+    start_connecting(i);
 }
 
 static void on_timeout(struct timer *t)
@@ -148,10 +159,15 @@ void dial_start(struct dial *d)
     i->host[d->host.n] = '\0';
     i->job.run = resolve;
     i->job.done = resolved;
-    i->resolving = true;
     d->impl = i;
     timer_init(&i->timer, d->world, on_timeout);
     if (d->timeout_ms) timer_start(&i->timer, d->timeout_ms);
+    if (is_address(i->host)) {
+        memcpy(i->ip, i->host, strlen(i->host) + 1);
+        start_connecting(i);
+        return;
+    }
+    i->resolving = true;
     job_submit(d->world, &i->job);
 }
 

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Streams of a pool: the core decides what is said on them and when their time is up; here they are
+ * dialled, written and closed. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "pool.h"
+
+struct pool_stream {
+    struct link link;
+    struct pool *pool;
+    uint64_t id;
+    struct dial dial;
+    char host[GOSSIP_ADDRESS_TEXT_MAX];
+    struct stream *stream; /* NULL while dialling and when closed */
+    char *bytes;           /* of a dial, to be written when it stands */
+    size_t bytes_n;
+    bool over;          /* the core wants no more events of it */
+    struct timer timer; /* until the peer has taken our answer */
+};
+
+static void stream_free(struct pool_stream *s)
+{
+    struct pool *p = s->pool;
+    timer_stop(&s->timer);
+    link_remove(&s->link);
+    p->streams_open--;
+    free(s->bytes);
+    free(s);
+    tick_mark(&p->tick); /* perhaps a stop waits for it */
+}
+
+static void ended(struct pool_stream *s, const char *why)
+{
+    if (s->over) return;
+    s->over = true;
+    struct swim_event ev = { .type = SWIM_STREAM_ENDED,
+        .stream = { .id = s->id, .error = str_of(why) } };
+    (void)pool__step_swim(s->pool, &ev);
+}
+
+static void on_data(struct stream *stream, struct str bytes)
+{
+    struct pool_stream *s = stream->owner;
+    if (s->over) return;
+    struct swim_event ev = { .type = SWIM_STREAM_DATA, .stream = { .id = s->id, .bytes = bytes } };
+    if (pool__step_swim(s->pool, &ev) != 0) {
+        s->over = true;
+        stream_close(stream);
+    }
+}
+
+static void on_eof(struct stream *stream)
+{
+    struct pool_stream *s = stream->owner;
+    ended(s, "");
+    stream_close(stream);
+}
+
+static void on_closed(struct stream *stream, int code)
+{
+    struct pool_stream *s = stream->owner;
+    s->stream = NULL;
+    ended(s, code ? "connection reset by peer" : "");
+    stream_free(s);
+}
+
+static const struct stream_events events = {
+    .data = on_data,
+    .eof = on_eof,
+    .closed = on_closed,
+};
+
+/* A peer that does not take our answer does not keep the stream. */
+static void on_timer(struct timer *t)
+{
+    struct pool_stream *s = container_of(t, struct pool_stream, timer);
+    s->pool->counters.streams_cut++;
+    if (s->stream) stream_close(s->stream);
+}
+
+static struct pool_stream *stream_create(struct pool *p, uint64_t id)
+{
+    struct pool_stream *s = xcalloc(1, sizeof *s);
+    s->pool = p;
+    s->id = id;
+    timer_init(&s->timer, p->world, on_timer);
+    link_push(&p->streams, &s->link);
+    p->streams_open++;
+    return s;
+}
+
+/* --- incoming ----------------------------------------------------------------------------------
+ */
+
+void pool__accept(void *ctx, struct stream *stream)
+{
+    struct pool *p = ctx;
+    if (p->stopping) {
+        stream_close(stream);
+        return;
+    }
+    struct swim_event ev = { .type = SWIM_ACCEPTED, .stream = { .id = p->next_stream_id } };
+    if (!gossip_address_parse(&ev.stream.from, stream->peer, stream->peer_port) ||
+        pool__step_swim(p, &ev) != 0) {
+        p->counters.streams_refused++;
+        stream_close(stream);
+        return;
+    }
+    p->counters.streams_accepted++;
+    struct pool_stream *s = stream_create(p, p->next_stream_id);
+    p->next_stream_id += 2;
+    s->stream = stream;
+    stream->events = &events;
+    stream->owner = s;
+}
+
+/* --- outgoing ----------------------------------------------------------------------------------
+ */
+
+static int send_bytes(struct pool_stream *s, struct str bytes)
+{
+    struct stream_part part = { bytes.p, bytes.n, NULL };
+    return stream_write(s->stream, &part, 1);
+}
+
+static void on_dialled(struct dial *d, struct stream *stream)
+{
+    struct pool_stream *s = container_of(d, struct pool_stream, dial);
+    if (!stream) {
+        ended(s, d->err.text);
+        stream_free(s);
+        return;
+    }
+    s->stream = stream;
+    struct swim_event ev = { .type = SWIM_CONNECTED, .stream = { .id = s->id } };
+    if (pool__step_swim(s->pool, &ev) != 0 ||
+        send_bytes(s, (struct str){ s->bytes, s->bytes_n }) == ERR_FULL) {
+        ended(s, "too much to send");
+        stream_close(stream);
+    }
+    free(s->bytes);
+    s->bytes = NULL;
+}
+
+static void start_dial(struct pool *p, const struct swim_stream *act)
+{
+    struct pool_stream *s = stream_create(p, act->id);
+    p->counters.streams_dialled++;
+    s->bytes = xmalloc(act->bytes.n + 1);
+    if (act->bytes.n) memcpy(s->bytes, act->bytes.p, act->bytes.n);
+    s->bytes_n = act->bytes.n;
+    gossip_ip_text(&act->to, s->host);
+    s->dial = (struct dial){ .world = p->world,
+        .host = str_of(s->host),
+        .port = act->to.port,
+        .timeout_ms = p->stream_timeout_ms,
+        .events = &events,
+        .owner = s,
+        .done = on_dialled };
+    dial_start(&s->dial);
+}
+
+static struct pool_stream *find(struct pool *p, uint64_t id)
+{
+    link_each (l, &p->streams) {
+        struct pool_stream *s = container_of(l, struct pool_stream, link);
+        if (s->id == id && !s->over) return s;
+    }
+    return NULL;
+}
+
+static void abandon(struct pool_stream *s)
+{
+    s->over = true;
+    if (s->stream) {
+        stream_close(s->stream);
+    } else {
+        dial_cancel(&s->dial);
+        stream_free(s);
+    }
+}
+
+void pool__stream_act(struct pool *p, const struct swim_stream *act)
+{
+    if (act->action == SWIM_DIAL) {
+        start_dial(p, act);
+        return;
+    }
+    struct pool_stream *s = find(p, act->id);
+    if (!s) return; /* ended meanwhile */
+    if (act->action == SWIM_CLOSE || !s->stream) {
+        abandon(s);
+        return;
+    }
+    s->over = true;
+    if (send_bytes(s, act->bytes) == ERR_FULL) {
+        stream_close(s->stream);
+        return;
+    }
+    stream_finish(s->stream);
+    timer_start(&s->timer, p->stream_timeout_ms);
+}
+
+void pool__streams_close(struct pool *p)
+{
+    link_each (l, &p->streams)
+        abandon(container_of(l, struct pool_stream, link));
+}
