@@ -19,8 +19,7 @@ static struct leaf leaf_at(const struct record *r, size_t base, size_t offset)
         ensure(offset == from);
         return (struct leaf){ f->type, from };
     }
-    ensure(!"every option's member is a field");
-    return (struct leaf){ NULL, 0 };
+    ensure_failed("every option's member is a field", __FILE__, __LINE__);
 }
 
 static bool differs(struct leaf l, const struct agent_config *a, const struct agent_config *b)

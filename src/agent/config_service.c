@@ -14,8 +14,7 @@ static const struct config_key *child(const struct config_key *block, const char
 {
     for (size_t i = 0; i < block->n; i++)
         if (strcmp(block->keys[i].name, name) == 0) return &block->keys[i];
-    ensure(!"a key of the definition tables");
-    return NULL;
+    ensure_failed("a key of the definition tables", __FILE__, __LINE__);
 }
 
 static const struct value *part(const struct value *v, const char *name)
