@@ -9,8 +9,10 @@
 #include "consuld/store_log.h"
 #include "consuld/store_snapshot.h"
 
-#define DRIVER_WORKS_MAX 16384        /* requests in hand */
-#define DRIVER_APPLY_ENTRIES_MAX 2048 /* in one batch */
+#define DRIVER_WORKS_MAX 16384                       /* requests given to the core */
+#define DRIVER_REQUESTS_MAX 65536                    /* requests of any state */
+#define DRIVER_REQUEST_BYTES_MAX ((size_t)256 << 20) /* of their commands */
+#define DRIVER_APPLY_ENTRIES_MAX 2048                /* in one batch */
 #define DRIVER_APPLY_BYTES_MAX (16u << 20)
 #define DRIVER_RETRY_MS 500 /* after the disk refused */
 #define DRIVER_ENQUEUE_TIMEOUT_MS 30000
@@ -33,6 +35,7 @@ enum work_kind {
 /* The driver's side of a request. In a list while queued, waiting or answered; in no list while
  * the core has it (it is found by its handle then). */
 struct raft_driver_work {
+    struct raft_driver *driver;
     struct raft_driver_request *request; /* NULL: nobody waits any more */
     struct link link;
     enum work_kind kind;
@@ -121,6 +124,8 @@ struct raft_driver {
     size_t works_n, works_cap;
     size_t *free_slots;
     size_t free_n;
+    size_t requests;      /* alive */
+    size_t request_bytes; /* of commands kept */
 
     struct link queue; /* submitted */
     bool core_full;    /* the core takes no more until something is applied */
@@ -178,6 +183,8 @@ void driver_requests_init(struct raft_driver *d);
 void driver_requests_deinit(struct raft_driver *d);
 /* Steps what is queued; true when something was. */
 bool driver_requests_step(struct raft_driver *d);
+/* The command is of no more use. */
+void driver_command_free(struct raft_driver_work *w);
 /* A handle for a work given to the core. */
 uint64_t driver_work_put(struct raft_driver *d, struct raft_driver_work *w);
 /* The work of a handle, taken out of the table; NULL if there is none. */

@@ -77,6 +77,7 @@ void driver_restore_begin(struct raft_driver *d, struct raft_driver_work *w)
     j->driver = d;
     j->work = w;
     j->archive = (struct str){ w->command, w->command_n };
+    d->request_bytes -= w->command_n;
     w->command = NULL;
     j->phase = INSTALL_VERIFY;
     j->job = (struct job){ .world = d->world, .run = verify_run, .done = verify_done };

@@ -14,10 +14,19 @@ void driver_requests_init(struct raft_driver *d)
     link_init(&d->answers);
 }
 
+void driver_command_free(struct raft_driver_work *w)
+{
+    if (!w->command) return;
+    free(w->command);
+    w->command = NULL;
+    w->driver->request_bytes -= w->command_n;
+}
+
 static void work_destroy(struct raft_driver_work *w)
 {
     if (w->request) w->request->work = NULL;
-    free(w->command);
+    driver_command_free(w);
+    w->driver->requests--;
     free((void *)(uintptr_t)w->archive.p);
     free(w);
 }
@@ -90,6 +99,7 @@ static struct raft_driver_work *submit(
 {
     struct raft_driver_work *w = xcalloc(1, sizeof *w);
     ensure(r->work == NULL && r->done != NULL);
+    w->driver = d;
     w->request = r;
     w->kind = kind;
     w->since_ms = world_now_ms(d->world);
@@ -102,18 +112,35 @@ static struct raft_driver_work *submit(
     r->result = NULL;
     r->archive = STR_NIL;
     link_init(&w->link);
-    link_push(&d->queue, &w->link);
+    d->requests++;
+    if (d->stopping)
+        driver_finish(d, w, ERR_INTERNAL, RAFT_ERR_SHUTDOWN);
+    else if (d->requests > DRIVER_REQUESTS_MAX)
+        driver_finish(d, w, ERR_LIMIT, RAFT_ERR_OVERLOADED);
+    else
+        link_push(&d->queue, &w->link);
     tick_mark(&d->tick);
     return w;
+}
+
+static void keep_command(struct raft_driver *d, struct raft_driver_work *w, struct str command)
+{
+    if (d->request_bytes + command.n > DRIVER_REQUEST_BYTES_MAX) {
+        link_remove(&w->link);
+        driver_finish(d, w, ERR_LIMIT, RAFT_ERR_OVERLOADED);
+        return;
+    }
+    w->command = xmalloc(command.n + 1);
+    w->command_n = command.n;
+    d->request_bytes += command.n;
+    if (command.n) memcpy(w->command, command.p, command.n);
 }
 
 void raft_driver_propose(struct raft_driver *d, struct raft_driver_request *r, struct str command)
 {
     struct raft_driver_work *w = submit(d, r, WORK_PROPOSE);
     d->counters.proposals++;
-    w->command = xmalloc(command.n + 1);
-    w->command_n = command.n;
-    memcpy(w->command, command.p, command.n);
+    keep_command(d, w, command);
 }
 
 void raft_driver_barrier(struct raft_driver *d, struct raft_driver_request *r)
@@ -139,9 +166,7 @@ void raft_driver_save(struct raft_driver *d, struct raft_driver_request *r)
 void raft_driver_restore(struct raft_driver *d, struct raft_driver_request *r, struct str archive)
 {
     struct raft_driver_work *w = submit(d, r, WORK_RESTORE);
-    w->command = xmalloc(archive.n + 1);
-    w->command_n = archive.n;
-    memcpy(w->command, archive.p, archive.n);
+    keep_command(d, w, archive);
 }
 
 void raft_driver_change(struct raft_driver *d, struct raft_driver_request *r,
@@ -406,8 +431,7 @@ static void free_commands(struct raft_driver *d, const struct raft_proposal *bat
         size_t slot = (size_t)(batch[i].handle & UINT32_MAX);
         if (slot == 0 || !d->works[slot - 1] || d->works[slot - 1]->handle != batch[i].handle)
             continue;
-        free(d->works[slot - 1]->command);
-        d->works[slot - 1]->command = NULL;
+        driver_command_free(d->works[slot - 1]);
     }
 }
 

@@ -35,7 +35,7 @@ static void on_changed(struct raft_driver_observer *o, const struct raft_driver_
 
 static int try_boot(struct fixture *f, struct error *err)
 {
-    struct store_options so = { .dir = f->dir, .map_size = 64u << 20, .boot_id = "one" };
+    struct store_options so = { .dir = f->dir, .map_size = 1u << 30, .boot_id = "one" };
     struct store_report report;
     if (store_open(&so, &f->store, &report, err)) fail_msg("%s", err->text);
     f->options.world = &f->world;
@@ -227,7 +227,7 @@ static void without_bootstrap_it_waits(void **state)
     snprintf(f->raft_dir, sizeof f->raft_dir, "%s/raft", f->dir);
     struct error err;
     f->options.bootstrap = false;
-    struct store_options so = { .dir = f->dir, .map_size = 64u << 20, .boot_id = "one" };
+    struct store_options so = { .dir = f->dir, .map_size = 1u << 30, .boot_id = "one" };
     struct store_report report;
     assert_int_equal(store_open(&so, &f->store, &report, &err), 0);
     f->options.store = f->store;
@@ -304,6 +304,30 @@ static void more_proposals_than_the_core_takes_are_all_answered(void **state)
         assert_int_equal(q[i].done, 1);
         assert_int_equal(q[i].code, 0);
     }
+    free(q);
+}
+
+static void what_waits_is_bounded(void **state)
+{
+    struct fixture *f = *state;
+    enum { N = 300 };
+    struct request *q = calloc(N, sizeof *q);
+    char *value = calloc(1, 1 << 20);
+    boot(f);
+    size_t refused = 0;
+    for (size_t i = 0; i < N; i++) {
+        q[i] = request();
+        propose(f, &q[i], "big", (struct str){ value, 1 << 20 });
+    }
+    fake_world_advance(&f->world, 5000);
+    for (size_t i = 0; i < N; i++) {
+        assert_int_equal(q[i].done, 1);
+        assert_true(q[i].code == 0 || q[i].code == ERR_LIMIT);
+        refused += q[i].code != 0;
+    }
+    assert_true(refused > 0 && refused < N / 2);
+    put(f, "after", "1");
+    free(value);
     free(q);
 }
 
@@ -568,7 +592,7 @@ static void a_dev_server_needs_no_disk(void **state)
     struct fixture *f = *state;
     struct error err;
     struct store_report report;
-    struct store_options so = { .map_size = 64u << 20, .boot_id = "one" };
+    struct store_options so = { .map_size = 1u << 30, .boot_id = "one" };
     f->options.dir = NULL;
     assert_int_equal(store_open(&so, &f->store, &report, &err), 0);
     f->options.world = &f->world;
@@ -762,6 +786,12 @@ static void stopping_fails_what_waits(void **state)
     assert_string_equal(q.r.err.text, RAFT_ERR_SHUTDOWN);
     assert_string_equal(r.r.err.text, RAFT_ERR_SHUTDOWN);
     assert_false(f->stopped); /* the commit still runs */
+    struct request late = request();
+    propose(f, &late, "c", STR("1"));
+    assert_int_equal(late.done, 0);
+    fake_world_turn(&f->world);
+    assert_int_equal(late.done, 1);
+    assert_string_equal(late.r.err.text, RAFT_ERR_SHUTDOWN);
     fake_world_advance(&f->world, 50);
     assert_true(f->stopped);
     raft_driver_destroy(f->driver);
@@ -816,6 +846,7 @@ int main(void)
         T(a_proposal_is_answered_when_durable_and_applied),
         T(proposals_of_one_turn_share_one_commit),
         T(more_proposals_than_the_core_takes_are_all_answered),
+        T(what_waits_is_bounded),
         T(a_command_the_state_machine_refuses_is_an_answer),
         T(a_forgotten_request_is_not_called),
         T(large_kv_commands_go_in_chunks),
