@@ -101,13 +101,16 @@ static void add_subject_id(struct making *m)
     OPENSSL_free(der);
 }
 
+/* Read from the extension itself: what OpenSSL caches of a certificate in the making is not ours.
+ */
 static void add_authority_id(struct making *m, const X509 *authority)
 {
-    const ASN1_OCTET_STRING *id = X509_get0_subject_key_id((X509 *)(uintptr_t)authority);
+    ASN1_OCTET_STRING *id = X509_get_ext_d2i(authority, NID_subject_key_identifier, NULL, NULL);
+    AUTHORITY_KEYID *by = id ? AUTHORITY_KEYID_new() : NULL;
     if (!id) return;
-    AUTHORITY_KEYID *by = AUTHORITY_KEYID_new();
-    if (by) by->keyid = ASN1_OCTET_STRING_dup(id);
+    if (by) by->keyid = id;
     add(m, NID_authority_key_identifier, by, false, "authority key id");
+    if (!by) ASN1_OCTET_STRING_free(id);
     AUTHORITY_KEYID_free(by);
 }
 

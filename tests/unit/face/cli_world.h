@@ -57,7 +57,7 @@ static struct spoken *speak_words(const char *input, char **words)
     return &s;
 }
 
-static struct spoken *speak_with(const char *input, const char *word, ...)
+static inline struct spoken *speak_with(const char *input, const char *word, ...)
 {
     char *words[CLI_WORDS_MAX] = { 0 };
     int n = 0;
