@@ -2,6 +2,7 @@
 #include "consuld/gossip/address.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 
 static const uint8_t mapped_prefix[12] = { [10] = 0xff, [11] = 0xff };
@@ -63,9 +64,9 @@ const char *gossip_address_text(const struct gossip_address *a, char out[GOSSIP_
 {
     char ip[GOSSIP_ADDRESS_TEXT_MAX];
     gossip_ip_text(a, ip);
-    struct buf b = { .p = (uint8_t *)out, .cap = GOSSIP_ADDRESS_TEXT_MAX };
-    b.max = b.cap;
-    buf_printf(&b, strchr(ip, ':') ? "[%s]:%u" : "%s:%u", ip, a->port);
+    bool v6 = strchr(ip, ':') != NULL;
+    snprintf(
+        out, GOSSIP_ADDRESS_TEXT_MAX, "%s%.46s%s:%u", v6 ? "[" : "", ip, v6 ? "]" : "", a->port);
     return out;
 }
 

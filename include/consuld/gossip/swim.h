@@ -16,22 +16,24 @@
  * and come with the next swim_collect or step that has one.
  *
  * The layer above (serf) sits in a delegate: plain synchronous functions without effects of their
- * own. Within them only swim_send_user, swim_wake and the views may be called. */
+ * own. Within them only swim_send_user and the views may be called. What it queues for broadcast
+ * between steps counts from the next swim_collect on. */
 #pragma once
 #include "consuld/gossip/address.h"
 #include "consuld/gossip/keyring.h"
 #include "consuld/gossip/queue.h"
 
-#define SWIM_NAME_MAX 512       /* bytes of a node name; longer ones are refused */
-#define SWIM_META_MAX 512       /* bytes of node meta */
-#define SWIM_NODES_MAX 65536    /* members known; further ones are refused and counted */
-#define SWIM_STREAMS_MAX 256    /* incoming streams at once */
-#define SWIM_PUSH_PULLS_MAX 127 /* incoming push/pulls answered at once */
-#define SWIM_DIALS_MAX 256      /* outgoing streams at once */
-#define SWIM_RELAYS_MAX 512     /* indirect pings for others under way */
-#define SWIM_GRAVES_MAX 4096    /* buried names */
-#define SWIM_OFFENDERS_MAX 64   /* peers whose malformed packets are counted apart */
-#define SWIM_NETWORKS_MAX 64    /* allowed networks */
+#define SWIM_NAME_MAX 512    /* bytes of a node name; longer ones are refused */
+#define SWIM_META_MAX 512    /* bytes of node meta */
+#define SWIM_NODES_MAX 65536 /* members known; further ones are refused and counted */
+#define SWIM_STREAMS_MAX 256 /* incoming streams at once */
+#define SWIM_STREAM_BYTES_MAX (64u * 1024 * 1024) /* of streams that are not whole, together */
+#define SWIM_WAITERS_MAX 64                       /* leaves and updates waited for */
+#define SWIM_DIALS_MAX 256                        /* outgoing streams at once */
+#define SWIM_RELAYS_MAX 512                       /* indirect pings for others under way */
+#define SWIM_GRAVES_MAX 4096                      /* buried names */
+#define SWIM_OFFENDERS_MAX 64 /* peers whose malformed packets are counted apart */
+#define SWIM_NETWORKS_MAX 64  /* allowed networks */
 #define SWIM_VSN_SIZE 6
 #define SWIM_NEVER UINT64_MAX
 
@@ -170,7 +172,7 @@ enum swim_event_type {
 struct swim_event {
     enum swim_event_type type;
     /* Microseconds of a monotonic clock at which the event happened: for packets their arrival.
-     * 0: now_ms is good enough. Round trips are measured with it. */
+     * 0 in every event: now_ms is good enough. Round trips are measured with it. */
     uint64_t at_us;
     union {
         struct {
@@ -209,7 +211,8 @@ struct swim_packet {
 
 enum swim_stream_action {
     SWIM_DIAL,  /* connect to `to`, then write `bytes` */
-    SWIM_WRITE, /* write `bytes` to an accepted stream, then close it once they are out */
+    SWIM_WRITE, /* write `bytes` to an accepted stream, then close it: once they are out, or after
+                   the stream timeout. No further event of this id is wanted */
     SWIM_CLOSE, /* close now; no further event of this id is wanted */
 };
 
@@ -246,8 +249,8 @@ void swim_destroy(struct swim *s);
  * ready. Fails with the delegate's text if it refuses us. */
 int swim_start(struct swim *s, uint64_t now_ms, struct error *err) must_check;
 
-/* One event. Returns 0, or ERR_BAD_REQUEST for an unknown stream id or a full table of streams
- * (an accepted stream is then to be closed). */
+/* One event. Returns 0, or ERR_FULL for a stream that cannot be accepted (close it). Events of
+ * streams that are over are passed by. */
 int swim_step(
     struct swim *s, uint64_t now_ms, const struct swim_event *ev, struct swim_output *out);
 /* All effects since the last collection. */
@@ -260,7 +263,8 @@ void swim_collect(struct swim *s, struct swim_output *out);
  * known (then it may get a CRC), else empty. */
 void swim_send_user(
     struct swim *s, const struct gossip_address *to, struct str node, struct str message);
-/* The delegate has something to broadcast. */
+/* The delegate has queued a broadcast: it goes with the next regular gossip round, which the next
+ * swim_collect asks for. */
 void swim_wake(struct swim *s);
 
 /* --- for the layer above, between steps
@@ -308,8 +312,9 @@ const char *swim_fault_name(enum swim_fault f);
 struct swim_counters {
     uint64_t packets_in, packets_out, bytes_in, bytes_out;
     uint64_t faults[SWIM_FAULTS];
-    uint64_t probes, probes_failed, tcp_probes, suspicions, refutations, deaths;
+    uint64_t probes, probes_failed, tcp_probes, suspicions, refutations, deaths, conflicts;
     uint64_t push_pulls, push_pulls_failed, streams_refused, relays_refused, nodes_refused;
+    uint64_t strangers;    /* pings meant for another node */
     uint64_t unsent;       /* packets to nowhere: no address, port or required name */
     uint64_t lags, lag_ms; /* stalls, and their time together */
     uint64_t buried;       /* statements refused by swim_bury */
