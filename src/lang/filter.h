@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The tree of a filter expression, between its parser, binder and evaluator. */
 #pragma once
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
-
 #include "consuld/lang/filter.h"
+#include "consuld/lang/regex.h"
 
 enum filter_op {
     FILTER_EQUAL,
@@ -44,14 +42,12 @@ struct filter_node {
         uint64_t u;
         double f;
     };
-    pcre2_code *regex;
+    struct regex *regex;
 };
 
 struct filter {
     const struct type *elem;
     struct filter_node *root;
-    pcre2_match_data *match_data;
-    pcre2_match_context *match_context;
 };
 
 /* Text to tree; nothing is bound. */

@@ -5,11 +5,6 @@
 
 #include "filter.h"
 
-#define REGEX_TEXT_MAX 4096
-#define REGEX_MATCH_LIMIT 100000
-#define REGEX_DEPTH_LIMIT 1000
-#define REGEX_HEAP_LIMIT_KIB 1024
-
 /* Fields that are no selectors, by record (http-api.md 2.7). Sorted by record name. */
 static const struct {
     const char *record;
@@ -183,77 +178,13 @@ static int coerce(struct arena *a, const struct type *t, struct filter_node *n, 
         STR_ARG(n->selector.text), parser, text, why);
 }
 
-/* What the matcher knows and RE2 does not: look-around, atomic groups, back references,
- * recursion, verbs. */
-static const char *foreign_syntax(struct str s)
+static int compile_regex(struct arena *a, struct filter_node *n, struct error *err)
 {
-    bool in_class = false;
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i], next = i + 1 < s.n ? s.p[i + 1] : '\0';
-        if (c == '\\') {
-            if (!in_class && next && strchr("123456789gkKGRXN", next)) {
-                return "invalid escape sequence";
-            }
-            i++;
-        } else if (in_class) {
-            in_class = c != ']';
-        } else if (c == '[') {
-            in_class = true;
-            if (next == '^') i++, next = i + 1 < s.n ? s.p[i + 1] : '\0';
-            if (next == ']') i++;
-        } else if (c == '(' && next == '*') {
-            return "missing argument to repetition operator: `*`";
-        } else if (c == '(' && next == '?') {
-            char kind = i + 2 < s.n ? s.p[i + 2] : '\0';
-            if (kind == 'P' && i + 3 < s.n && s.p[i + 3] == '<') continue;
-            if (!kind || !strchr(":imsU-", kind)) return "invalid or unsupported Perl syntax";
-        } else if (strchr("*+?}", c) && next == '+') {
-            return "invalid nested repetition operator";
-        }
-    }
-    return NULL;
-}
-
-static void *regex_alloc(size_t n, void *arena)
-{
-    return arena_alloc(arena, n);
-}
-
-static void regex_free(void *p, void *arena)
-{
-    (void)p, (void)arena;
-}
-
-static int compile_regex(
-    struct filter *f, struct arena *a, struct filter_node *n, struct error *err)
-{
-    const char *why =
-        n->value.n > REGEX_TEXT_MAX ? "expression too large" : foreign_syntax(n->value);
-    PCRE2_UCHAR text[128];
-    if (!why) {
-        pcre2_general_context *gc = pcre2_general_context_create(regex_alloc, regex_free, a);
-        pcre2_compile_context *cc = pcre2_compile_context_create(gc);
-        int code;
-        PCRE2_SIZE at;
-        pcre2_set_parens_nest_limit(cc, 100);
-        n->regex = pcre2_compile((PCRE2_SPTR)(n->value.p ? n->value.p : ""), n->value.n,
-            PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_DOLLAR_ENDONLY, &code, &at, cc);
-        if (n->regex) {
-            if (!f->match_data) {
-                f->match_data = pcre2_match_data_create(1, gc);
-                f->match_context = pcre2_match_context_create(gc);
-                pcre2_set_match_limit(f->match_context, REGEX_MATCH_LIMIT);
-                pcre2_set_depth_limit(f->match_context, REGEX_DEPTH_LIMIT);
-                pcre2_set_heap_limit(f->match_context, REGEX_HEAP_LIMIT_KIB);
-            }
-            return 0;
-        }
-        pcre2_get_error_message(code, text, sizeof text);
-        why = code == 106 ? "missing closing ]" : (const char *)text;
-    }
-    return error_set(err, ERR_BAD_REQUEST,
-        "Failed to compile regular expression \"%.*s\": error parsing regexp: %s",
-        STR_ARG(n->value), why);
+    struct error why;
+    n->regex = regex_compile(n->value, a, &why);
+    if (n->regex) return 0;
+    return error_set(err, ERR_BAD_REQUEST, "Failed to compile regular expression \"%.*s\": %s",
+        STR_ARG(n->value), why.text);
 }
 
 static int bind_match(struct filter *f, struct arena *a, struct filter_node *n, struct error *err)
@@ -277,7 +208,7 @@ static int bind_match(struct filter *f, struct arena *a, struct filter_node *n, 
         return t->kind == KIND_LIST ? coerce(a, t->elem, n, err) : 0;
     case FILTER_MATCHES:
     case FILTER_NOT_MATCHES:
-        return compile_regex(f, a, n, err);
+        return compile_regex(a, n, err);
     case FILTER_EMPTY:
     case FILTER_NOT_EMPTY:
         break;

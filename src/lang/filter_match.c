@@ -51,14 +51,12 @@ static bool list_has(const struct filter_node *n, const struct type *t, const st
 
 static bool matches(struct evaluation *e, const struct filter_node *n, struct str s)
 {
-    int rc = pcre2_match(n->regex, (PCRE2_SPTR)(s.p ? s.p : ""), s.n, 0, 0, e->filter->match_data,
-        e->filter->match_context);
-    if (rc >= 0) return true;
-    if (rc != PCRE2_ERROR_NOMATCH && e->rc == 0) {
+    int rc = regex_search(n->regex, s);
+    if (rc < 0 && e->rc == 0) {
         e->rc = error_set(
             e->err, ERR_LIMIT, "regular expression \"%.*s\" is too expensive", STR_ARG(n->value));
     }
-    return false;
+    return rc > 0;
 }
 
 /* The operator without its negation, where the selector ends. */

@@ -132,13 +132,6 @@ int cli_read_value(struct cli *c, struct str arg, struct str *out, struct error 
 /* errno as Go words it: connection refused. */
 const char *cli_reason(int code, char *room, size_t size);
 
-/* Regular expressions on one line. Errors: error parsing regexp: missing closing ]: `[`. */
-struct cli_pattern;
-int cli_pattern_compile(
-    struct cli *c, struct str text, struct cli_pattern **out, struct error *err) must_check;
-bool cli_pattern_matches(const struct cli_pattern *p, struct str text);
-void cli_pattern_free(struct cli_pattern *p); /* NULL is fine */
-
 /* --- tables of text (columns.c) -------------------------------------------------------------- */
 
 struct columns {

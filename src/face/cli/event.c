@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster.h"
+#include "consuld/lang/regex.h"
 
 /* Refuses filters that the agents could not read either. */
 static int check_filter(struct cli *c, const char *flag)
 {
     struct error err;
-    struct cli_pattern *p;
     struct str text = cli_text(c, flag);
     if (!text.n) return 0;
-    if (cli_pattern_compile(c, text, &p, &err) != 0)
-        return cli_fail(c, "Failed to compile %s filter regexp: %s", flag, err.text);
-    cli_pattern_free(p);
-    return 0;
+    if (regex_compile(text, &c->arena, &err)) return 0;
+    return cli_fail(c, "Failed to compile %s filter regexp: %s", flag, err.text);
 }
 
 int cluster_event(struct cli *c)

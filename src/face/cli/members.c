@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "cluster.h"
+#include "consuld/lang/regex.h"
 
 struct member {
     const struct value *value;
@@ -94,12 +95,12 @@ static void print_detailed(struct cli *c, const struct list *members)
 /* --- the command ----------------------------------------------------------------------------- */
 
 static struct list select_members(
-    struct cli *c, const struct value *all, const struct cli_pattern *status)
+    struct cli *c, const struct value *all, const struct regex *status)
 {
     struct list out = { 0 };
     for (size_t i = 0; all->kind == V_LIST && i < all->list.n; i++) {
         struct member m = { .value = &all->list.v[i] };
-        if (!cli_pattern_matches(status, status_name(m.value))) continue;
+        if (regex_search(status, status_name(m.value)) != 1) continue;
         m.tags = value_at(m.value, "Tags");
         m.name = value_text(m.value, "Name");
         m.segment = segment_of(m.tags);
@@ -113,18 +114,14 @@ int cluster_members(struct cli *c)
 {
     struct error err;
     struct value all;
-    struct cli_pattern *status;
     struct client_request r = { .method = "GET", .path = STR("/v1/agent/members") };
     client_query(c, &r, "segment", cli_text(c, "segment"));
     if (cli_bool(c, "wan")) client_query(c, &r, "wan", STR("1"));
-    if (cli_pattern_compile(c, cli_text(c, "status"), &status, &err) != 0)
-        return cli_fail(c, "Failed to compile status regexp: %s", err.text);
-    if (client_json(c, &r, &all, &err) != 0) {
-        cli_pattern_free(status);
+    struct regex *status = regex_compile(cli_text(c, "status"), &c->arena, &err);
+    if (!status) return cli_fail(c, "Failed to compile status regexp: %s", err.text);
+    if (client_json(c, &r, &all, &err) != 0)
         return cli_fail(c, "Error retrieving members: %s", err.text);
-    }
     struct list members = select_members(c, &all, status);
-    cli_pattern_free(status);
     if (members.n == 0) return 2;
     if (cli_bool(c, "detailed"))
         print_detailed(c, &members);

@@ -306,36 +306,6 @@ static void json_that_never_ends_is_printed_as_far_as_it_goes(void **state)
     paper_says(&p, "\n]\n]{\n \"a\n");
 }
 
-static void pattern_says(const char *text, const char *why)
-{
-    struct cli c = { 0 };
-    struct error err;
-    struct cli_pattern *p;
-    assert_int_not_equal(cli_pattern_compile(&c, str_of(text), &p, &err), 0);
-    assert_null(p);
-    cli_pattern_free(p);
-    assert_string_equal(err.text, why);
-    arena_free(&c.arena);
-}
-
-static void patterns_match_anywhere_and_faults_read_as_go_s(void **state)
-{
-    (void)state;
-    struct cli c = { 0 };
-    struct error err;
-    struct cli_pattern *p;
-    assert_int_equal(cli_pattern_compile(&c, STR("li.e$"), &p, &err), 0);
-    assert_true(cli_pattern_matches(p, STR("alive")));
-    assert_false(cli_pattern_matches(p, STR("alives")));
-    cli_pattern_free(p);
-    arena_free(&c.arena);
-    pattern_says("[", "error parsing regexp: missing closing ]: `[`");
-    pattern_says("a[b", "error parsing regexp: missing closing ]: `[b`");
-    pattern_says("(a", "error parsing regexp: missing closing ): `(a`");
-    pattern_says("a)", "error parsing regexp: unexpected ): `a)`");
-    pattern_says("*", "error parsing regexp: missing argument to repetition operator: `*`");
-}
-
 static void values_come_from_text_stdin_or_file(void **state)
 {
     (void)state;
@@ -382,7 +352,6 @@ int main(void)
         cmocka_unit_test(columns_are_padded_to_the_widest_but_the_last),
         cmocka_unit_test(json_is_indented_with_members_in_their_order),
         cmocka_unit_test(json_that_never_ends_is_printed_as_far_as_it_goes),
-        cmocka_unit_test(patterns_match_anywhere_and_faults_read_as_go_s),
         cmocka_unit_test(values_come_from_text_stdin_or_file),
     };
     model_init();

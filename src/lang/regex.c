@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "consuld/lang/regex.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+#include <string.h>
+
+#define REGEX_NESTING_MAX 100
+#define REGEX_MATCH_LIMIT 100000
+#define REGEX_DEPTH_LIMIT 1000
+#define REGEX_HEAP_LIMIT_KIB 1024
+
+struct regex {
+    pcre2_code *code;
+    pcre2_match_data *data;
+    pcre2_match_context *limits;
+};
+
+/* What the matcher knows and RE2 does not: look-around, atomic groups, back references,
+ * recursion, verbs. */
+static const char *foreign_syntax(struct str s)
+{
+    bool in_class = false;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i], next = i + 1 < s.n ? s.p[i + 1] : '\0';
+        if (c == '\\') {
+            if (!in_class && next && strchr("123456789gkKGRXN", next)) {
+                return "invalid escape sequence";
+            }
+            i++;
+        } else if (in_class) {
+            in_class = c != ']';
+        } else if (c == '[') {
+            in_class = true;
+            if (next == '^') i++, next = i + 1 < s.n ? s.p[i + 1] : '\0';
+            if (next == ']') i++;
+        } else if (c == '(' && next == '*') {
+            return "missing argument to repetition operator: `*`";
+        } else if (c == '(' && next == '?') {
+            char kind = i + 2 < s.n ? s.p[i + 2] : '\0';
+            if (kind == 'P' && i + 3 < s.n && s.p[i + 3] == '<') continue;
+            if (!kind || !strchr(":imsU-", kind)) return "invalid or unsupported Perl syntax";
+        } else if (strchr("*+?}", c) && next == '+') {
+            return "invalid nested repetition operator";
+        }
+    }
+    return NULL;
+}
+
+/* The rest of `text` that Go's message quotes. */
+static struct str from_last(struct str text, char c)
+{
+    for (size_t i = text.n; i-- > 0;)
+        if (text.p[i] == c) return str_slice(text, i, text.n);
+    return text;
+}
+
+static void explain(struct str text, int code, size_t offset, struct error *err)
+{
+    PCRE2_UCHAR why[256];
+    if (offset > text.n) offset = text.n;
+    struct str rest = str_slice(text, offset ? offset - 1 : 0, offset ? offset : 1);
+    const char *what = (const char *)why;
+    switch (code) {
+    case PCRE2_ERROR_MISSING_SQUARE_BRACKET:
+        what = "missing closing ]";
+        rest = from_last(str_slice(text, 0, offset), '[');
+        break;
+    case PCRE2_ERROR_MISSING_CLOSING_PARENTHESIS:
+        what = "missing closing )";
+        rest = text;
+        break;
+    case PCRE2_ERROR_UNMATCHED_CLOSING_PARENTHESIS:
+        what = "unexpected )";
+        rest = text;
+        break;
+    case PCRE2_ERROR_QUANTIFIER_INVALID:
+        what = "missing argument to repetition operator";
+        break;
+    default:
+        pcre2_get_error_message(code, why, sizeof why);
+        rest = text;
+    }
+    error_set(err, ERR_BAD_REQUEST, "error parsing regexp: %s: `%.*s`", what, STR_ARG(rest));
+}
+
+static void *take(size_t n, void *arena)
+{
+    return arena_alloc(arena, n);
+}
+
+static void give_back(void *p, void *arena)
+{
+    (void)p, (void)arena;
+}
+
+struct regex *regex_compile(struct str text, struct arena *a, struct error *err)
+{
+    const char *why = text.n > REGEX_TEXT_MAX ? "expression too large" : foreign_syntax(text);
+    int code;
+    PCRE2_SIZE at;
+    if (why) {
+        error_set(err, ERR_BAD_REQUEST, "error parsing regexp: %s", why);
+        return NULL;
+    }
+    pcre2_general_context *memory = pcre2_general_context_create(take, give_back, a);
+    pcre2_compile_context *context = pcre2_compile_context_create(memory);
+    pcre2_set_parens_nest_limit(context, REGEX_NESTING_MAX);
+    pcre2_code *compiled = pcre2_compile((PCRE2_SPTR)(text.p ? text.p : ""), text.n,
+        PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_DOLLAR_ENDONLY | PCRE2_NEVER_BACKSLASH_C, &code,
+        &at, context);
+    if (!compiled) {
+        explain(text, code, at, err);
+        return NULL;
+    }
+    struct regex *r = arena_new(a, struct regex);
+    r->code = compiled;
+    r->data = pcre2_match_data_create(1, memory);
+    r->limits = pcre2_match_context_create(memory);
+    pcre2_set_match_limit(r->limits, REGEX_MATCH_LIMIT);
+    pcre2_set_depth_limit(r->limits, REGEX_DEPTH_LIMIT);
+    pcre2_set_heap_limit(r->limits, REGEX_HEAP_LIMIT_KIB);
+    return r;
+}
+
+int regex_search(const struct regex *r, struct str text)
+{
+    int rc =
+        pcre2_match(r->code, (PCRE2_SPTR)(text.p ? text.p : ""), text.n, 0, 0, r->data, r->limits);
+    if (rc >= 0) return 1;
+    return rc == PCRE2_ERROR_NOMATCH ? 0 : ERR_LIMIT;
+}
+
+bool regex_found(struct str expression, struct str text)
+{
+    struct arena a = ARENA_INIT;
+    struct error err;
+    struct regex *r = regex_compile(expression, &a, &err);
+    bool found = r && regex_search(r, text) == 1;
+    arena_free(&a);
+    return found;
+}
