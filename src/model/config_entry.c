@@ -341,6 +341,7 @@ static int entries_decode(struct cursor *c, struct arena *a, void *obj)
     struct cursor in = raw_open(c);
     (void)msgpack_get_uint(&in); /* the list says its length itself */
     struct str kind = msgpack_get_str(&in);
+    r->kind = kind;
     uint32_t n = msgpack_get_map(&in);
     for (uint32_t i = 0; i < n && in.code == ERR_OK; i++) {
         struct str key = msgpack_get_str(&in);
@@ -360,6 +361,8 @@ static int entries_decode(struct cursor *c, struct arena *a, void *obj)
             break;
         }
     }
+    if (in.code == ERR_OK && !str_eq(r->kind, kind))
+        (void)cursor_fail(&in, ERR_DECODE, "config entries of two kinds in one list");
     return raw_close(c, &in);
 }
 

@@ -123,6 +123,8 @@ bool http_url_parse(struct str url, struct http_url *out)
     struct str rest;
     uint64_t port = 80;
     *out = (struct http_url){ 0 };
+    for (size_t i = 0; i < url.n; i++)
+        if ((unsigned char)url.p[i] < 0x20 || url.p[i] == 0x7f) return false;
     if (url.n > 7 && strncasecmp(url.p, "http://", 7) == 0) {
         rest = str_slice(url, 7, url.n);
     } else if (url.n > 8 && strncasecmp(url.p, "https://", 8) == 0) {

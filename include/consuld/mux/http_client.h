@@ -29,8 +29,8 @@ int http_client_recv(struct http_client *c, struct str bytes) must_check;
 int http_client_eof(struct http_client *c) must_check;
 struct str http_client_body(const struct http_client *c);
 
-/* A split http:// or https:// URL. Strings point into it; `path` holds path and query, at least
- * "/" . */
+/* A split http:// or https:// URL. Strings point into it; `path` holds path and query as written:
+ * it may be empty or begin with '?'. */
 struct http_url {
     bool tls;
     struct str host;      /* without brackets */
@@ -38,5 +38,5 @@ struct http_url {
     uint16_t port;
     struct str path;
 };
-/* False if it is no such URL. */
+/* False if it is no such URL, or holds a control character. */
 bool http_url_parse(struct str url, struct http_url *out);
