@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "client.h"
@@ -10,6 +13,29 @@ static int one_file(struct cli *c)
 {
     if (c->args.n == 0) return cli_fail(c, "Missing FILE argument");
     return cli_args_at_most(c, 1);
+}
+
+/* The bytes of a file, however large; the mapping lasts until the process ends. */
+static int map_file(struct str path, struct str *out, struct error *err)
+{
+    char why[128];
+    struct stat st;
+    struct arena a = ARENA_INIT;
+    int fd = open(str_c(&a, path), O_RDONLY | O_CLOEXEC);
+    void *p = NULL;
+    *out = STR("");
+    bool ok = fd >= 0 && fstat(fd, &st) == 0;
+    if (ok && st.st_size > 0) {
+        p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        ok = p != MAP_FAILED;
+        if (ok) *out = (struct str){ p, (size_t)st.st_size };
+    }
+    int code = errno;
+    if (fd >= 0) close(fd);
+    arena_free(&a);
+    if (ok) return 0;
+    return error_set(
+        err, ERR_IO, "open %.*s: %s", STR_ARG(path), cli_reason(code, why, sizeof why));
 }
 
 static int verify(
@@ -77,7 +103,7 @@ static int save(struct cli *c)
         unlink(unverified);
         return 1;
     }
-    if (cli_read_file(c, str_of(unverified), &bytes, &err) != 0 ||
+    if (map_file(str_of(unverified), &bytes, &err) != 0 ||
         verify(c, bytes, &meta, &size, &err) != 0) {
         unlink(unverified);
         return cli_fail(c, "Error verifying snapshot file: %s", err.text);
@@ -98,7 +124,7 @@ static int restore(struct cli *c)
     struct client_response response;
     struct client_request r = { .method = "PUT", .path = STR("/v1/snapshot") };
     if (one_file(c)) return 1;
-    if (cli_read_file(c, cli_arg(c, 0), &r.body, &err) != 0)
+    if (map_file(cli_arg(c, 0), &r.body, &err) != 0)
         return cli_fail(c, "Error opening snapshot file: %s", err.text);
     if (client_call(c, &r, &response, &err) != 0)
         return cli_fail(c, "Error restoring snapshot: %s", err.text);
@@ -114,7 +140,7 @@ static int inspect(struct cli *c)
     size_t size;
     struct columns t = { .width = 2 };
     if (one_file(c)) return 1;
-    if (cli_read_file(c, cli_arg(c, 0), &bytes, &err) != 0)
+    if (map_file(cli_arg(c, 0), &bytes, &err) != 0)
         return cli_fail(c, "Error opening snapshot file: %s", err.text);
     if (verify(c, bytes, &meta, &size, &err) != 0)
         return cli_fail(c, "Error verifying snapshot: %s", err.text);

@@ -423,6 +423,47 @@ static void keyrings_are_listed_by_pool(void **state)
     CONVERSE(v);
 }
 
+#define ARCHIVE TESTS_DIR "/vectors/fsm/catalog/snapshot.tgz"
+
+static void snapshots_are_inspected_and_sent_whole(void **state)
+{
+    (void)state;
+    static const struct conversation v[] = {
+        { { "snapshot", "inspect", ARCHIVE }, NULL, { NULL }, 0,
+            "ID           2-223-1795372625599\nSize         42591\nIndex        223\n"
+            "Term         2\nVersion      1\n\n" },
+        { { "snapshot", "inspect", TESTS_DIR "/vectors/fsm/catalog/state.bin" }, NULL, { NULL }, 1,
+            NULL,
+            "Error verifying snapshot: failed to decompress snapshot: gzip: invalid header\n" },
+        { { "snapshot", "inspect", "/no/such" }, NULL, { NULL }, 1, NULL,
+            "Error opening snapshot file: open /no/such: no such file or directory\n" },
+        { { "snapshot", "restore", "/dev/null" }, NULL, { ANSWER("500 Error", "no archive") }, 1,
+            NULL, "Error restoring snapshot: Unexpected response code: 500 (no archive)\n",
+            { "PUT /v1/snapshot HTTP/1.1\r\n" } },
+        { { "snapshot", "save" }, NULL, { NULL }, 1, NULL, "Missing FILE argument\n" },
+    };
+    CONVERSE(v);
+}
+
+static void snapshot_that_is_none_leaves_no_file(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/consuld-cli-XXXXXX", path[64];
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/s", folder);
+    const struct conversation v[] = {
+        { { "snapshot", "save", path }, NULL, { OK("not an archive") }, 1, NULL,
+            "Error verifying snapshot file: failed to decompress snapshot: gzip: invalid "
+            "header\n",
+            { "GET /v1/snapshot HTTP/1.1\r\n" } },
+        { { "snapshot", "save", "-stale", path }, NULL, { ANSWER("500 Error", "no") }, 1, NULL,
+            "Error saving snapshot: Unexpected response code: 500 (no)\n",
+            { "GET /v1/snapshot?stale= HTTP/1.1\r\n" } },
+    };
+    CONVERSE(v);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 static void watch_without_a_child_prints_once(void **state)
 {
     (void)state;
@@ -482,6 +523,8 @@ int main(void)
         cmocka_unit_test(config_entries_are_written_and_read),
         cmocka_unit_test(intentions_are_found_by_their_ends),
         cmocka_unit_test(keyrings_are_listed_by_pool),
+        cmocka_unit_test(snapshots_are_inspected_and_sent_whole),
+        cmocka_unit_test(snapshot_that_is_none_leaves_no_file),
         cmocka_unit_test(watch_without_a_child_prints_once),
         cmocka_unit_test(watch_runs_its_child_for_each_change_until_it_fails),
     };
