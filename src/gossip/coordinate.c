@@ -156,7 +156,7 @@ void coordinate_client_init(struct coordinate_client *c, uint64_t seed)
     prng_seed(&c->random, seed);
 }
 
-int coordinate_update(struct coordinate_client *c, struct latency_filter *f,
+int coordinate_client_update(struct coordinate_client *c, struct latency_filter *f,
     const struct position *other, int64_t rtt_ns, struct error *err)
 {
     if (!position_valid(other)) return error_set(err, ERR_BAD_REQUEST, "coordinate is invalid");

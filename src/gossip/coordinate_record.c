@@ -40,8 +40,8 @@ void position_encode(const struct position *p, struct buf *out)
 int position_decode(struct str payload, struct position *out, struct error *err)
 {
     if (payload.n == 0 || payload.p[0] != COORDINATE_PAYLOAD_VERSION)
-        return error_set(err, ERR_DECODE, "Unsupported ping version: %d",
-            payload.n ? (uint8_t)payload.p[0] : 0);
+        return error_set(
+            err, ERR_DECODE, "Unsupported ping version: %d", payload.n ? (uint8_t)payload.p[0] : 0);
     struct arena a = ARENA_INIT;
     struct cursor c;
     struct vivaldi_coordinate record = { 0 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* serf's messages as records (gossip.md 9.1). Each travels behind its type byte as a user message of
- * memberlist. Texts and bytes of a decoded message point into the input. */
+/* serf's messages as records (gossip.md 9.1). Each travels behind its type byte as a user message
+ * of memberlist. Texts and bytes of a decoded message point into the input. */
 #pragma once
 #include "consuld/wire.h"
 

@@ -29,8 +29,7 @@ int serf_tags_decode(struct str meta, struct arena *a, struct dict *out, struct 
         dict_set_str(a, out, STR("role"), meta.p ? meta : STR(""));
         return 0;
     }
-    int code = serf_message_decode(
-        str_slice(meta, 1, meta.n), a, &type_map_str, out, NULL, err);
+    int code = serf_message_decode(str_slice(meta, 1, meta.n), a, &type_map_str, out, NULL, err);
     if (code || !out->v) *out = DICT_EMPTY;
     return code;
 }

@@ -45,7 +45,7 @@ double position_distance(const struct position *a, const struct position *b);
 void coordinate_client_init(struct coordinate_client *c, uint64_t seed);
 /* Learns from one direct round trip to a peer whose filter is `f`. ERR_BAD_REQUEST with "coordinate
  * is invalid" or "round trip time not in valid range, ..."; nothing changed then. */
-int coordinate_update(struct coordinate_client *c, struct latency_filter *f,
+int coordinate_client_update(struct coordinate_client *c, struct latency_filter *f,
     const struct position *other, int64_t rtt_ns, struct error *err) must_check;
 
 /* The model's record of a position, its list in `a`; and back: ERR_BAD_REQUEST with "dimensions
