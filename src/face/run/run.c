@@ -17,8 +17,7 @@ static void on_reload(struct api_request *req)
 static void on_leave(struct api_request *req)
 {
     struct face_context *ctx = req->ctx;
-    api_reply_empty(req, 200);
-    run_leave(ctx->run);
+    run_leave_for(ctx->run, req);
 }
 
 static int refuse(const struct buf *text)

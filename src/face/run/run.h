@@ -33,6 +33,7 @@ struct run {
     struct local_push reload_push;
     struct api_request *reload_req; /* waits for the reload, NULL for a signal's */
     bool reloading;
+    struct api_request *leave_req; /* waits for the leave, NULL for a signal's */
     bool leaving;
     bool stopping;
     bool synced_as_leader;
@@ -55,6 +56,8 @@ void run_api_options(const struct run *r, struct arena *a, struct api_options *o
 
 /* run_stop.c */
 void run_leave(struct run *r);
+/* Answers when the agent has left, just before it ends. */
+void run_leave_for(struct run *r, struct api_request *req);
 void run_shutdown(struct run *r, int exit_code);
 void run_signal(void *ctx, int signum);
 

@@ -71,7 +71,30 @@ static void drained(struct timer *t)
 {
     struct run *r = container_of(t, struct run, drain);
     log_info("agent", "Graceful exit completed");
+    if (r->leave_req) {
+        r->leave_req->on_abort = NULL;
+        api_reply_empty(r->leave_req, 200);
+        r->leave_req = NULL;
+    }
     run_shutdown(r, 0);
+}
+
+static void forget_request(struct api_request *req)
+{
+    struct run *r = req->state;
+    r->leave_req = NULL;
+}
+
+void run_leave_for(struct run *r, struct api_request *req)
+{
+    if (r->leaving || r->stopping) {
+        api_reply_empty(req, 200);
+        return;
+    }
+    r->leave_req = req;
+    req->state = r;
+    req->on_abort = forget_request;
+    run_leave(r);
 }
 
 void run_leave(struct run *r)
