@@ -251,9 +251,8 @@ static void route(struct pending *p)
     struct server *s = p->server;
     bool consistent = p->method->mode == MODE_READ_CONSISTENT ||
                       (p->method->mode == MODE_READ && flag(p, p->layout->require_consistent));
-    bool stale = served_stale(s, p);
     timer_stop(&p->timer);
-    if (!stale) {
+    if (!served_stale(s, p)) {
         if (s->leaving) {
             fail_pending(p, RPC_ERR_NO_LEADER);
             return;
@@ -268,8 +267,8 @@ static void route(struct pending *p)
         server__write(p);
     else if (consistent && !p->verified)
         verify(p);
-    else if (!stale && !s->ready)
-        hold(p); /* what the log holds may not be applied yet */
+    else if (consistent && !s->ready)
+        hold(p);
     else
         read_pending(p);
 }
