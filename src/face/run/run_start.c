@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "consuld/model.h"
 #include "run.h"
@@ -52,11 +53,13 @@ static int raft_start(struct run *r, struct error *err)
     const char *dir = str_c(&a, c->data_dir);
     struct store_options store = { .dir = kept ? dir : NULL };
     int failed = store_open(&store, &r->store, &report, err);
-    if (!failed && kept && report.reason)
-        log_warn("agent.server", "state will be rebuilt", "reason", report.reason);
+    const char *log_dir = kept ? str_printf(&a, "%s/raft", dir).p : NULL;
+    if (!failed && kept && report.reason && access(log_dir, F_OK) == 0)
+        log_warn(
+            "agent.server", "state will be rebuilt from snapshot and log", "reason", report.reason);
     struct raft_driver_options raft = { .world = r->world,
         .store = r->store,
-        .dir = kept ? str_printf(&a, "%s/raft", dir).p : NULL,
+        .dir = log_dir,
         .id = str_of(r->node_id),
         .address = raft_address(r),
         .bootstrap = c->bootstrap || c->dev_mode,
