@@ -28,6 +28,7 @@ struct check_runner {
     struct local_check *check;
     /* the catalog's side */
     struct rpc_call call;
+    struct error err; /* of call */
     struct node_specific_request args;
     struct arena arena; /* of the call */
     bool in_flight;
@@ -124,9 +125,12 @@ static void on_retry(struct timer *t)
 
 static void submit(struct check_runner *r, const char *method, void (*done)(struct rpc_call *))
 {
-    r->call = (struct rpc_call){
-        .method = method, .args = &r->args, .arena = &r->arena, .done = done, .ctx = r
-    };
+    r->call = (struct rpc_call){ .method = method,
+        .args = &r->args,
+        .arena = &r->arena,
+        .done = done,
+        .ctx = r,
+        .err = &r->err };
     r->in_flight = true;
     rpc_submit(r->local->opts.rpc, &r->call);
 }
@@ -172,7 +176,7 @@ static void on_checks(struct rpc_call *call)
     struct check_runner *r = call->ctx;
     r->in_flight = false;
     if (call->code != 0) {
-        failed(r, &call->err);
+        failed(r, call->err);
         return;
     }
     const struct indexed_health_checks *got = call->reply->record;

@@ -41,6 +41,7 @@ struct op {
     struct link link;
     struct sync *sync;
     struct rpc_call call;
+    struct error err; /* of call */
     struct arena arena;
     struct str service_id; /* what it carries; nil if none */
     uint64_t service_version;
@@ -62,6 +63,7 @@ static struct op *op_new(struct sync *s)
     op->sync = s;
     op->call.arena = &op->arena;
     op->call.ctx = op;
+    op->call.err = &op->err;
     link_push(&s->ops, &op->link);
     s->in_flight++;
     return op;
@@ -145,8 +147,8 @@ static void on_sent(struct rpc_call *call)
 {
     struct op *op = call->ctx;
     struct sync *s = op->sync;
-    bool denied = call->code != 0 && blocked_by_acl(&call->err);
-    if (call->code == 0 || denied || already_gone(op, &call->err)) {
+    bool denied = call->code != 0 && blocked_by_acl(call->err);
+    if (call->code == 0 || denied || already_gone(op, call->err)) {
         if (op->node) {
             s->node_in_sync = true;
             if (denied) {
@@ -160,7 +162,7 @@ static void on_sent(struct rpc_call *call)
             check_sent(op, &LIST_AT(&op->checks, struct sent_check, i), denied);
     } else {
         if (!s->failed)
-            log_error("agent.anti_entropy", "failed to sync changes", "error", call->err.text);
+            log_error("agent.anti_entropy", "failed to sync changes", "error", call->err->text);
         s->failed = true;
     }
     op_free(op);
@@ -401,7 +403,7 @@ static void on_checks_read(struct rpc_call *call)
     struct op *op = call->ctx;
     struct sync *s = op->sync;
     if (call->code != 0) {
-        log_error("agent.anti_entropy", "failed to sync remote state", "error", call->err.text);
+        log_error("agent.anti_entropy", "failed to sync remote state", "error", call->err->text);
         s->failed = true;
     } else {
         const struct indexed_node_service_list *services = s->services->record;
@@ -440,7 +442,7 @@ static void on_services_read(struct rpc_call *call)
     struct op *op = call->ctx;
     struct sync *s = op->sync;
     if (call->code != 0) {
-        log_error("agent.anti_entropy", "failed to sync remote state", "error", call->err.text);
+        log_error("agent.anti_entropy", "failed to sync remote state", "error", call->err->text);
         s->failed = true;
     } else {
         s->services = rpc_reply_ref(call->reply);

@@ -52,6 +52,7 @@ char *xstrdup(const char *s)
 static struct arena_chunk *chunk_add(struct arena *a, size_t size)
 {
     size_t cap = a->head ? a->head->cap * 2 : CHUNK_MIN;
+    if (cap < CHUNK_MIN) cap = CHUNK_MIN;
     if (cap > CHUNK_MAX) cap = CHUNK_MAX;
     if (cap < size) cap = size;
     ensure(cap <= SIZE_MAX - sizeof(struct arena_chunk));
@@ -61,6 +62,16 @@ static struct arena_chunk *chunk_add(struct arena *a, size_t size)
     c->cap = cap;
     a->head = c;
     return c;
+}
+
+void arena_reserve(struct arena *a, size_t size)
+{
+    const size_t align = sizeof(max_align_t);
+    ensure(!a->head && size <= SIZE_MAX / 2);
+    size = (size + align - 1) / align * align;
+    struct arena_chunk *c = xmalloc(sizeof *c + size);
+    *c = (struct arena_chunk){ .cap = size };
+    a->head = c;
 }
 
 void *arena_alloc(struct arena *a, size_t size)

@@ -134,7 +134,7 @@ static void fail_all(struct link *waiters, const struct error *err)
 {
     for (struct link *it; (it = link_pop(waiters));) {
         struct pending *p = container_of(it, struct pending, link);
-        p->call->err = *err;
+        *p->call->err = *err;
         server__fail(p->call, err->code);
     }
 }
@@ -205,10 +205,11 @@ static uint64_t wait_ms(const struct pending *p)
 }
 
 /* Method, NUL, arguments without what waiters of one query may differ in. In server->scratch. */
-static struct str make_key(struct server *s, const struct rpc_call *call, const struct method *m,
-    const struct method_layout *l, const void *args)
+static struct str make_key(
+    struct server *s, const struct method *m, const struct method_layout *l, const void *args)
 {
-    void *plain = arena_copy(call->arena, args, l->args->size);
+    arena_reset(&s->key_arena);
+    void *plain = arena_copy(&s->key_arena, args, l->args->size);
     *(uint64_t *)server__field(plain, l->min_query_index) = 0;
     *(int64_t *)server__field(plain, l->max_query_time) = 0;
     buf_clear(&s->scratch);
@@ -219,10 +220,10 @@ static struct str make_key(struct server *s, const struct rpc_call *call, const 
 }
 
 /* The query of these arguments, made if there is none. */
-static struct parked_query *find(struct server *s, const struct rpc_call *call,
-    const struct method *m, const struct method_layout *l, const void *args)
+static struct parked_query *find(
+    struct server *s, const struct method *m, const struct method_layout *l, const void *args)
 {
-    struct str key = make_key(s, call, m, l, args);
+    struct str key = make_key(s, m, l, args);
     struct parked_query *q = map_get(&s->parked, key);
     if (q) return q;
     struct arena a = ARENA_INIT;
@@ -253,8 +254,8 @@ static void answer_now(struct parked_query *q, struct rpc_call *call)
 void server__read_shared(struct server *s, struct rpc_call *call, const struct method *m,
     const struct method_layout *l, const void *args)
 {
-    struct parked_query *q = find(s, call, m, l, args);
-    int rc = refresh(q, false, &call->err);
+    struct parked_query *q = find(s, m, l, args);
+    int rc = refresh(q, false, call->err);
     if (rc == 0) {
         answer_now(q, call);
         return;
@@ -273,8 +274,8 @@ void server__drop_idle(struct server *s)
 void server__block(struct pending *p)
 {
     struct server *s = p->server;
-    struct parked_query *q = find(s, p->call, p->method, p->layout, p->args);
-    int rc = refresh(q, true, &p->call->err);
+    struct parked_query *q = find(s, p->method, p->layout, p->args);
+    int rc = refresh(q, true, p->call->err);
     p->min_index = *(const uint64_t *)server__field(p->args, p->layout->min_query_index);
     if (rc) {
         if (link_empty(&q->waiters)) destroy(q);

@@ -99,7 +99,7 @@ static void unlink_pending(struct pending *p)
 static void fail_pending(struct pending *p, const char *text)
 {
     unlink_pending(p);
-    server__fail(p->call, error_set(&p->call->err, ERR_INTERNAL, "%s", text));
+    server__fail(p->call, error_set(p->call->err, ERR_INTERNAL, "%s", text));
 }
 
 /* --- reads ---------------------------------------------------------------------------------- */
@@ -160,12 +160,12 @@ static bool is_blocking(const struct method *m, const struct method_layout *l, c
 static void read_now(struct server *s, struct rpc_call *call, const struct method *m,
     const struct method_layout *l, const void *args)
 {
-    call->err.code = ERR_OK;
-    struct rpc_reply *r = server__evaluate(s, m, l, args, NULL, &call->err);
+    call->err->code = ERR_OK;
+    struct rpc_reply *r = server__evaluate(s, m, l, args, NULL, call->err);
     if (r)
         server__finish(call, r);
     else
-        server__fail(call, call->err.code ? call->err.code : ERR_INTERNAL);
+        server__fail(call, call->err->code ? call->err->code : ERR_INTERNAL);
 }
 
 static void read_pending(struct pending *p)
@@ -204,7 +204,7 @@ static void verified(struct raft_driver_request *r)
 {
     struct pending *p = r->ctx;
     if (r->code) {
-        p->call->err = r->err;
+        *p->call->err = r->err;
         unlink_pending(p);
         server__fail(p->call, r->code);
         return;
@@ -302,7 +302,7 @@ static const void *own_datacenter(
     } else if (str_eq(dc, own) || ((m->flags & METHOD_DC_OPTIONAL) && dc.n == 0)) {
         return call->args;
     }
-    error_set(&call->err, ERR_INTERNAL, "%s", RPC_ERR_NO_DC_PATH);
+    error_set(call->err, ERR_INTERNAL, "%s", RPC_ERR_NO_DC_PATH);
     return NULL;
 }
 
@@ -326,7 +326,7 @@ void server__submit(struct rpc_client *client, struct rpc_call *call)
     s->stats.calls++;
     if (!m) {
         server__fail(
-            call, error_set(&call->err, ERR_INTERNAL, "rpc: can't find method %s", call->method));
+            call, error_set(call->err, ERR_INTERNAL, "rpc: can't find method %s", call->method));
         return;
     }
     const struct method_layout *l = &s->layouts[m - server__methods];
@@ -336,7 +336,7 @@ void server__submit(struct rpc_client *client, struct rpc_call *call)
         return;
     }
     if (m->part) {
-        server__fail(call, error_set(&call->err, ERR_INTERNAL,
+        server__fail(call, error_set(call->err, ERR_INTERNAL,
                                "%s is not available in this build yet: %s", m->name, m->part));
         return;
     }

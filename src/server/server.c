@@ -79,6 +79,7 @@ void server_destroy(struct server *s)
     server__forget_detached(s);
     free(s->layouts);
     buf_deinit(&s->scratch);
+    arena_free(&s->key_arena);
     arena_free(&s->arena);
     free(s);
 }

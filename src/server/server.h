@@ -143,6 +143,7 @@ struct server {
     struct tick tick; /* evaluates what fired */
     struct timer idle_timer;
     struct buf scratch; /* encoding of commands and keys */
+    struct arena key_arena;
     struct server_stats stats;
     int64_t stable_since_ns; /* wall clock of the start: a lone server's health */
     struct duties *duties;

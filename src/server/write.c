@@ -107,7 +107,7 @@ void server__write(struct pending *p)
     p->kind = PENDING_WRITE;
     link_remove(&p->link);
     link_push(&p->server->calls, &p->link);
-    w->err = &p->call->err;
+    w->err = p->call->err;
     settle(w, p->method->write(w));
 }
 

@@ -17,6 +17,9 @@ struct arena {
         0 \
     }
 
+/* Makes the first chunk just `size` bytes large instead of a page: for small arenas that live long.
+ * The arena is empty. */
+void arena_reserve(struct arena *a, size_t size);
 /* Zeroed memory aligned for any type; never NULL. Size 0 gives a valid unique pointer. */
 void *arena_alloc(struct arena *a, size_t size);
 /* `count` elements of `size` bytes, zeroed; overflow ends the process. */

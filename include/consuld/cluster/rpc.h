@@ -48,7 +48,7 @@ struct rpc_call {
     /* the result: code is 0 and reply one reference of the caller's, or code < 0 and err filled */
     int code;
     struct rpc_reply *reply;
-    struct error err;
+    struct error *err; /* the caller's memory, valid through `done`; calls may share it */
     /* the callee's: zero before submit */
     void *impl;
 };

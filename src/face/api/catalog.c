@@ -45,7 +45,7 @@ static void catalog_deregister(struct api_request *req)
 static void finish_refused_datacenters(struct state_call *c)
 {
     struct buf out = BUF_INIT((size_t)1 << 20);
-    buf_put_c(&out, c->rpc.err.text);
+    buf_put_c(&out, c->err.text);
     json_encode(&type_list_str, c->rpc.reply->record, c->req->pretty, &out);
     struct str body = str_dup(c->req->arena, buf_str(&out));
     buf_deinit(&out);
@@ -63,7 +63,7 @@ static void catalog_datacenters(struct api_request *req)
     struct datacenters_request *args = arena_new(req->arena, struct datacenters_request);
     c->view = strings_view;
     c->type = &type_list_str;
-    if (api_query_consistency(req, &c->q, &c->rpc.err)) c->finish = finish_refused_datacenters;
+    if (api_query_consistency(req, &c->q, &c->err)) c->finish = finish_refused_datacenters;
     api_query_fill(args, &c->q);
     state_call_submit(c, "Catalog.ListDatacenters", args);
 }

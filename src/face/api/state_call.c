@@ -15,6 +15,7 @@ static struct state_call *create(struct api_request *req, unsigned flags)
     c->req = req;
     c->flags = flags;
     c->rpc.arena = req->arena;
+    c->rpc.err = &c->err;
     c->rpc.done = done;
     c->rpc.ctx = c;
     return c;
@@ -76,7 +77,7 @@ static void done(struct rpc_call *rpc)
         if ((c->flags & CALL_ERROR_HEADERS) && rpc->code != ERR_NOT_FOUND) {
             api_read_headers(req, 1, false, 0);
         }
-        api_reply_error(req, &rpc->err);
+        api_reply_error(req, rpc->err);
         return;
     }
     if (ask_leader(c)) return;

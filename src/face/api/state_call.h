@@ -15,6 +15,7 @@ enum state_call_flag {
 
 struct state_call {
     struct rpc_call rpc;
+    struct error err; /* of rpc */
     struct api_request *req;
     struct api_query q;
     unsigned flags;

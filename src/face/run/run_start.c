@@ -22,7 +22,7 @@ static uint64_t ms(int64_t ns)
 static void refuse(struct rpc_client *c, struct rpc_call *call)
 {
     (void)c;
-    call->code = error_set(&call->err, ERR_INTERNAL, "No known Consul servers");
+    call->code = error_set(call->err, ERR_INTERNAL, "No known Consul servers");
     call->done(call);
 }
 

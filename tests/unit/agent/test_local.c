@@ -113,7 +113,7 @@ static void submit(struct rpc_client *client, struct rpc_call *call)
     struct catalog *c = container_of(client, struct catalog, client);
     call->code = 0;
     if (c->down) {
-        call->code = error_set(&call->err, ERR_INTERNAL, "No cluster leader");
+        call->code = error_set(call->err, ERR_INTERNAL, "No cluster leader");
     } else if (!strcmp(call->method, "Catalog.Register")) {
         catalog_register(c, call->args);
     } else if (!strcmp(call->method, "Catalog.Deregister")) {

@@ -27,6 +27,7 @@ struct fixture {
 /* A call with its outcome. Zeroed calls of an array may be used at once. */
 struct test_call {
     struct rpc_call rpc;
+    struct error err; /* of rpc */
     struct arena arena;
     int ended;
 };
@@ -139,9 +140,12 @@ static void on_ended(struct rpc_call *rpc)
 
 static void submit(struct fixture *f, struct test_call *c, const char *method, const void *args)
 {
-    c->rpc = (struct rpc_call){
-        .method = method, .args = args, .arena = &c->arena, .done = on_ended, .ctx = c
-    };
+    c->rpc = (struct rpc_call){ .method = method,
+        .args = args,
+        .arena = &c->arena,
+        .done = on_ended,
+        .ctx = c,
+        .err = &c->err };
     rpc_submit(server_rpc(f->server), &c->rpc);
 }
 
@@ -167,7 +171,7 @@ __attribute__((unused)) static void expect_error(
     submit(f, &c, method, args);
     settle(f, &c);
     assert_true(c.rpc.code < 0);
-    assert_string_equal(c.rpc.err.text, text);
+    assert_string_equal(c.err.text, text);
     release(&c);
 }
 
@@ -177,7 +181,7 @@ __attribute__((unused)) static void expect_ok(
     struct test_call c = { 0 };
     submit(f, &c, method, args);
     settle(f, &c);
-    if (c.rpc.code) fail_msg("%s: %s", method, c.rpc.err.text);
+    if (c.rpc.code) fail_msg("%s: %s", method, c.err.text);
     release(&c);
 }
 
@@ -194,7 +198,7 @@ __attribute__((unused)) static bool kv_apply(
     };
     submit(f, &c, "KVS.Apply", &req);
     settle(f, &c);
-    if (c.rpc.code) fail_msg("%s %s: %s", op, key, c.rpc.err.text);
+    if (c.rpc.code) fail_msg("%s %s: %s", op, key, c.err.text);
     bool ok = *(bool *)c.rpc.reply->record;
     release(&c);
     return ok;

@@ -190,7 +190,8 @@ static void answer_may_cancel_calls_answered_in_the_same_round(void **state)
             .args = &req,
             .arena = &r.call[i].arena,
             .done = cancel_the_others,
-            .ctx = &r };
+            .ctx = &r,
+            .err = &r.call[i].err };
         rpc_submit(server_rpc(f->server), &r.call[i].rpc);
     }
     kv_set(f, "a", "2");

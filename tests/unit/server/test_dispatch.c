@@ -73,7 +73,7 @@ static void calls_without_leader_are_held_then_refused(void **state)
     assert_int_equal(c.ended, 0);
     fake_world_advance(&f->world, 200);
     assert_int_equal(c.ended, 1);
-    assert_string_equal(c.rpc.err.text, "No cluster leader");
+    assert_string_equal(c.err.text, "No cluster leader");
     release(&c);
 }
 

@@ -14,7 +14,7 @@ static struct str create(struct fixture *f, struct session_request *req)
     struct test_call c = { 0 };
     submit(f, &c, "Session.Apply", req);
     settle(f, &c);
-    if (c.rpc.code) fail_msg("%s", c.rpc.err.text);
+    if (c.rpc.code) fail_msg("%s", c.err.text);
     struct str id = str_dup(&f->arena, *(struct str *)c.rpc.reply->record);
     release(&c);
     return id;
