@@ -35,10 +35,15 @@ bool serf__name_valid(struct str name)
     return name.n > 0 && name.n <= SWIM_NAME_MAX;
 }
 
-/* Members that come and go write the clock's line behind their own. */
-void serf__member_clock_moved(struct serf *s)
+void serf__clock_line(struct serf *s)
 {
-    if (s->member_clock - 1 <= s->snapshot.clock) return;
+    s->clock_line_ms = SWIM_NEVER;
+    serf_snapshot_clock(&s->snapshot, s->now_ms, s->member_clock);
+}
+
+static void clock_moved(struct serf *s)
+{
+    if (!s->snapshot.on || s->member_clock - 1 <= s->snapshot.clock) return;
     if (s->clock_line_ms == SWIM_NEVER) s->clock_line_ms = s->now_ms + CLOCK_LINE_DELAY_MS;
 }
 
@@ -270,10 +275,8 @@ static void advance(struct serf *s)
     serf__prune_due(s);
     serf__asks_due(s);
     serf__maintain(s);
-    if (s->now_ms >= s->clock_line_ms) {
-        s->clock_line_ms = SWIM_NEVER;
-        serf_snapshot_clock(&s->snapshot, s->now_ms, s->member_clock);
-    }
+    if (s->now_ms >= s->clock_line_ms) serf__clock_line(s);
+    clock_moved(s);
     serf_snapshot_tick(&s->snapshot, s->now_ms);
 }
 

@@ -200,7 +200,8 @@ void serf__log(const struct serf *s, enum log_level level, const char *fmt, ...)
 void serf__witness(uint64_t *clock, uint64_t ltime);
 /* Names taken from the wire. */
 bool serf__name_valid(struct str name);
-void serf__member_clock_moved(struct serf *s);
+/* Writes the clock's line of the snapshot file now, behind that of a member. */
+void serf__clock_line(struct serf *s);
 void serf__tags_result(struct serf *s, uint64_t id, const struct swim_result *r);
 
 /* serf_output.c */

@@ -106,7 +106,6 @@ static void on_user_message(void *ctx, struct str message, const struct gossip_a
     struct arena a = ARENA_INIT;
     if (messages[type].receive(s, &a, str_slice(message, 1, message.n)))
         pass_on(s, message, messages[type].queue, messages[type].urgent);
-    serf__member_clock_moved(s);
     arena_free(&a);
 }
 

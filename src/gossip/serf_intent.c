@@ -169,7 +169,7 @@ static void failed_has_left(struct serf *s, struct member *m)
         gossip_ip_text(&m->view.address, ip));
     serf__member_notice(s, SERF_MEMBER_LEFT, m);
     serf_snapshot_member_gone(&s->snapshot, s->now_ms, m->view.name);
-    serf__member_clock_moved(s);
+    serf__clock_line(s);
 }
 
 bool serf__leave_intent(struct serf *s, const struct serf_leave_intent *m)

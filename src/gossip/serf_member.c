@@ -108,7 +108,7 @@ static void joined(struct serf *s, const struct swim_node *node)
     log_member(s, "EventMemberJoin", m);
     serf__member_notice(s, SERF_MEMBER_JOINED, m);
     serf_snapshot_member_alive(&s->snapshot, s->now_ms, m->view.name, &m->view.address);
-    serf__member_clock_moved(s);
+    serf__clock_line(s);
 }
 
 static void departed(struct serf *s, const struct swim_node *node)
@@ -125,7 +125,7 @@ static void departed(struct serf *s, const struct swim_node *node)
     log_member(s, leaving ? "EventMemberLeave" : "EventMemberFailed", m);
     serf__member_notice(s, leaving ? SERF_MEMBER_LEFT : SERF_MEMBER_FAILED, m);
     serf_snapshot_member_gone(&s->snapshot, s->now_ms, m->view.name);
-    serf__member_clock_moved(s);
+    serf__clock_line(s);
 }
 
 static void updated(struct serf *s, const struct swim_node *node)
@@ -135,7 +135,7 @@ static void updated(struct serf *s, const struct swim_node *node)
     refresh(m, node);
     serf__log(s, LOG_INFO, "serf: EventMemberUpdate: %.*s", STR_ARG(m->view.name));
     serf__member_notice(s, SERF_MEMBER_UPDATED, m);
-    serf__member_clock_moved(s);
+    serf__clock_line(s);
 }
 
 void serf__member_event(struct serf *s, enum swim_member_event event, const struct swim_node *node)
@@ -163,7 +163,7 @@ void serf__member_erase(struct serf *s, struct member *m)
     s->members[m->at] = last;
     last->at = m->at;
     release(m);
-    serf__member_clock_moved(s);
+    serf__clock_line(s);
 }
 
 void serf__members_free(struct serf *s)

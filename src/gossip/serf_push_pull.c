@@ -114,6 +114,5 @@ void serf__merge_state(struct serf *s, struct str state, bool join)
     if (join && serf__joining_new_only(s) && m.event_ltime > s->event_min)
         s->event_min = m.event_ltime;
     merge_events(s, &m.events);
-    serf__member_clock_moved(s);
     arena_free(&a);
 }
