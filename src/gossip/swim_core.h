@@ -76,7 +76,7 @@ struct waiter {
 
 /* A name whose old statements are not believed. */
 struct grave {
-    uint32_t incarnation;
+    uint32_t incarnation; /* 0: not known; that of the next statement then */
     uint64_t since_ms, until_ms;
 };
 

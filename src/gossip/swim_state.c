@@ -82,20 +82,35 @@ static bool vetoed(struct swim *s, const struct swim_alive *a, const struct goss
     return true;
 }
 
+/* The member itself, if it lives, answers with a higher incarnation that every grave lets pass. */
+static void ask_to_refute(
+    struct swim *s, const struct swim_alive *a, const struct gossip_address *address)
+{
+    struct swim_accusation accusation = {
+        .incarnation = a->incarnation, .node = a->node, .from = s->o.name
+    };
+    buf_clear(&s->scratch);
+    swim_message_encode(SWIM_MSG_SUSPECT, &type_swim_accusation, &accusation, &s->scratch);
+    swim__send(s, address, a->node, buf_str(&s->scratch), false);
+}
+
 /* Old statements about a pruned name. From packets they may come only shortly after; later a packet
  * is the member itself that has returned. */
-static bool buried(struct swim *s, const struct swim_alive *a, enum swim_source source)
+static bool buried(struct swim *s, const struct swim_alive *a, const struct gossip_address *address,
+    enum swim_source source)
 {
     struct grave *g = s->graves.n ? map_get(&s->graves, a->node) : NULL;
     if (!g || source == FROM_SELF) return false;
+    if (g->incarnation == 0) g->incarnation = (uint32_t)a->incarnation;
     bool still = s->now < g->until_ms && a->incarnation <= g->incarnation &&
                  (source == FROM_STREAM || s->now - g->since_ms <= s->o.gossip_to_the_dead_ms);
     if (!still) {
         free(map_remove(&s->graves, a->node));
-    } else {
-        s->counters.buried++;
+        return false;
     }
-    return still;
+    s->counters.buried++;
+    ask_to_refute(s, a, address);
+    return true;
 }
 
 /* May a known member move to this address? */
@@ -158,7 +173,7 @@ void swim__alive(struct swim *s, struct swim_alive *a, enum swim_source source,
     if (s->o.protocol < 2 || a->port == 0) a->port = s->o.bind_port;
     if (s->left && about_us) return;
     if (!possible(s, a, &address, from) || vetoed(s, a, &address)) return;
-    if (buried(s, a, source)) return;
+    if (buried(s, a, &address, source)) return;
     struct member *m = subject(s, a, &address, from, &moved);
     if (!m) return;
     if (about_us ? a->incarnation < m->node.incarnation

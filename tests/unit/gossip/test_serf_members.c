@@ -194,7 +194,6 @@ static void a_pruned_member_does_not_come_back_by_push_pull(void **state)
     assert_true(told(p, 0, "result 77 0 joined 1\n"));
     run_for(p, 5 * DETECTED);
     everybody_sees(p, 2, SERF_ALIVE);
-    print_message("%.*s", STR_ARG(buf_str(&p->node[0].told)));
     assert_false(told(p, 0, " d\n"));
     assert_false(told(p, 1, " d\n"));
     /* One that really returns is welcome. */
@@ -202,6 +201,23 @@ static void a_pruned_member_does_not_come_back_by_push_pull(void **state)
     join(p, 3, 0);
     run_for(p, 5000);
     assert_int_equal(status_of(p, 0, 3), SERF_ALIVE);
+    pool_destroy(p);
+}
+
+static void a_pruned_member_may_return_at_once(void **state)
+{
+    (void)state;
+    struct pool *p = pool_of(4);
+    stop(p, 3);
+    run_for(p, DETECTED / 4);
+    everybody_sees(p, 3, SERF_FAILED);
+    force_leave(p, 0, "d", true);
+    run_for(p, 1000);
+    everybody_sees(p, 3, SERF_NONE);
+    start(p, 3);
+    join(p, 3, 0);
+    run_for(p, 3000);
+    everybody_sees(p, 3, SERF_ALIVE);
     pool_destroy(p);
 }
 
@@ -344,6 +360,7 @@ int main(void)
         cmocka_unit_test(a_failed_member_is_made_to_leave),
         cmocka_unit_test(a_living_member_refutes_a_forced_leave),
         cmocka_unit_test(a_pruned_member_does_not_come_back_by_push_pull),
+        cmocka_unit_test(a_pruned_member_may_return_at_once),
         cmocka_unit_test(a_name_nobody_knows_can_be_removed),
         cmocka_unit_test(the_gone_are_reaped_in_time),
         cmocka_unit_test(a_failed_member_is_looked_for_again),
