@@ -213,17 +213,21 @@ static bool scenario_quiet(const struct plan *p)
     return ok;
 }
 
-/* B14: stalls of five seconds, at any point of a probe. */
+/* Stalls of five seconds, each with a probe under way. */
 static bool scenario_stall(const struct plan *p)
 {
     bool ok;
     struct sim *s = settled(p, 0, &ok);
     uint64_t accusations = 0;
+    s->o.delay_min = 100000;
+    s->o.delay_max = 200000;
     for (int i = 0; i < 40; i++) {
         uint32_t victim = (uint32_t)prng_below(&s->prng, p->nodes);
         const struct swim_counters *c = swim_counters(s->nodes[victim].swim);
         uint64_t before = c->probes_failed, lags = c->lags;
         sim_run(s, s->now + prng_below(&s->prng, SECOND), NULL);
+        for (uint64_t probes = c->probes; c->probes == probes;)
+            sim_run(s, s->now + SECOND / 100, NULL);
         node_stall(s, victim, 5 * (uint64_t)SECOND);
         sim_run(s, s->now + 8 * (uint64_t)SECOND, NULL);
         accusations += c->probes_failed - before;
