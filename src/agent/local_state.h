@@ -123,6 +123,12 @@ int persist_load_checks(struct local *l, struct error *err) must_check;
 bool persist_ttl_state(
     struct local *l, struct str check_id, struct arena *a, struct str *status, struct str *output);
 
+/* local_compare.c */
+bool compare_node(const struct local *l, const struct node *remote);
+/* Marks what differs; what the catalog alone has gets an entry that is to be deregistered. */
+void compare_catalog(
+    struct local *l, const struct node_service_listing *services, const struct list *checks);
+
 /* local_sync.c */
 struct sync *sync_create(struct local *l);
 void sync_destroy(struct sync *s);

@@ -34,6 +34,14 @@ struct sync {
     struct timer timer;  /* next full run */
     struct rpc_reply *services;
     struct file_wait files;
+    struct arena arena; /* of the run: what its phases have to send */
+    struct list todo;   /* IDs of services */
+    struct list checks; /* struct todo_check */
+    size_t at;          /* the next of either */
+};
+
+struct todo_check {
+    struct str service_id, id;
 };
 
 /* One call in flight. */
@@ -56,6 +64,8 @@ struct sent_check {
 };
 
 static void step(struct sync *s);
+static size_t first_check(const struct sync *s, struct str service_id);
+static struct local_check *next_check(const struct sync *s, struct str service_id, size_t *at);
 
 static struct op *op_new(struct sync *s)
 {
@@ -123,7 +133,13 @@ static void service_sent(struct op *op, bool denied)
     } else {
         log_info("agent", "Synced service", "service", id);
     }
-    if (op->deregister && !denied) local__service_forget(l, s);
+    if (!op->deregister || denied) return;
+    struct local_check *c; /* they went with it */
+    for (size_t at = first_check(op->sync, op->service_id);
+         (c = next_check(op->sync, op->service_id, &at));) {
+        if (c->deleted) local__check_forget(l, c);
+    }
+    local__service_forget(l, s);
 }
 
 static void check_sent(struct op *op, const struct sent_check *sent, bool denied)
@@ -227,6 +243,34 @@ static void fold_single_check(struct op *op, struct register_request *r)
     r->checks = (struct list){ 0 };
 }
 
+/* Place of the first marked check of that service, or of where it would be. */
+static size_t first_check(const struct sync *s, struct str service_id)
+{
+    size_t low = 0, high = s->checks.n;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (str_cmp(LIST_AT(&s->checks, struct todo_check, mid).service_id, service_id) < 0) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return low;
+}
+
+/* Steps over the marked checks of a service. */
+static struct local_check *next_check(const struct sync *s, struct str service_id, size_t *at)
+{
+    while (*at < s->checks.n) {
+        const struct todo_check *t = &LIST_AT(&s->checks, struct todo_check, *at);
+        if (!str_eq(t->service_id, service_id)) return NULL;
+        ++*at;
+        struct local_check *c = map_get(&s->local->checks, t->id);
+        if (c && !c->in_sync) return c;
+    }
+    return NULL;
+}
+
 static void send_service(struct sync *s, struct local_service *svc)
 {
     struct local *l = s->local;
@@ -241,11 +285,9 @@ static void send_service(struct sync *s, struct local_service *svc)
     r->token = svc->token.n ? str_dup(&op->arena, svc->token) : l->opts.default_token;
     r->service = arena_new(&op->arena, struct node_service);
     record_copy(&op->arena, &type_node_service, r->service, &svc->svc);
-    void *value;
-    for (size_t it = 0; map_next(&l->checks, &it, NULL, &value);) {
-        const struct local_check *c = value;
-        if (c->in_sync || c->deleted || !str_eq(c->check.service_id, svc->svc.id)) continue;
-        if (str_eq(c->token, svc->token)) take_check(op, r, c);
+    const struct local_check *c;
+    for (size_t at = first_check(s, svc->svc.id); (c = next_check(s, svc->svc.id, &at));) {
+        if (!c->deleted && str_eq(c->token, svc->token)) take_check(op, r, c);
     }
     fold_single_check(op, r);
     op_submit(op, "Catalog.Register", r, on_sent);
@@ -267,33 +309,51 @@ static void send_check(struct sync *s, struct local_check *c)
     op_submit(op, "Catalog.Register", r, on_sent);
 }
 
-static bool op_carries_service(const struct sync *s, struct str id)
+/* --- what a phase has to send ------------------------------------------------------------------
+ */
+
+static int by_service(const void *a, const void *b)
 {
-    for (const struct link *it = s->ops.next; it != &s->ops; it = it->next) {
-        const struct op *op = container_of(it, const struct op, link);
-        if (op->service_id.p && str_eq(op->service_id, id)) return true;
-    }
-    return false;
+    const struct todo_check *x = a, *y = b;
+    int order = str_cmp(x->service_id, y->service_id);
+    return order ? order : str_cmp(x->id, y->id);
 }
 
-static bool op_carries_check(const struct sync *s, struct str id)
-{
-    for (const struct link *it = s->ops.next; it != &s->ops; it = it->next) {
-        const struct op *op = container_of(it, const struct op, link);
-        for (size_t i = 0; i < op->checks.n; i++) {
-            if (str_eq(LIST_AT(&op->checks, struct sent_check, i).id, id)) return true;
-        }
-    }
-    return false;
-}
-
-/* Sends one that is marked and not under way; false if there is none. */
-static bool send_next_service(struct sync *s)
+/* Marked checks, those of a service side by side. */
+static void list_checks(struct sync *s)
 {
     void *value;
+    s->checks = (struct list){ 0 };
+    s->at = 0;
+    for (size_t it = 0; map_next(&s->local->checks, &it, NULL, &value);) {
+        const struct local_check *c = value;
+        if (c->in_sync) continue;
+        *LIST_PUSH(&s->arena, &s->checks, struct todo_check) =
+            (struct todo_check){ str_dup(&s->arena, c->check.service_id),
+                str_dup(&s->arena, c->check.check_id) };
+    }
+    if (s->checks.n) qsort(s->checks.v, s->checks.n, sizeof(struct todo_check), by_service);
+}
+
+static void list_services(struct sync *s)
+{
+    void *value;
+    s->todo = (struct list){ 0 };
+    s->at = 0;
     for (size_t it = 0; map_next(&s->local->services, &it, NULL, &value);) {
-        struct local_service *svc = value;
-        if (svc->in_sync || op_carries_service(s, svc->svc.id)) continue;
+        const struct local_service *svc = value;
+        if (svc->in_sync) continue;
+        *LIST_PUSH(&s->arena, &s->todo, struct str) = str_dup(&s->arena, svc->svc.id);
+    }
+}
+
+/* Sends the next that is still marked; false if there is none. */
+static bool send_next_service(struct sync *s)
+{
+    while (s->at < s->todo.n) {
+        struct str id = LIST_AT(&s->todo, struct str, s->at++);
+        struct local_service *svc = map_get(&s->local->services, id);
+        if (!svc || svc->in_sync) continue;
         send_service(s, svc);
         return true;
     }
@@ -310,10 +370,10 @@ static bool follows_service(const struct local *l, const struct local_check *c)
 
 static bool send_next_check(struct sync *s)
 {
-    void *value;
-    for (size_t it = 0; map_next(&s->local->checks, &it, NULL, &value);) {
-        struct local_check *c = value;
-        if (c->in_sync || op_carries_check(s, c->check.check_id)) continue;
+    while (s->at < s->checks.n) {
+        struct str id = LIST_AT(&s->checks, struct todo_check, s->at++).id;
+        struct local_check *c = map_get(&s->local->checks, id);
+        if (!c || c->in_sync) continue;
         if (!c->deleted && follows_service(s->local, c)) continue;
         send_check(s, c);
         return true;
@@ -321,82 +381,8 @@ static bool send_next_check(struct sync *s)
     return false;
 }
 
-/* --- comparing ----------------------------------------------------------------------------------
- */
-
-static void compare_node(struct sync *s, const struct node *remote)
-{
-    const struct local_options *o = &s->local->opts;
-    s->node_in_sync =
-        remote && str_eq(remote->id, o->node_id) &&
-        record_equal(&type_map_str, &remote->tagged_addresses, &o->tagged_addresses) &&
-        record_equal(&type_map_str, &remote->meta, &o->node_meta);
-}
-
-static void compare_service(struct local *l, const struct node_service *remote)
-{
-    struct local_service *svc = map_get(&l->services, remote->id);
-    if (!svc) {
-        if (str_is(remote->id, "consul")) return;
-        struct local_service *ghost = local__service_put(l, remote, STR_NIL, LOCAL_FROM_API);
-        ghost->deleted = true;
-        return;
-    }
-    if (svc->deleted) {
-        svc->in_sync = false;
-        return;
-    }
-    if (svc->svc.enable_tag_override &&
-        !record_equal(&type_list_str, &svc->svc.tags, &remote->tags)) {
-        record_copy(&svc->arena, &type_list_str, &svc->svc.tags, &remote->tags);
-        svc->hash = record_hash(&type_node_service, &svc->svc);
-        local_fire(l, svc->svc.id);
-    }
-    svc->in_sync = record_equal(&type_node_service, &svc->svc, remote);
-}
-
-static void compare_check(struct local *l, const struct health_check *remote)
-{
-    struct local_check *c = map_get(&l->checks, remote->check_id);
-    if (!c) {
-        if (str_is(remote->check_id, "serfHealth")) return;
-        struct local_check *ghost = local__check_put(l, remote, NULL, STR_NIL, LOCAL_FROM_API);
-        ghost->deleted = true;
-        return;
-    }
-    if (c->deleted) {
-        c->in_sync = false;
-        return;
-    }
-    struct health_check seen = *remote;
-    if (timer_active(&c->defer)) seen.output = c->check.output;
-    c->in_sync = record_equal(&type_health_check, &c->check, &seen);
-}
-
-static void mark_absent(
-    struct local *l, const struct node_service_listing *services, const struct list *checks)
-{
-    struct map seen = MAP_INIT;
-    void *value;
-    for (size_t i = 0; i < services->services.n; i++)
-        map_put(&seen, LIST_AT(&services->services, struct node_service, i).id, l);
-    for (size_t it = 0; map_next(&l->services, &it, NULL, &value);) {
-        struct local_service *svc = value;
-        if (map_get(&seen, svc->svc.id)) continue;
-        svc->in_sync = false;
-        if (svc->deleted) local__service_forget(l, svc);
-    }
-    map_deinit(&seen);
-    for (size_t i = 0; i < checks->n; i++)
-        map_put(&seen, LIST_AT(checks, struct health_check, i).check_id, l);
-    for (size_t it = 0; map_next(&l->checks, &it, NULL, &value);) {
-        struct local_check *c = value;
-        if (map_get(&seen, c->check.check_id)) continue;
-        c->in_sync = false;
-        if (c->deleted) local__check_forget(l, c);
-    }
-    map_deinit(&seen);
-}
+/* --- reading
+ * --------------------------------------------------------------------------------------*/
 
 static void on_checks_read(struct rpc_call *call)
 {
@@ -409,12 +395,8 @@ static void on_checks_read(struct rpc_call *call)
         const struct indexed_node_service_list *services = s->services->record;
         const struct indexed_health_checks *checks = call->reply->record;
         const struct node_service_listing *listing = &services->node_services;
-        compare_node(s, listing->node);
-        for (size_t i = 0; i < listing->services.n; i++)
-            compare_service(s->local, &LIST_AT(&listing->services, struct node_service, i));
-        for (size_t i = 0; i < checks->health_checks.n; i++)
-            compare_check(s->local, &LIST_AT(&checks->health_checks, struct health_check, i));
-        mark_absent(s->local, listing, &checks->health_checks);
+        s->node_in_sync = compare_node(s->local, listing->node);
+        compare_catalog(s->local, listing, &checks->health_checks);
         s->phase = SEND_NODE;
         send_node(s);
     }
@@ -485,6 +467,8 @@ static void run_end(struct sync *s)
 {
     uint64_t interval = s->local->opts.sync_interval_ms;
     s->phase = IDLE;
+    s->todo = s->checks = (struct list){ 0 };
+    arena_reset(&s->arena);
     if (s->failed) {
         s->want_full = false;
         timer_start(&s->timer, spread(s, RETRY_MS));
@@ -502,12 +486,17 @@ static void advance(struct sync *s)
         if (s->in_flight == 0) run_end(s);
         return;
     }
-    if (s->phase == SEND_NODE && s->in_flight == 0) s->phase = SEND_SERVICES;
+    if (s->phase == SEND_NODE && s->in_flight == 0) {
+        s->phase = SEND_SERVICES;
+        list_checks(s);
+        list_services(s);
+    }
     while (s->phase == SEND_SERVICES && !s->failed) {
         if (s->in_flight >= IN_FLIGHT_MAX) return;
         if (send_next_service(s)) continue;
         if (s->in_flight) return;
         s->phase = SEND_CHECKS;
+        list_checks(s);
     }
     while (s->phase == SEND_CHECKS && !s->failed) {
         if (s->in_flight >= IN_FLIGHT_MAX) return;
@@ -588,6 +577,7 @@ void sync_destroy(struct sync *s)
     }
     file_wait_cancel(&s->files);
     timer_stop(&s->timer);
+    arena_free(&s->arena);
     free(s);
 }
 

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The difference between the local state and what the catalog has of this node (agent.md 6). */
+#include "local_state.h"
+
+static void compare_node(struct sync *s, const struct node *remote)
+{
+    const struct local_options *o = &s->local->opts;
+    s->node_in_sync =
+        remote && str_eq(remote->id, o->node_id) &&
+        record_equal(&type_map_str, &remote->tagged_addresses, &o->tagged_addresses) &&
+        record_equal(&type_map_str, &remote->meta, &o->node_meta);
+}
+
+static void compare_service(struct local *l, const struct node_service *remote)
+{
+    struct local_service *svc = map_get(&l->services, remote->id);
+    if (!svc) {
+        if (str_is(remote->id, "consul")) return;
+        struct local_service *ghost = local__service_put(l, remote, STR_NIL, LOCAL_FROM_API);
+        ghost->deleted = true;
+        return;
+    }
+    if (svc->deleted) {
+        svc->in_sync = false;
+        return;
+    }
+    if (svc->svc.enable_tag_override &&
+        !record_equal(&type_list_str, &svc->svc.tags, &remote->tags)) {
+        record_copy(&svc->arena, &type_list_str, &svc->svc.tags, &remote->tags);
+        svc->hash = record_hash(&type_node_service, &svc->svc);
+        local_fire(l, svc->svc.id);
+    }
+    svc->in_sync = record_equal(&type_node_service, &svc->svc, remote);
+}
+
+static void compare_check(struct local *l, const struct health_check *remote)
+{
+    struct local_check *c = map_get(&l->checks, remote->check_id);
+    if (!c) {
+        if (str_is(remote->check_id, "serfHealth")) return;
+        struct local_check *ghost = local__check_put(l, remote, NULL, STR_NIL, LOCAL_FROM_API);
+        ghost->deleted = true;
+        return;
+    }
+    if (c->deleted) {
+        c->in_sync = false;
+        return;
+    }
+    struct health_check seen = *remote;
+    if (timer_active(&c->defer)) seen.output = c->check.output;
+    c->in_sync = record_equal(&type_health_check, &c->check, &seen);
+}
+
+static void mark_absent(
+    struct local *l, const struct node_service_listing *services, const struct list *checks)
+{
+    struct map seen = MAP_INIT;
+    void *value;
+    for (size_t i = 0; i < services->services.n; i++)
+        map_put(&seen, LIST_AT(&services->services, struct node_service, i).id, l);
+    for (size_t it = 0; map_next(&l->services, &it, NULL, &value);) {
+        struct local_service *svc = value;
+        if (map_get(&seen, svc->svc.id)) continue;
+        svc->in_sync = false;
+        if (svc->deleted) local__service_forget(l, svc);
+    }
+    map_deinit(&seen);
+    for (size_t i = 0; i < checks->n; i++)
+        map_put(&seen, LIST_AT(checks, struct health_check, i).check_id, l);
+    for (size_t it = 0; map_next(&l->checks, &it, NULL, &value);) {
+        struct local_check *c = value;
+        if (map_get(&seen, c->check.check_id)) continue;
+        c->in_sync = false;
+        if (c->deleted) local__check_forget(l, c);
+    }
+    map_deinit(&seen);
+}
+
+void compare_catalog(
+    struct local *l, const struct node_service_listing *services, const struct list *checks)
+{
+    for (size_t i = 0; i < services->services.n; i++)
+        compare_service(l, &LIST_AT(&services->services, struct node_service, i));
+    for (size_t i = 0; i < checks->n; i++)
+        compare_check(l, &LIST_AT(checks, struct health_check, i));
+    mark_absent(l, services, checks);
+}
