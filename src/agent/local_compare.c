@@ -2,13 +2,12 @@
 /* The difference between the local state and what the catalog has of this node (agent.md 6). */
 #include "local_state.h"
 
-static void compare_node(struct sync *s, const struct node *remote)
+bool compare_node(const struct local *l, const struct node *remote)
 {
-    const struct local_options *o = &s->local->opts;
-    s->node_in_sync =
-        remote && str_eq(remote->id, o->node_id) &&
-        record_equal(&type_map_str, &remote->tagged_addresses, &o->tagged_addresses) &&
-        record_equal(&type_map_str, &remote->meta, &o->node_meta);
+    const struct local_options *o = &l->opts;
+    return remote && str_eq(remote->id, o->node_id) &&
+           record_equal(&type_map_str, &remote->tagged_addresses, &o->tagged_addresses) &&
+           record_equal(&type_map_str, &remote->meta, &o->node_meta);
 }
 
 static void compare_service(struct local *l, const struct node_service *remote)
