@@ -165,7 +165,9 @@ size_t serf_snapshot_replay(struct serf_snapshot *f, struct str text)
 static void put_alive(struct buf *out, struct str name, const struct gossip_address *address)
 {
     char text[GOSSIP_ADDRESS_TEXT_MAX];
-    buf_printf(out, "alive: %.*s %s\n", STR_ARG(name), gossip_address_text(address, text));
+    buf_put_c(out, "alive: ");
+    buf_put_str(out, name);
+    buf_printf(out, " %s\n", gossip_address_text(address, text));
 }
 
 static int compare_names(const void *a, const void *b)
@@ -246,7 +248,9 @@ void serf_snapshot_member_gone(struct serf_snapshot *f, uint64_t now_ms, struct 
     set_gone(f, name);
     if (!writable(f, now_ms)) return;
     size_t before = f->append.n;
-    buf_printf(&f->append, "not-alive: %.*s\n", STR_ARG(name));
+    buf_put_c(&f->append, "not-alive: ");
+    buf_put_str(&f->append, name);
+    buf_put_char(&f->append, '\n');
     wrote(f, now_ms, before);
 }
 

@@ -181,6 +181,31 @@ def hex_texts(pattern):
                     yield bytes.fromhex(text)
 
 
+def serf_messages():
+    """What stands behind the type byte of user messages; push/pull states; node metadata; coordinates."""
+    for path in files('gossip/serf-*.json'):
+        for packet in hex_texts(os.path.relpath(path, VECTORS)):
+            at = packet.find(8) + 1 if packet[:1] in (b'\x08', b'\x0c') else 0
+            yield b'\0' + packet[at:]
+    for path in files('gossip/*.json'):
+        for one in objects(load(path)):
+            for key, first in (('user_state', 1), ('Meta', 2), ('Payload', 3)):
+                text = one.get(key)
+                text = text.get('$hex') if isinstance(text, dict) else text
+                if isinstance(text, str) and re.fullmatch('([0-9a-f]{2})+', text):
+                    yield bytes([first]) + bytes.fromhex(text)
+
+
+def serf_snapshots():
+    for path in files('gossip/*.json'):
+        for one in objects(load(path)):
+            for text in (one.get('text'), one.get('snapshot_after')):
+                if isinstance(text, str) and 'alive: ' in text:
+                    for first in (0, 1):
+                        yield bytes([first]) + text.encode()
+                        yield bytes([first]) + text.encode() + b'leave\nclock: 99\n'
+
+
 TARGETS = {
     'fuzz_msgpack': msgpack,
     'fuzz_json': json_texts,
@@ -190,6 +215,8 @@ TARGETS = {
     'fuzz_http_server': http_server,
     'fuzz_http_client': http_client,
     'fuzz_raft_message': raft_message,
+    'fuzz_serf_message': serf_messages,
+    'fuzz_serf_snapshot': serf_snapshots,
     'fuzz_apply': apply,
     'fuzz_snapshot': lambda: whole('fsm/*/state.bin'),
     'fuzz_archive': lambda: whole('fsm/*/snapshot.tgz'),
