@@ -70,6 +70,7 @@ int catalog_service_nodes(struct eval *e)
     for (size_t i = 0; i < out->n; i++) {
         struct service_node *n = &LIST_AT(out, struct service_node, i);
         if (!n->service_meta.v) n->service_meta = DICT_EMPTY;
+        if (!n->service_tags.v) n->service_tags = LIST_EMPTY;
     }
     filter_node_meta(&args->node_meta_filters, out);
     int rc = eval_filter(e, args->filter, &type_service_node, out);

@@ -58,6 +58,8 @@ void server__layouts_init(struct server *s)
         l->index = offset_of(t->reply, "Index");
         l->last_contact = offset_of(t->reply, "LastContact");
         l->known_leader = offset_of(t->reply, "KnownLeader");
+        /* RaftStats has a LastContact of another kind */
+        if (l->known_leader < 0) l->last_contact = l->index = -1;
     }
 }
 

@@ -44,6 +44,7 @@ int session_renew(struct eval *e)
     struct session *found;
     int rc = get_one(e, &found);
     if (rc == 0 && found && e->server->leader) server__session_touch(e->server, found);
+    e->reply->known_leader = false; /* it is no read and says nothing about itself */
     return rc;
 }
 

@@ -20,7 +20,8 @@ static void session_keys(const void *row, struct index_keys *out)
     buf_deinit(&key);
 }
 
-/* Stored form: this head, the session, the value. */
+/* Stored form: this head, the session, the value. An empty value is kept as nil: that is what the
+ * original's log decoder makes of it. */
 struct kv_head {
     uint64_t create_index, modify_index, lock_index, flags;
     uint32_t session_n;
@@ -31,7 +32,7 @@ static void kv_pack(const void *row, struct buf *out)
 {
     const struct dir_entry *e = row;
     struct kv_head head = { e->create_index, e->modify_index, e->lock_index, e->flags,
-        (uint32_t)e->session.n, e->value.p == NULL };
+        (uint32_t)e->session.n, e->value.n == 0 };
     buf_put(out, &head, sizeof head);
     buf_put_str(out, e->session);
     buf_put_str(out, e->value);

@@ -6,6 +6,7 @@
 #include "consuld/agent/config.h"
 #include "consuld/agent/local.h"
 #include "consuld/cluster.h"
+#include "consuld/cluster/rpc_port.h"
 #include "consuld/face/api.h"
 #include "consuld/face/context.h"
 #include "consuld/net.h"
@@ -24,6 +25,7 @@ struct run {
     struct store *store;
     struct raft_driver *raft;
     struct server *server;
+    struct rpc_port *port; /* of RPC; servers only */
     struct rpc_client no_servers; /* answers for a client that knows no server */
     struct local *local;
     struct api *api;

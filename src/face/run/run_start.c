@@ -126,6 +126,26 @@ static int server_start(struct run *r, struct error *err)
     return server_create(&s, &r->server, err);
 }
 
+/* Port 8300. */
+static int port_start(struct run *r, struct error *err)
+{
+    const struct agent_config *c = r->config;
+    struct config_addr addr;
+    if (!config_addr_parse(c->rpc_bind_addr, &addr)) return 0;
+    struct arena a = ARENA_INIT;
+    struct rpc_port_options o = { .world = r->world,
+        .rpc = server_rpc(r->server),
+        .ip = str_c(&a, addr.host),
+        .port = (uint16_t)addr.port,
+        .handshake_timeout_ms = ms(c->rpc_handshake_timeout),
+        .conns_per_client_max = (uint32_t)c->rpc_max_conns_per_client,
+        .ctx = r };
+    int failed = rpc_port_open(&o, &r->port, err);
+    if (failed) error_prefix(err, "Failed to start Consul server: Failed to start RPC layer: ");
+    arena_free(&a);
+    return failed;
+}
+
 /* --- the local state
  * ------------------------------------------------------------------------------ */
 
@@ -295,6 +315,7 @@ int run_start(struct run *r, struct error *err)
     if (c->server_mode) {
         failed = raft_start(r, err);
         if (!failed) failed = server_start(r, err);
+        if (!failed) failed = port_start(r, err);
         if (failed) return failed;
         r->context.rpc = server_rpc(r->server);
         r->context.server = r->server;

@@ -30,11 +30,10 @@ static void raft_stopped(void *ctx)
     all_stopped(r);
 }
 
-static void api_gone(void *ctx)
+static void port_gone(void *ctx)
 {
     struct run *r = ctx;
-    log_info("agent", "Endpoints down");
-    r->api = NULL;
+    r->port = NULL;
     local_destroy(r->local);
     r->local = NULL;
     if (r->raft) {
@@ -44,6 +43,18 @@ static void api_gone(void *ctx)
         r->store = NULL;
         log_info("agent", "shutdown complete");
         all_stopped(r);
+    }
+}
+
+static void api_gone(void *ctx)
+{
+    struct run *r = ctx;
+    log_info("agent", "Endpoints down");
+    r->api = NULL;
+    if (r->port) {
+        rpc_port_close(r->port, port_gone, r);
+    } else {
+        port_gone(r);
     }
 }
 

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Connections of port 8300 up to their first byte, which says what they are (rpc.md 1). */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "rpc_port.h"
+
+#define SCRATCH_MAX ((size_t)80 << 20)
+
+/* The filter between the socket and the protocol: it knows the address to give back. */
+struct port_conn {
+    struct stream up;    /* what the protocol has */
+    struct stream *down; /* NULL: closed */
+    struct rpc_port *port;
+    struct link link;
+    struct timer handshake;
+    bool decided;
+};
+
+/* --- the filter ----------------------------------------------------------------------------- */
+
+static struct stream *below(const struct stream *s)
+{
+    return container_of(s, struct port_conn, up)->down;
+}
+
+static int up_write(struct stream *s, const struct stream_part *parts, size_t n)
+{
+    return stream_write(below(s), parts, n);
+}
+static void up_finish(struct stream *s)
+{
+    stream_finish(below(s));
+}
+static void up_close(struct stream *s)
+{
+    stream_close(below(s));
+}
+static void up_read(struct stream *s, bool on)
+{
+    stream_read(below(s), on);
+}
+static size_t up_queued(const struct stream *s)
+{
+    return stream_queued(below(s));
+}
+
+static const struct stream_ops up_ops = { up_write, up_finish, up_close, up_read, up_queued };
+
+/* --- the first byte ------------------------------------------------------------------------- */
+
+static void to_raft(struct rpc_port *p, struct stream *s)
+{
+    if (p->opts.raft) p->opts.raft(p->opts.ctx, s);
+}
+static void to_snapshot(struct rpc_port *p, struct stream *s)
+{
+    if (p->opts.snapshot) p->opts.snapshot(p->opts.ctx, s);
+}
+
+/* By first byte; NULL `accept`: refused with the reason. */
+static const struct {
+    void (*accept)(struct rpc_port *p, struct stream *s);
+    const char *why;
+} protocols[] = {
+    [0x00] = { rpc_port__single, NULL },
+    [0x01] = { to_raft, "raft between servers is not available" },
+    [0x02] = { NULL, "unrecognized RPC byte" },
+    [0x03] = { NULL, "TLS connection attempted, server not configured for TLS" },
+    [0x04] = { rpc_port__mux, NULL },
+    [0x05] = { to_snapshot, "snapshots are not available" },
+    [0x06] = { NULL, "unrecognized RPC byte" },
+    [0x07] = { NULL, "insecure TLS connection attempted, server not configured for TLS" },
+};
+
+static void refuse(struct port_conn *c, uint8_t byte, const char *why)
+{
+    char number[8], from[PEER_TEXT_MAX + 16];
+    snprintf(number, sizeof number, "%u", byte);
+    snprintf(from, sizeof from, "from=%s:%u", c->down->peer, c->down->peer_port);
+    c->port->counters.refused_byte++;
+    log_error(RPC_PORT_LOG, why, "byte", number, "conn", from);
+    stream_close(c->down);
+}
+
+static void decide(struct port_conn *c, struct str bytes)
+{
+    uint8_t byte = (uint8_t)bytes.p[0];
+    const char *why = byte == 0x16 ? protocols[0x03].why : "unrecognized RPC byte";
+    c->decided = true;
+    timer_stop(&c->handshake);
+    if (byte < sizeof protocols / sizeof protocols[0]) {
+        why = protocols[byte].why;
+        if (protocols[byte].accept) protocols[byte].accept(c->port, &c->up);
+    }
+    if (!c->up.events) {
+        refuse(c, byte, why);
+        return;
+    }
+    if (bytes.n > 1) c->up.events->data(&c->up, str_slice(bytes, 1, bytes.n));
+}
+
+/* --- events of the socket ------------------------------------------------------------------- */
+
+static void down_data(struct stream *s, struct str bytes)
+{
+    struct port_conn *c = s->owner;
+    if (c->decided) {
+        c->up.events->data(&c->up, bytes);
+    } else {
+        decide(c, bytes);
+    }
+}
+
+static void down_eof(struct stream *s)
+{
+    struct port_conn *c = s->owner;
+    if (c->up.events) {
+        c->up.events->eof(&c->up);
+    } else {
+        stream_close(s);
+    }
+}
+
+static void down_drained(struct stream *s)
+{
+    struct port_conn *c = s->owner;
+    if (c->up.events && c->up.events->drained) c->up.events->drained(&c->up);
+}
+
+static size_t client_count(struct rpc_port *p, struct str peer)
+{
+    return (size_t)(uintptr_t)map_get(&p->clients, peer);
+}
+
+static void client_set(struct rpc_port *p, struct str peer, size_t n)
+{
+    if (n) {
+        map_put(&p->clients, peer, (void *)(uintptr_t)n);
+    } else {
+        map_remove(&p->clients, peer);
+    }
+}
+
+static void down_closed(struct stream *s, int code)
+{
+    struct port_conn *c = s->owner;
+    struct rpc_port *p = c->port;
+    struct str peer = str_of(c->up.peer);
+    c->down = NULL;
+    if (c->up.events) c->up.events->closed(&c->up, code);
+    client_set(p, peer, client_count(p, peer) - 1);
+    timer_stop(&c->handshake);
+    link_remove(&c->link);
+    p->counters.open--;
+    free(c);
+    if (p->closing && link_empty(&p->conns)) tick_mark(&p->gone);
+}
+
+static const struct stream_events down_events = {
+    .data = down_data, .eof = down_eof, .drained = down_drained, .closed = down_closed
+};
+
+static void silent(struct timer *t)
+{
+    struct port_conn *c = container_of(t, struct port_conn, handshake);
+    c->port->counters.refused_silent++;
+    stream_close(c->down);
+}
+
+void rpc_port_accept(struct rpc_port *p, struct stream *s)
+{
+    struct str peer = str_of(s->peer);
+    size_t n = client_count(p, peer);
+    if (p->closing || (p->opts.conns_per_client_max && n >= p->opts.conns_per_client_max)) {
+        p->counters.refused_limit++;
+        log_error(RPC_PORT_LOG, "rpc.listener: connection over rpc_max_conns_per_client is closed",
+            "conn", s->peer);
+        stream_close(s);
+        return;
+    }
+    struct port_conn *c = xcalloc(1, sizeof *c);
+    c->up = (struct stream){ .ops = &up_ops, .peer_port = s->peer_port };
+    snprintf(c->up.peer, sizeof c->up.peer, "%s", s->peer);
+    c->down = s;
+    c->port = p;
+    s->owner = c;
+    s->events = &down_events;
+    link_push(&p->conns, &c->link);
+    client_set(p, peer, n + 1);
+    p->counters.connections++;
+    p->counters.open++;
+    timer_init(&c->handshake, p->opts.world, silent);
+    if (p->opts.handshake_timeout_ms) timer_start(&c->handshake, p->opts.handshake_timeout_ms);
+}
+
+/* --- the port ------------------------------------------------------------------------------- */
+
+static void on_accept(void *ctx, struct stream *s)
+{
+    rpc_port_accept(ctx, s);
+}
+
+static void all_gone(struct tick *t)
+{
+    struct rpc_port *p = container_of(t, struct rpc_port, gone);
+    void (*closed)(void *) = p->closed;
+    void *ctx = p->closed_ctx;
+    ensure(link_empty(&p->conns) && p->counters.calls == 0 && p->input == 0);
+    map_deinit(&p->clients);
+    buf_deinit(&p->scratch);
+    buf_deinit(&p->batch);
+    free(p);
+    closed(ctx);
+}
+
+int rpc_port_open(const struct rpc_port_options *o, struct rpc_port **out, struct error *err)
+{
+    struct rpc_port *p = xcalloc(1, sizeof *p);
+    p->opts = *o;
+    p->scratch = (struct buf)BUF_INIT(SCRATCH_MAX);
+    p->batch = (struct buf)BUF_INIT(2 * RPC_PORT_BATCH);
+    link_init(&p->conns);
+    tick_init(&p->gone, o->world, all_gone);
+    if (o->ip) {
+        struct listener_options l = { .ip = o->ip, .port = o->port, .accept = on_accept, .ctx = p };
+        int failed = listener_open(o->world, &l, &p->listener, err);
+        if (failed) {
+            free(p);
+            return failed;
+        }
+    }
+    *out = p;
+    return 0;
+}
+
+uint16_t rpc_port_number(const struct rpc_port *p)
+{
+    return p->listener ? listener_port(p->listener) : 0;
+}
+
+void rpc_port_close(struct rpc_port *p, void (*closed)(void *ctx), void *ctx)
+{
+    ensure(!p->closing);
+    p->closing = true;
+    p->closed = closed;
+    p->closed_ctx = ctx;
+    if (p->listener) listener_close(p->listener);
+    link_each (it, &p->conns)
+        stream_close(container_of(it, struct port_conn, link)->down);
+    if (link_empty(&p->conns)) tick_mark(&p->gone);
+}
+
+struct rpc_port_counters rpc_port_counters(const struct rpc_port *p)
+{
+    return p->counters;
+}
