@@ -70,9 +70,11 @@ class Replay:
 
     @staticmethod
     def unordered(c, answer):
-        """Names of services come from a map."""
+        """Names of services come from a map, queries are sorted by their random ID."""
         if c['method'] == 'Catalog.ServiceList' and answer:
             answer['Services'].sort(key=lambda s: s['Name'])
+        if c['method'] == 'PreparedQuery.List' and answer:
+            answer['Queries'].sort(key=lambda q: q['Name'])
         return answer
 
     def call(self, c):

@@ -25,7 +25,7 @@ struct run {
     struct store *store;
     struct raft_driver *raft;
     struct server *server;
-    struct rpc_port *port; /* of RPC; servers only */
+    struct rpc_port *port;        /* of RPC; servers only */
     struct rpc_client no_servers; /* answers for a client that knows no server */
     struct local *local;
     struct api *api;
