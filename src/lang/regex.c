@@ -5,6 +5,8 @@
 #include <pcre2.h>
 #include <string.h>
 
+#include "consuld/wire/record.h"
+
 #define REGEX_NESTING_MAX 100
 #define REGEX_MATCH_LIMIT 100000
 #define REGEX_DEPTH_LIMIT 1000
@@ -129,6 +131,21 @@ int regex_search(const struct regex *r, struct str text)
         pcre2_match(r->code, (PCRE2_SPTR)(text.p ? text.p : ""), text.n, 0, 0, r->data, r->limits);
     if (rc >= 0) return 1;
     return rc == PCRE2_ERROR_NOMATCH ? 0 : ERR_LIMIT;
+}
+
+int regex_groups(const struct regex *r, struct str text, struct arena *a, struct list *out)
+{
+    pcre2_general_context *memory = pcre2_general_context_create(take, give_back, a);
+    pcre2_match_data *data = pcre2_match_data_create_from_pattern(r->code, memory);
+    PCRE2_SPTR subject = (PCRE2_SPTR)(text.p ? text.p : "");
+    int rc = pcre2_match(r->code, subject, text.n, 0, 0, data, r->limits);
+    if (rc < 0) return rc == PCRE2_ERROR_NOMATCH ? 0 : ERR_LIMIT;
+    const PCRE2_SIZE *at = pcre2_get_ovector_pointer(data);
+    for (uint32_t i = 0; i < pcre2_get_ovector_count(data); i++) {
+        bool set = i < (uint32_t)rc && at[2 * i] != PCRE2_UNSET;
+        *LIST_PUSH(a, out, struct str) = set ? str_slice(text, at[2 * i], at[2 * i + 1]) : STR("");
+    }
+    return 1;
 }
 
 bool regex_found(struct str expression, struct str text)

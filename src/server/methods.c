@@ -31,7 +31,6 @@
 #define CA "Connect CA"
 #define CONFIG "configuration entries"
 #define EVENTS "gossip"
-#define EXECUTE "prepared query execution"
 #define INTENTIONS "intentions"
 
 /* clang-format off */
@@ -130,9 +129,9 @@ const struct method server__methods[] = {
     WRITE("Operator.RaftRemovePeerByID", 0,  operator_remove_peer_by_id),
     VERIFIED("Operator.ServerHealth",        operator_server_health),
     WRITE("PreparedQuery.Apply",      0,     prepared_query_apply),
-    ABSENT("PreparedQuery.Execute",   READ,  EXECUTE),
-    ABSENT("PreparedQuery.ExecuteRemote", READ, EXECUTE),
-    ABSENT("PreparedQuery.Explain",   READ,  EXECUTE),
+    READ("PreparedQuery.Execute",     0,     prepared_query_execute),
+    READ("PreparedQuery.ExecuteRemote", 0,   prepared_query_execute_remote),
+    READ("PreparedQuery.Explain",     0,     prepared_query_explain),
     READ("PreparedQuery.Get",         B,     prepared_query_get),
     READ("PreparedQuery.List",        S,     prepared_query_list),
     WRITE("Session.Apply",            0,     session_apply),

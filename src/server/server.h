@@ -314,6 +314,9 @@ int operator_remove_peer_by_address(struct write *w);
 int prepared_query_get(struct eval *e);
 int prepared_query_list(struct eval *e);
 int prepared_query_apply(struct write *w);
+int prepared_query_execute(struct eval *e);
+int prepared_query_execute_remote(struct eval *e);
+int prepared_query_explain(struct eval *e);
 
 /* What registrations must hold, also inside transactions (register.c). */
 int server__validate_node(struct str name, struct str id, struct error *err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Prepared queries (fsm.md 8). */
 #include "commands.h"
+#include "consuld/lang/template.h"
 #include "consuld/store/tables.h"
 
 #define INDEX STR("prepared-queries")
@@ -79,6 +80,14 @@ static int check_name(
     return 0;
 }
 
+static int check_template(const struct prepared_query *q, struct arena *a, struct error *err)
+{
+    struct query_template *compiled;
+    if (!is_template(q)) return 0;
+    int rc = query_template_compile(q, a, &compiled, err);
+    return rc ? error_prefix(err, "failed compiling template: ") : 0;
+}
+
 static int query_upsert(struct store_batch *b, uint64_t index, const struct prepared_query *q,
     struct arena *a, struct error *err)
 {
@@ -90,6 +99,8 @@ static int query_upsert(struct store_batch *b, uint64_t index, const struct prep
     if (code) return code;
     if (q->session.n && !session_find(&b->view, q->session, a, &session))
         return error_set(err, ERR_BAD_REQUEST, "invalid session \"%.*s\"", STR_ARG(q->session));
+    code = check_template(q, a, err);
+    if (code) return code;
     row.create_index = found ? old.create_index : index;
     row.modify_index = index;
     table_put(b, TABLE_PREPARED_QUERIES, found ? &old : NULL, &row);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /v1/query (http-api.md 3.11): storing and reading definitions. */
+/* /v1/query (http-api.md 3.11): definitions, execution. */
 #include "state_call.h"
 #include "state_routes.h"
 
@@ -73,31 +73,89 @@ static void get(struct api_request *req)
     state_call_submit(c, "PreparedQuery.Get", args);
 }
 
-static void run(struct api_request *req, const char *method)
+static struct str consistency(const struct api_query *q)
 {
-    struct state_call *c = state_call_read_global(req, CALL_ERROR_HEADERS);
-    if (!c) return;
+    return q->require_consistent ? STR("consistent")
+           : q->allow_stale      ? STR("stale")
+                                 : STR("leader");
+}
+
+static const void *execute_view(struct state_call *c)
+{
+    struct prepared_query_execute_response *out =
+        arena_copy(c->req->arena, state_reply(c, prepared_query_execute_response), sizeof *out);
+    out->nodes = state_list(out->nodes);
+    out->consistency_level = consistency(&c->q);
+    return out;
+}
+
+static const void *explain_view(struct state_call *c)
+{
+    struct prepared_query_explain_response *out =
+        arena_copy(c->req->arena, state_reply(c, prepared_query_explain_response), sizeof *out);
+    out->consistency_level = consistency(&c->q);
+    return out;
+}
+
+static bool parse_limit(struct api_request *req, int64_t *out)
+{
+    struct str limit = api_param_str(req, "limit"), digits = limit;
+    if (limit.n == 0) return true;
+    if (limit.p[0] == '+' && limit.n > 1) digits = str_slice(limit, 1, limit.n);
+    if (str_to_i64(digits, out)) return true;
+    api_reply_text(
+        req, 500, "Bad limit: strconv.Atoi: parsing \"%.*s\": invalid syntax", STR_ARG(limit));
+    return false;
+}
+
+static bool parse_connect(struct api_request *req, bool *out)
+{
+    struct str connect = api_param_str(req, "connect");
+    if (connect.n == 0 || state_parse_bool(connect, out)) return true;
+    api_reply_text(req, 500,
+        "Error parsing 'connect' value: strconv.ParseBool: parsing \"%.*s\": invalid syntax",
+        STR_ARG(connect));
+    return false;
+}
+
+static struct prepared_query_execute_request *run_args(struct state_call *c)
+{
+    struct api_request *req = c->req;
+    const struct face_context *ctx = state_context(req);
     struct prepared_query_execute_request *args =
         arena_new(req->arena, struct prepared_query_execute_request);
-    struct str limit;
-    uint64_t n;
-    if (api_param(req, "limit", &limit) && limit.n) {
-        if (!str_to_u64(limit, &n) || n > INT64_MAX) {
-            api_reply_text(req, 500, "Bad limit: strconv.Atoi: parsing \"%.*s\": invalid syntax",
-                STR_ARG(limit));
-            return;
-        }
-        args->limit = (int64_t)n;
-    }
-    args->datacenter = c->q.datacenter;
     ptrdiff_t slash = str_find_char(req->tail, '/');
+    args->datacenter = c->q.datacenter;
     args->query_id_or_name = str_slice(req->tail, 0, (size_t)slash);
-    args->agent.node = state_context(req)->node_name;
-    args->agent.datacenter = state_context(req)->datacenter;
+    args->agent.node = ctx->node_name;
+    args->agent.datacenter = ctx->datacenter;
+    args->agent.segment = STR("");
     state_source(c, &args->source);
+    args->source.ip = str_of(req->peer);
     api_query_fill(args, &c->q);
-    c->finish = state_finish_empty;
-    state_call_submit(c, method, args);
+    return args;
+}
+
+static void execute(struct api_request *req)
+{
+    struct state_call *c = state_call_read_global(req, READ_FLAGS);
+    if (!c) return;
+    struct prepared_query_execute_request *args = run_args(c);
+    if (!parse_limit(req, &args->limit) || !parse_connect(req, &args->connect)) return;
+    c->view = execute_view;
+    c->type = &type_prepared_query_execute_response;
+    state_call_submit(c, "PreparedQuery.Execute", args);
+}
+
+static void explain(struct api_request *req)
+{
+    struct state_call *c = state_call_read_global(req, READ_FLAGS);
+    if (!c) return;
+    struct prepared_query_execute_request *args = run_args(c);
+    if (!parse_limit(req, &args->limit) || !parse_connect(req, &args->connect)) return;
+    c->view = explain_view;
+    c->type = &type_prepared_query_explain_response;
+    state_call_submit(c, "PreparedQuery.Explain", args);
 }
 
 /* This endpoint answers OPTIONS and 405 by itself, each with its own list. */
@@ -118,11 +176,11 @@ static bool refused(struct api_request *req, const char *allow, unsigned allowed
 static void specific(struct api_request *req)
 {
     if (str_has_suffix(req->tail, STR("/execute"))) {
-        if (!refused(req, "GET", API_GET)) run(req, "PreparedQuery.Execute");
+        if (!refused(req, "GET", API_GET)) execute(req);
         return;
     }
     if (str_has_suffix(req->tail, STR("/explain"))) {
-        if (!refused(req, "GET", API_GET)) run(req, "PreparedQuery.Explain");
+        if (!refused(req, "GET", API_GET)) explain(req);
         return;
     }
     if (refused(req, "GET,PUT,DELETE", API_GET | API_PUT | API_DELETE)) return;
