@@ -299,7 +299,8 @@ void serf_destroy(struct serf *s);
 /* Announces ourselves and begins to rejoin from the snapshot. Before the first step. Fails with the
  * text of options.merge if it refuses us. */
 int serf_start(struct serf *s, uint64_t now_ms, struct error *err) must_check;
-/* One event. Returns 0, or ERR_BAD_REQUEST as swim_step (SERF_SWIM only). Notices that are not
+/* One event. Returns 0, or ERR_BAD_REQUEST as swim_step (SERF_SWIM), or ERR_TOO_LARGE or
+ * ERR_CANCELLED for an answer that is too long or too late (SERF_RESPOND). Notices that are not
  * taken are kept. */
 int serf_step(
     struct serf *s, uint64_t now_ms, const struct serf_event *ev, struct serf_output *out);
