@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* State of the serf core and the functions its files share. serf__* is private to the module.
  * The flow of one step: the swim core or a command handles the event (swim calls back through the
- * delegate), then serf__advance does what is due: key jobs, waits that ended, timers. Results of
+ * delegate), then `advance` does what is due: key jobs, waits that ended, timers. Results of
  * the swim core are seen when the output is collected; what they ask for is done in the next step,
  * for which wake_ms is at once. */
 #pragma once
