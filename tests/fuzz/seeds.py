@@ -206,7 +206,52 @@ def serf_snapshots():
                         yield bytes([first]) + text.encode() + b'leave\nclock: 99\n'
 
 
+def recorded_bytes(transports):
+    """Bytes on the wire, and what was within a seal."""
+    for path in files('gossip/*.json'):
+        for entry in load(path)['entries']:
+            if entry.get('transport') not in transports:
+                continue
+            decoded = entry.get('decoded') or {}
+            sealed = decoded.get('layer', '').startswith('encrypt')
+            yield bytes.fromhex(decoded['plain'] if sealed else entry['hex'])
+
+
+def open_seal(plain):
+    """Sealed as tests/world/open_cipher.h does, under the key of gossip_core.h."""
+    tag = bytearray(b'0' * 16)
+    tag[0] = (tag[0] + sum(plain)) % 256
+    return b'\x01' + b'\x07' * 12 + plain + bytes(tag)
+
+
+def gossip_packets():
+    for plain in recorded_bytes(('packet', 'fragment')):
+        yield b'\0' + plain
+        yield b'\1' + open_seal(plain)
+        yield b'\3' + plain
+    for case in load(os.path.join(VECTORS, 'gossip/tolerance.json'))['entries'][0]['data']['cases']:
+        yield b'\0' + bytes.fromhex(case['hex'])
+
+
+def gossip_streams():
+    for n, plain in enumerate(recorded_bytes(('stream',))):
+        piece = bytes([n % 256])
+        sealed = open_seal(plain)
+        yield b'\0' + piece + plain
+        yield b'\1' + piece + b'\x0a' + len(sealed).to_bytes(4, 'big') + sealed
+
+
+def lzw():
+    for path in files('gossip/*.json'):
+        for one in objects(load(path)):
+            if isinstance(one.get('lzw'), str):
+                yield bytes.fromhex(one['lzw'])
+
+
 TARGETS = {
+    'fuzz_gossip_packet': gossip_packets,
+    'fuzz_gossip_stream': gossip_streams,
+    'fuzz_lzw': lzw,
     'fuzz_msgpack': msgpack,
     'fuzz_json': json_texts,
     'fuzz_hcl': hcl,
