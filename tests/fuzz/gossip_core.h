@@ -2,7 +2,8 @@
 /* A core with two peers and a probe under way. Bit 0 of `setup`: sealed, bit 1: plain is taken too.
  */
 #pragma once
-#include "consuld/gossip.h"
+#include "consuld/gossip/packet.h"
+#include "consuld/gossip/swim.h"
 #include "world/open_cipher.h"
 
 #define FUZZ_NOW 1000000

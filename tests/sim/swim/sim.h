@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "consuld/gossip.h"
+#include "consuld/gossip/packet.h"
+#include "consuld/gossip/swim.h"
 
 #define SECOND 1000000u /* times of the simulator are in microseconds */
 #define FOREVER UINT64_MAX
