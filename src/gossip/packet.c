@@ -52,22 +52,6 @@ bool packet_parts_next(struct packet_parts *p, struct str *part)
 /* --- CRC ---------------------------------------------------------------------------------------
  */
 
-/* Of the polynomial 0xedb88320, four bits at a time. */
-static const uint32_t crc_table[16] = { 0x00000000u, 0x1db71064u, 0x3b6e20c8u, 0x26d930acu,
-    0x76dc4190u, 0x6b6b51f4u, 0x4db26158u, 0x5005713cu, 0xedb88320u, 0xf00f9344u, 0xd6d6a3e8u,
-    0xcb61b38cu, 0x9b64c2b0u, 0x86d3d2d4u, 0xa00ae278u, 0xbdbdf21cu };
-
-uint32_t packet_crc32(struct str bytes)
-{
-    uint32_t crc = UINT32_MAX;
-    for (size_t i = 0; i < bytes.n; i++) {
-        crc ^= (uint8_t)bytes.p[i];
-        crc = crc_table[crc & 15] ^ crc >> 4;
-        crc = crc_table[crc & 15] ^ crc >> 4;
-    }
-    return ~crc;
-}
-
 void packet_put_crc(struct str message, struct buf *out)
 {
     uint32_t crc = packet_crc32(message);
