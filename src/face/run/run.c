@@ -82,8 +82,9 @@ static int configure(struct run *r)
         status = refuse(&text);
     } else {
         log_begin(r->config);
+        bool opened = run_log_open(r, &err) == 0;
         log_warnings(&warnings);
-        if ((r->config->data_dir.n && run_prepare_folder(r, &err) != 0) ||
+        if (!opened || (r->config->data_dir.n && run_prepare_folder(r, &err) != 0) ||
             run_node_id(r, &err) != 0) {
             fprintf(stderr, "==> %s\n", err.text);
             status = 1;
@@ -106,6 +107,7 @@ int run_agent(int argc, char **argv)
 {
     struct run *r = xcalloc(1, sizeof *r);
     struct error err;
+    r->syslog_slot = -1;
     r->args = xcalloc(1, sizeof *r->args);
     model_init();
     r->world = net_world_create();
@@ -132,6 +134,7 @@ int run_agent(int argc, char **argv)
     char code[16];
     snprintf(code, sizeof code, "%d", status);
     log_info("agent", "Exit code", "code", code);
+    run_log_close(r);
     net_world_destroy(r->world);
     run_free(r);
     return status;

@@ -15,6 +15,8 @@
 
 #define RUN_SIGNALS 3
 
+struct run_logfile;
+
 struct run {
     struct world *world;
     struct config_args *args;
@@ -41,6 +43,8 @@ struct run {
     bool synced_as_leader;
     enum raft_driver_role last_role;
     struct timer drain;
+    struct run_logfile *logfile; /* NULL: not asked for */
+    int syslog_slot;             /* of the log's taps, -1: not asked for */
     int exit_code;
 };
 
@@ -48,6 +52,10 @@ struct run {
 int run_prepare_folder(struct run *r, struct error *err) must_check;
 int run_node_id(struct run *r, struct error *err) must_check;
 int run_write_pid(const struct run *r, struct error *err) must_check;
+
+/* run_log.c: log files and syslog. */
+int run_log_open(struct run *r, struct error *err) must_check;
+void run_log_close(struct run *r);
 
 /* run_banner.c */
 void run_banner(const struct run *r);

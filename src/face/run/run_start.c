@@ -318,6 +318,7 @@ int run_start(struct run *r, struct error *err)
         if (!failed) failed = port_start(r, err);
         if (failed) return failed;
         r->context.rpc = server_rpc(r->server);
+        r->context.snapshots = server_snapshots(r->server);
         r->context.server = r->server;
         r->context.raft = r->raft;
     } else {
