@@ -256,19 +256,35 @@ void swim_collect(struct swim *s, struct swim_output *out)
     s->promised = out->wake_ms;
 }
 
-void swim_bury(struct swim *s, struct str name, uint64_t until_ms)
+/* Room for one more grave: those whose time is over go first. */
+static bool grave_room(struct swim *s)
 {
-    struct member *m = swim__member(s, name);
+    struct str name;
+    void *grave;
+    if (s->graves.n < SWIM_GRAVES_MAX) return true;
+    for (size_t it = 0; map_next(&s->graves, &it, &name, &grave);)
+        if (((struct grave *)grave)->until_ms <= s->now) free(map_remove(&s->graves, name));
+    return s->graves.n < SWIM_GRAVES_MAX;
+}
+
+static void dig(struct swim *s, struct str name, const struct member *m, uint64_t until_ms)
+{
     struct grave *g = map_get(&s->graves, name);
-    if (m == s->self) return;
     if (!g) {
-        if (s->graves.n == SWIM_GRAVES_MAX) return;
+        if (!grave_room(s)) return;
         g = xcalloc(1, sizeof *g);
         map_put(&s->graves, name, g);
     }
     if (m && m->node.incarnation > g->incarnation) g->incarnation = m->node.incarnation;
     g->since_ms = s->now;
     g->until_ms = until_ms;
+}
+
+void swim_bury(struct swim *s, struct str name, uint64_t until_ms)
+{
+    struct member *m = swim__member(s, name);
+    if (m == s->self) return;
+    if (until_ms > s->now) dig(s, name, m, until_ms);
     if (m && swim__dead_or_left(m)) swim__member_remove(s, m);
 }
 

@@ -129,6 +129,8 @@ struct swim {
     struct swim_counters counters;
     struct swim_offender offenders[SWIM_OFFENDERS_MAX];
     size_t offenders_n;
+    uint64_t fault_minute_ms; /* since when lines about faults are counted */
+    uint32_t fault_lines;
 };
 
 /* Where a statement comes from. */

@@ -4,6 +4,8 @@
 
 #include "swim_core.h"
 
+#define FAULT_LINES_PER_MINUTE 20
+
 const char *swim_fault_name(enum swim_fault f)
 {
     static const char *const names[SWIM_FAULTS] = {
@@ -57,6 +59,16 @@ static void log_fault(struct swim *s, const struct gossip_address *from, enum sw
         swim_fault_name(fault), detail, address, (unsigned long long)times);
 }
 
+/* Whoever forges senders must not fill the log. */
+static bool line_allowed(struct swim *s)
+{
+    if (s->now - s->fault_minute_ms >= 60000) {
+        s->fault_minute_ms = s->now;
+        s->fault_lines = 0;
+    }
+    return s->fault_lines++ < FAULT_LINES_PER_MINUTE;
+}
+
 void swim__fault(
     struct swim *s, const struct gossip_address *from, enum swim_fault fault, const char *detail)
 {
@@ -66,7 +78,7 @@ void swim__fault(
     o->last_ms = s->now;
     o->from.port = from ? from->port : 0;
     uint64_t times = ++o->faults[fault];
-    if ((times & (times - 1)) == 0) log_fault(s, &o->from, fault, detail, times);
+    if ((times & (times - 1)) == 0 && line_allowed(s)) log_fault(s, &o->from, fault, detail, times);
 }
 
 size_t swim_offenders(const struct swim *s, const struct swim_offender **out)

@@ -272,7 +272,8 @@ void swim_wake(struct swim *s);
 
 /* Alive statements about `name` in push/pulls are refused until then, unless their incarnation is
  * above the one known now: a pruned member does not come back by stale state. A member that really
- * returns announces itself by packets, which are heard. Forgets a dead or left member at once. */
+ * returns announces itself by packets, which are heard. Forgets a dead or left member at once; a
+ * time that is over does only that. */
 void swim_bury(struct swim *s, struct str name, uint64_t until_ms);
 
 /* --- views ----------------------------------------------------------------------------------- */

@@ -24,6 +24,13 @@ static uint64_t delay(struct sim *s)
     return s->o.delay_min + prng_below(&s->prng, s->o.delay_max - s->o.delay_min + 1);
 }
 
+/* Streams lose nothing, but a lost segment costs the time of sending it again. */
+static uint64_t stream_delay(struct sim *s, uint64_t again)
+{
+    bool lost = s->o.loss && prng_below(&s->prng, 1000) < 2 * s->o.loss;
+    return delay(s) + (lost ? again : 0);
+}
+
 static void queue(struct sim *s, struct event e, struct str bytes)
 {
     e.order = ++s->order;
@@ -84,7 +91,7 @@ void sim_stream_ended_at(struct sim *s, uint32_t node, uint64_t id)
 static void dial(struct sim *s, struct node *from, const struct swim_stream *p)
 {
     struct node *to = host(s, &p->to);
-    uint64_t arrival = s->now + 2 * delay(s);
+    uint64_t arrival = s->now + delay(s) + stream_delay(s, SECOND);
     if (to && to->up && to->group != from->group) return; /* no answer at all */
     if (!to || !to->up) {
         struct event e = { .at = arrival, .kind = EV_ENDED, .node = from->index, .stream = p->id };
@@ -125,9 +132,10 @@ static void to_other_side(struct sim *s, struct node *from, const struct swim_st
         p->open[!side] = false;
         return;
     }
-    struct event e = {
-        .at = s->now + delay(s), .kind = EV_DATA, .node = peer->index, .stream = p->id[!side]
-    };
+    struct event e = { .at = s->now + stream_delay(s, SECOND / 5),
+        .kind = EV_DATA,
+        .node = peer->index,
+        .stream = p->id[!side] };
     if (a->bytes.n) queue(s, e, a->bytes);
     e.kind = EV_ENDED;
     queue(s, e, STR_NIL);
