@@ -13,6 +13,7 @@ struct world;
 struct store;
 struct raft_driver;
 struct server;
+struct snapshot_client;
 
 /* What gossip says about one LAN member that is a server (leader.md 4, 5). */
 struct server_member {
@@ -59,6 +60,7 @@ int server_create(
 /* Ends every parked call with an error. */
 void server_destroy(struct server *s);
 struct rpc_client *server_rpc(struct server *s);
+struct snapshot_client *server_snapshots(struct server *s);
 /* Graceful leave has begun: calls that need a leader fail at once (rpc.md 9.6). */
 void server_leave(struct server *s);
 /* True once this server leads and has run through its start-up duties. */

@@ -213,8 +213,8 @@ void driver_answer(struct raft_driver *d)
             if (w->code) error_set(&r->err, w->code, "%s", w->text);
             r->result = w->has_result ? &w->result : NULL;
             r->archive = w->archive;
-            r->done(r);
-            if (w->archive.p && r->archive.p == NULL) w->archive = STR_NIL;
+            w->archive = STR_NIL;
+            r->done(r); /* may free the request */
         }
         work_destroy(w);
     }

@@ -6,7 +6,8 @@
 #include "consuld/mux/http.h"
 #include "http.h"
 
-#define KEEP_HEAD 1024 /* buffer memory kept between requests */
+#define RESERVE_MAX (4 << 20) /* of a claimed length; more is taken as it comes */
+#define KEEP_HEAD 1024        /* buffer memory kept between requests */
 #define KEEP_BODY 1024
 
 enum state { LINE, FIELDS, HEAD, BODY, ENDED, DEAD };
@@ -293,7 +294,9 @@ void http_server_collect(struct http_server *m, uint64_t max)
     m->collect = true;
     m->body_max = max;
     m->body.max = (size_t)max;
-    if (m->content_length > 0) (void)buf_reserve(&m->body, (size_t)m->content_length);
+    int64_t claimed = m->content_length;
+    if (claimed > 0)
+        (void)buf_reserve(&m->body, claimed < RESERVE_MAX ? (size_t)claimed : RESERVE_MAX);
     m->state = BODY;
 }
 

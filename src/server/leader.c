@@ -201,7 +201,7 @@ static void revoke(struct server *s)
     server__drop_idle(s);
 }
 
-static void establish(struct server *s)
+static void start_duties(struct server *s)
 {
     s->ready = true;
     server__tombstones_start(s);
@@ -209,6 +209,18 @@ static void establish(struct server *s)
     for (size_t i = 0; i < DUTY_COUNT; i++)
         run(&s->duties->duty[i]);
     server__release_held(s);
+}
+
+void server__leader_again(struct server *s)
+{
+    if (!s->ready) return;
+    revoke(s);
+    start_duties(s);
+}
+
+static void establish(struct server *s)
+{
+    start_duties(s);
     if (s->opts.leadership) s->opts.leadership(s->opts.ctx, true);
 }
 

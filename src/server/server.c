@@ -44,6 +44,8 @@ int server_create(const struct server_options *opts, struct server **out, struct
     struct server *s = xcalloc(1, sizeof *s);
     copy_options(s, opts);
     s->client = (struct rpc_client){ .submit = server__submit, .cancel = server__cancel };
+    s->snapshots_client = (struct snapshot_client){ .submit = server__snapshot_submit,
+        .cancel = server__snapshot_cancel };
     s->world = opts->world;
     s->store = opts->store;
     s->raft = opts->raft;
@@ -51,6 +53,7 @@ int server_create(const struct server_options *opts, struct server **out, struct
     s->stable_since_ns = world_wall_ns(s->world);
     link_init(&s->calls);
     link_init(&s->detached);
+    link_init(&s->snapshots);
     server__layouts_init(s);
     server__blocking_init(s);
     server__sessions_init(s);
@@ -73,6 +76,7 @@ void server_destroy(struct server *s)
     server__leader_deinit(s);
     server__blocking_deinit(s);
     server__fail_calls(s, "the server is shutting down");
+    server__snapshots_end(s, "the server is shutting down");
     server__sessions_deinit(s);
     server__coordinates_deinit(s);
     server__tombstones_deinit(s);

@@ -3,6 +3,7 @@
  * through the log, parked queries, leader duties. */
 #pragma once
 #include "consuld/cluster/raft_driver.h"
+#include "consuld/cluster/snapshot_call.h"
 #include "consuld/model.h"
 #include "consuld/server.h"
 #include "consuld/store.h"
@@ -126,6 +127,7 @@ struct parked_query {
 
 struct server {
     struct rpc_client client;
+    struct snapshot_client snapshots_client;
     struct server_options opts;
     struct arena arena; /* copies of the options' strings */
     struct world *world;
@@ -134,11 +136,12 @@ struct server {
     struct raft_driver_observer observer;
     struct method_layout *layouts; /* one per row */
     bool leader, ready, leaving;
-    struct link calls;    /* held, verifying and writing calls */
-    struct link detached; /* commands proposed outside of calls */
-    struct map parked;    /* key -> struct parked_query */
-    struct link fired;    /* to be evaluated at the end of the turn */
-    struct link idle;     /* without waiters, kept for the next round */
+    struct link calls;     /* held, verifying and writing calls */
+    struct link detached;  /* commands proposed outside of calls */
+    struct link snapshots; /* calls to save and restore */
+    struct map parked;     /* key -> struct parked_query */
+    struct link fired;     /* to be evaluated at the end of the turn */
+    struct link idle;      /* without waiters, kept for the next round */
     size_t idle_n, idle_bytes;
     struct tick tick; /* evaluates what fired */
     struct timer idle_timer;
@@ -209,6 +212,14 @@ void server__forget_detached(struct server *s);
 void server__leader_init(struct server *s);
 void server__leader_deinit(struct server *s);
 void server__leader_changed(struct server *s, const struct raft_driver_state *state);
+
+/* A new state was restored under a leader: it takes up its duties anew. */
+void server__leader_again(struct server *s);
+
+/* snapshot.c */
+void server__snapshot_submit(struct snapshot_client *client, struct snapshot_call *call);
+void server__snapshot_cancel(struct snapshot_client *client, struct snapshot_call *call);
+void server__snapshots_end(struct server *s, const char *why);
 
 /* session_timer.c */
 void server__sessions_init(struct server *s);

@@ -11,6 +11,7 @@
 #include "consuld/store_snapshot.h"
 #include "consuld/wire/json.h"
 
+#define GZIP_HEADER 10
 #define META "meta.json"
 #define STATE "state.bin"
 #define SUMS "SHA256SUMS"
@@ -135,9 +136,10 @@ static int unpack_some(struct unpacker *u, void *out, size_t n, size_t *got)
         if (rc == Z_STREAM_END)
             u->end = true;
         else if (rc == Z_BUF_ERROR && starved)
-            return error_set(u->err, ERR_DECODE, "archive: unexpected end of the gzip stream");
+            return error_set(
+                u->err, ERR_DECODE, "failed to read or write snapshot data: unexpected EOF");
         else if (rc != Z_OK)
-            return error_set(u->err, ERR_DECODE, "archive: damaged gzip stream: %s",
+            return error_set(u->err, ERR_DECODE, "damaged gzip stream: %s",
                 u->z.msg ? u->z.msg : "no reason given");
     }
     return 0;
@@ -148,7 +150,7 @@ static int unpack(struct unpacker *u, void *out, size_t n)
     size_t got;
     int code = unpack_some(u, out, n, &got);
     if (code || got == n) return code;
-    return error_set(u->err, ERR_DECODE, "archive: unexpected end of the tar stream");
+    return error_set(u->err, ERR_DECODE, "unexpected end of the tar stream");
 }
 
 /* A member's bytes: memory grows with what arrives, not with what the header claims. */
@@ -158,8 +160,8 @@ static int unpack_member(
     uint8_t pad[TAR_BLOCK];
     out->max = max;
     if (m->size > max)
-        return error_set(u->err, ERR_TOO_LARGE, "archive: \"%s\" has %llu bytes, %zu are allowed",
-            m->name, (unsigned long long)m->size, max);
+        return error_set(u->err, ERR_TOO_LARGE, "\"%s\" has %llu bytes, %zu are allowed", m->name,
+            (unsigned long long)m->size, max);
     for (uint64_t left = m->size; left > 0;) {
         size_t part = left < PART ? (size_t)left : PART;
         uint8_t *p = buf_reserve(out, part);
@@ -191,12 +193,11 @@ static int take_member(struct unpacker *u, const struct tar_member *m, struct me
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (strcmp(rows[i].name, m->name) != 0) continue;
-        if (*rows[i].has)
-            return error_set(u->err, ERR_DECODE, "archive: \"%s\" is there twice", m->name);
+        if (*rows[i].has) return error_set(u->err, ERR_DECODE, "\"%s\" is there twice", m->name);
         *rows[i].has = true;
         return unpack_member(u, m, rows[i].max, rows[i].to);
     }
-    return error_set(u->err, ERR_DECODE, "archive: unexpected file \"%s\" in snapshot", m->name);
+    return error_set(u->err, ERR_DECODE, "unexpected file \"%s\" in snapshot", m->name);
 }
 
 static int take_all(struct unpacker *u, struct members *all)
@@ -216,10 +217,10 @@ static int take_all(struct unpacker *u, struct members *all)
     int code = unpack(u, block, sizeof block);
     if (code) return code;
     if (tar_parse(block, &m, u->err) != 0)
-        return error_set(u->err, ERR_DECODE, "archive: damaged end of the tar stream");
+        return error_set(u->err, ERR_DECODE, "damaged end of the tar stream");
     code = unpack_some(u, block, 1, &got);
     if (!code && got)
-        code = error_set(u->err, ERR_DECODE, "archive: bytes follow the end of the tar stream");
+        code = error_set(u->err, ERR_DECODE, "bytes follow the end of the tar stream");
     return code;
 }
 
@@ -244,18 +245,16 @@ static int check_sums(const struct members *all, struct error *err)
     sha256(buf_str(&all->state), state);
     while (rest.n > 0) {
         if (!cut_sum(&rest, &sum, &name))
-            return error_set(err, ERR_DECODE, "archive: malformed line in " SUMS);
+            return error_set(err, ERR_DECODE, "malformed line in " SUMS);
         bool is_meta = str_is(name, META);
         if (!is_meta && !str_is(name, STATE))
-            return error_set(
-                err, ERR_DECODE, "archive: a sum for an unknown file \"%.*s\"", STR_ARG(name));
+            return error_set(err, ERR_DECODE, "a sum for an unknown file \"%.*s\"", STR_ARG(name));
         if (!str_is(sum, is_meta ? meta : state))
-            return error_set(
-                err, ERR_DECODE, "archive: hash check failed for \"%.*s\"", STR_ARG(name));
+            return error_set(err, ERR_DECODE, "hash check failed for \"%.*s\"", STR_ARG(name));
         *(is_meta ? &meta_ok : &state_ok) = true;
     }
     if (!meta_ok || !state_ok)
-        return error_set(err, ERR_DECODE, "archive: no sum for %s", meta_ok ? STATE : META);
+        return error_set(err, ERR_DECODE, "no sum for %s", meta_ok ? STATE : META);
     return 0;
 }
 
@@ -264,7 +263,7 @@ static int check_members(
 {
     struct error why = { 0 };
     if (!all->has_meta || !all->has_state || !all->has_sums)
-        return error_set(err, ERR_DECODE, "archive: %s is missing",
+        return error_set(err, ERR_DECODE, "%s is missing",
             !all->has_meta    ? META
             : !all->has_state ? STATE
                               : SUMS);
@@ -273,11 +272,19 @@ static int check_members(
     memset(meta, 0, sizeof *meta);
     struct str text = str_dup(a, buf_str(&all->meta));
     if (json_decode(text, a, &type_snapshot_meta, meta, JSON_UNKNOWN_IGNORED, &why))
-        return error_set(err, ERR_DECODE, "archive: " META ": %.400s", why.text);
+        return error_set(err, ERR_DECODE, "" META ": %.400s", why.text);
     if (meta->size < 0 || (uint64_t)meta->size != all->state.n)
-        return error_set(err, ERR_DECODE, "archive: " STATE " has %zu bytes, " META " says %lld",
+        return error_set(err, ERR_DECODE, "" STATE " has %zu bytes, " META " says %lld",
             all->state.n, (long long)meta->size);
     return 0;
+}
+
+static const char *header_fault(struct str bytes)
+{
+    static const char magic[] = { 0x1f, (char)0x8b, 8 };
+    if (bytes.n == 0) return "EOF";
+    if (bytes.n < GZIP_HEADER) return "unexpected EOF";
+    return memcmp(bytes.p, magic, sizeof magic) == 0 ? NULL : "gzip: invalid header";
 }
 
 int archive_read(struct str bytes, struct arena *a, struct snapshot_meta *meta, struct str *state,
@@ -286,11 +293,13 @@ int archive_read(struct str bytes, struct arena *a, struct snapshot_meta *meta, 
     struct unpacker u = { .in = bytes, .err = err };
     struct members all = { 0 };
     *state = STR_NIL;
-    if (inflateInit2(&u.z, GZIP_WINDOW))
-        return error_set(err, ERR_INTERNAL, "archive: zlib cannot start");
+    const char *why = header_fault(bytes);
+    if (why) return error_set(err, ERR_DECODE, "failed to decompress snapshot: %s", why);
+    if (inflateInit2(&u.z, GZIP_WINDOW)) return error_set(err, ERR_INTERNAL, "zlib cannot start");
     int code = take_all(&u, &all);
     inflateEnd(&u.z);
     if (!code) code = check_members(&all, a, meta, err);
+    if (code) error_prefix(err, "failed to read snapshot file: ");
     if (!code) {
         *state = (struct str){ (char *)all.state.p, all.state.n };
         all.state = (struct buf){ 0 };

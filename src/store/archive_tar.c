@@ -75,12 +75,12 @@ int tar_parse(const uint8_t block[TAR_BLOCK], struct tar_member *out, struct err
         zeros++;
     if (zeros == TAR_BLOCK) return 0;
     if (!parse_octal(block + SUM_AT, SUM_N, &sum) || sum != sum_of(block))
-        return error_set(err, ERR_DECODE, "archive: the sum of a tar header is wrong");
+        return error_set(err, ERR_DECODE, "the sum of a tar header is wrong");
     memcpy(out->name, block + NAME_AT, NAME_N);
     out->name[NAME_N] = '\0';
     if (block[TYPE_AT] != '0' && block[TYPE_AT] != 0)
-        return error_set(err, ERR_DECODE, "archive: member \"%s\" is no plain file", out->name);
+        return error_set(err, ERR_DECODE, "member \"%s\" is no plain file", out->name);
     if (!parse_octal(block + SIZE_AT, SIZE_N, &out->size))
-        return error_set(err, ERR_DECODE, "archive: the size of \"%s\" is malformed", out->name);
+        return error_set(err, ERR_DECODE, "the size of \"%s\" is malformed", out->name);
     return 1;
 }

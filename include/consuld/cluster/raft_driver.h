@@ -69,7 +69,7 @@ struct raft_driver_request {
     int code;
     struct error err;
     uint64_t index;     /* of the entry, 0 if none was written */
-    struct str archive; /* of a save: malloc'ed, to be taken (and made nil) in `done` */
+    struct str archive; /* of a save: malloc'ed, the owner's to free from `done` on */
     const struct command_result *result; /* what the command returned; valid during `done` only */
     /* the driver's */
     struct link link;

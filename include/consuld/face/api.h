@@ -18,11 +18,13 @@ struct api_route;
 enum api_method { API_OTHER = 0, API_GET = 1, API_POST = 2, API_PUT = 4, API_DELETE = 8 };
 
 enum api_body {
-    API_BODY_PLAIN, /* collected up to API_BODY_MAX */
-    API_BODY_KV,    /* limits.kv_max_value_size */
-    API_BODY_TXN,   /* limits.txn_max_req_len */
+    API_BODY_PLAIN,    /* collected up to API_BODY_MAX */
+    API_BODY_KV,       /* limits.kv_max_value_size */
+    API_BODY_TXN,      /* limits.txn_max_req_len */
+    API_BODY_SNAPSHOT, /* collected up to API_ARCHIVE_MAX */
 };
 #define API_BODY_MAX (UINT64_C(8) << 20)
+#define API_ARCHIVE_MAX (UINT64_C(256) << 20)
 
 enum api_route_flag {
     API_OWN_METHODS = 1, /* the handler answers OPTIONS and 405 itself (/v1/query/) */

@@ -10,10 +10,12 @@ struct api_route;
 struct local;
 struct raft_driver;
 struct server;
+struct snapshot_client;
 struct world;
 
 struct face_context {
     struct rpc_client *rpc; /* the server's, or the client agent's over the wire */
+    struct snapshot_client *snapshots; /* NULL: no server is known */
     struct world *world;
     struct local *local;               /* local services and checks; NULL where a test has none */
     struct server *server;             /* NULL on a client */

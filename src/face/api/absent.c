@@ -108,11 +108,10 @@ const struct api_route api_absent_routes[] = {
     ROW("/v1/event/list",                 API_GET, absent),
     ROW("/v1/internal/acl/authorize",     API_POST, acl),
     ROW("/v1/operator/keyring",           API_GET | API_POST | API_PUT | API_DELETE, absent),
-    ROW("/v1/snapshot",                   API_GET | API_PUT, absent),
     { 0 },
 };
 /* clang-format on */
 
 const struct api_route *const api_state_tables[] = { api_kv_routes, api_session_routes,
     api_txn_routes, api_catalog_routes, api_health_routes, api_coordinate_routes, api_query_routes,
-    api_internal_routes, api_operator_routes, api_absent_routes, NULL };
+    api_internal_routes, api_operator_routes, api_snapshot_routes, api_absent_routes, NULL };

@@ -123,6 +123,8 @@ const char *server__date(struct api *api);
 /* route.c */
 /* Fills req from the head and says what becomes of the body. */
 void route__head(struct conn *c);
+/* The most bytes a body of the request's route may have. */
+uint64_t route__body_max(const struct api_request *req);
 /* Walks the decisions of http-api.md 1.2 and calls the handler at their end. */
 void route__dispatch(struct conn *c);
 /* Path with "//", "." and ".." resolved as Go's ServeMux does. */

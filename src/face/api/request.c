@@ -116,17 +116,11 @@ int api_body_decode(struct api_request *req, const struct type *t, void *obj, st
 int api_body_refused(struct api_request *req)
 {
     const struct conn *c = conn_of(req);
-    const struct api_options *o = &c->api->config->o;
     if (!req->body_cut) return 0;
-    uint64_t max = API_BODY_MAX;
+    uint64_t max = route__body_max(req);
     const char *option = NULL;
-    if (req->route->body == API_BODY_KV) {
-        max = o->kv_max_value_size;
-        option = "kv_max_value_size";
-    } else if (req->route->body == API_BODY_TXN) {
-        max = o->txn_max_req_len;
-        option = "txn_max_req_len";
-    }
+    if (req->route->body == API_BODY_KV) option = "kv_max_value_size";
+    if (req->route->body == API_BODY_TXN) option = "txn_max_req_len";
     char size[40] = "";
     if (c->http.content_length >= 0)
         snprintf(size, sizeof size, "(%lld bytes)", (long long)c->http.content_length);

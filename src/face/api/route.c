@@ -97,6 +97,22 @@ static const struct api_route *find(const struct config *config, struct str path
     return NULL;
 }
 
+uint64_t route__body_max(const struct api_request *req)
+{
+    const struct api_options *o = &req->api->config->o;
+    switch ((enum api_body)req->route->body) {
+    case API_BODY_PLAIN:
+        break;
+    case API_BODY_KV:
+        return o->kv_max_value_size;
+    case API_BODY_TXN:
+        return o->txn_max_req_len;
+    case API_BODY_SNAPSHOT:
+        return API_ARCHIVE_MAX;
+    }
+    return API_BODY_MAX;
+}
+
 void route__head(struct conn *c)
 {
     const struct config *config = c->api->config;
@@ -125,10 +141,7 @@ void route__head(struct conn *c)
         http_server_discard(&c->http);
         return;
     }
-    uint64_t max = req->route->body == API_BODY_KV    ? config->o.kv_max_value_size
-                   : req->route->body == API_BODY_TXN ? config->o.txn_max_req_len
-                                                      : API_BODY_MAX;
-    http_server_collect(&c->http, max);
+    http_server_collect(&c->http, route__body_max(req));
 }
 
 /* --- decisions before an endpoint ------------------------------------------------------------ */
