@@ -94,6 +94,22 @@ static void one_who_joins_without_it_hears_the_buffer(void **state)
     pool_destroy(p);
 }
 
+static void a_missed_event_comes_by_push_pull(void **state)
+{
+    (void)state;
+    struct pool *p = pool_of(2);
+    p->node[1].reachable = false;
+    fire(p, 0, STR("one"), STR("a"));
+    fire(p, 1, STR("two"), STR("b"));
+    run_for(p, 4000);
+    assert_false(told(p, 1, "user one"));
+    p->node[1].reachable = true;
+    run_for(p, 90000);
+    assert_int_equal(times_told(p, 1, "user one 1 a\n"), 1);
+    assert_int_equal(times_told(p, 0, "user two 1 b\n"), 1);
+    pool_destroy(p);
+}
+
 static void an_event_has_at_most_512_bytes(void **state)
 {
     (void)state;
@@ -231,6 +247,7 @@ int main(void)
         cmocka_unit_test(an_event_reaches_all_once),
         cmocka_unit_test(one_who_joins_with_ignore_old_hears_only_new_events),
         cmocka_unit_test(one_who_joins_without_it_hears_the_buffer),
+        cmocka_unit_test(a_missed_event_comes_by_push_pull),
         cmocka_unit_test(an_event_has_at_most_512_bytes),
         cmocka_unit_test(events_older_than_the_buffer_are_dropped),
         cmocka_unit_test(one_time_holds_a_bounded_number_of_events),
