@@ -6,6 +6,9 @@
 
 #include "consuld/model.h"
 
+/* Above this a rate is no limit: Go writes the largest number. */
+#define RATE_ENDLESS 1e9
+
 /* One call on its way; memory of the call's arena. */
 struct routed {
     struct rpc_router *router;
@@ -134,7 +137,7 @@ bool rpc_may_retry(const struct rpc_call *call, struct str text)
 
 static bool take_token(struct rpc_router *r)
 {
-    if (r->opts.rate <= 0) return true;
+    if (r->opts.rate <= 0 || r->opts.rate > RATE_ENDLESS) return true;
     uint64_t now = world_now_ms(r->opts.world);
     r->tokens += (double)(now - r->tokens_at_ms) * r->opts.rate / 1000;
     r->tokens_at_ms = now;

@@ -14,7 +14,7 @@ struct snapshot_client;
 struct world;
 
 struct face_context {
-    struct rpc_client *rpc; /* the server's, or the client agent's over the wire */
+    struct rpc_client *rpc;            /* the server's, or the client agent's over the wire */
     struct snapshot_client *snapshots; /* NULL: no server is known */
     struct world *world;
     struct local *local;               /* local services and checks; NULL where a test has none */

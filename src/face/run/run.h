@@ -7,8 +7,10 @@
 #include "consuld/agent/local.h"
 #include "consuld/cluster.h"
 #include "consuld/cluster/rpc_port.h"
+#include "consuld/cluster/rpc_router.h"
 #include "consuld/face/api.h"
 #include "consuld/face/context.h"
+#include "consuld/gossip/serf.h"
 #include "consuld/net.h"
 #include "consuld/server.h"
 #include "consuld/store.h"
@@ -27,8 +29,10 @@ struct run {
     struct store *store;
     struct raft_driver *raft;
     struct server *server;
-    struct rpc_port *port;        /* of RPC; servers only */
-    struct rpc_client no_servers; /* answers for a client that knows no server */
+    struct rpc_port *port;     /* of RPC; servers only */
+    struct rpc_pool *rpc_pool; /* clients only */
+    struct rpc_router *router;
+    size_t (*lan_members)(const struct run *r); /* NULL: no gossip */
     struct local *local;
     struct api *api;
     struct face_context context;
@@ -63,6 +67,12 @@ void run_banner(const struct run *r);
 /* run_start.c: everything from the store to the listeners. */
 int run_start(struct run *r, struct error *err) must_check;
 void run_api_options(const struct run *r, struct arena *a, struct api_options *out);
+
+/* run_servers.c: a client agent's way to the servers. */
+void run_servers_start(struct run *r);
+void run_servers_stop(struct run *r, void (*stopped)(void *ctx));
+/* What the LAN pool tells of a member. */
+void run_servers_member(struct run *r, enum serf_notice_type type, const struct serf_member *m);
 
 /* run_stop.c */
 void run_leave(struct run *r);

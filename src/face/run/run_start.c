@@ -16,22 +16,6 @@ static uint64_t ms(int64_t ns)
     return ns > 0 ? (uint64_t)(ns / NS_PER_MS) : 0;
 }
 
-/* --- a client that knows no server -------------------------------------------------------------
- */
-
-static void refuse(struct rpc_client *c, struct rpc_call *call)
-{
-    (void)c;
-    call->code = error_set(call->err, ERR_INTERNAL, "No known Consul servers");
-    call->done(call);
-}
-
-static void nothing_to_cancel(struct rpc_client *c, struct rpc_call *call)
-{
-    (void)c;
-    (void)call;
-}
-
 /* --- the server ----------------------------------------------------------------------------------
  */
 
@@ -322,8 +306,7 @@ int run_start(struct run *r, struct error *err)
         r->context.server = r->server;
         r->context.raft = r->raft;
     } else {
-        r->no_servers = (struct rpc_client){ refuse, nothing_to_cancel };
-        r->context.rpc = &r->no_servers;
+        run_servers_start(r);
     }
     failed = local_begin(r, err);
     if (!failed) failed = run_write_pid(r, err);

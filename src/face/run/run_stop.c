@@ -30,12 +30,9 @@ static void raft_stopped(void *ctx)
     all_stopped(r);
 }
 
-static void port_gone(void *ctx)
+static void pool_gone(void *ctx)
 {
     struct run *r = ctx;
-    r->port = NULL;
-    local_destroy(r->local);
-    r->local = NULL;
     if (r->raft) {
         raft_driver_stop(r->raft, raft_stopped, r);
     } else {
@@ -44,6 +41,15 @@ static void port_gone(void *ctx)
         log_info("agent", "shutdown complete");
         all_stopped(r);
     }
+}
+
+static void port_gone(void *ctx)
+{
+    struct run *r = ctx;
+    r->port = NULL;
+    local_destroy(r->local);
+    r->local = NULL;
+    run_servers_stop(r, pool_gone);
 }
 
 static void api_gone(void *ctx)

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a client agent asks: the servers that gossip tells of (rpc.md 9.2). */
+#include "consuld/cluster/member.h"
+#include "run.h"
+
+static size_t lan_members(void *ctx)
+{
+    const struct run *r = ctx;
+    return r->lan_members ? r->lan_members(r) : 0;
+}
+
+void run_servers_start(struct run *r)
+{
+    const struct agent_config *c = r->config;
+    r->rpc_pool = rpc_pool_create(&(struct rpc_pool_options){ .world = r->world });
+    r->router = rpc_router_create(&(struct rpc_router_options){ .world = r->world,
+        .pool = r->rpc_pool,
+        .hold_timeout_ms = (uint64_t)(c->rpc_hold_timeout / INT64_C(1000000)),
+        .rate = c->rpc_rate_limit,
+        .burst = (uint64_t)c->rpc_max_burst,
+        .members = lan_members,
+        .ctx = r });
+    r->context.rpc = rpc_router_client(r->router);
+}
+
+void run_servers_stop(struct run *r, void (*stopped)(void *ctx))
+{
+    struct rpc_pool *pool = r->rpc_pool;
+    if (!pool) {
+        stopped(r);
+        return;
+    }
+    rpc_router_destroy(r->router);
+    r->router = NULL;
+    r->rpc_pool = NULL;
+    rpc_pool_close(pool, stopped, r);
+}
+
+void run_servers_member(struct run *r, enum serf_notice_type type, const struct serf_member *m)
+{
+    struct arena a = ARENA_INIT;
+    struct dict tags;
+    struct consul_server s;
+    char ip[GOSSIP_ADDRESS_TEXT_MAX];
+    bool server = r->router && serf_tags_decode(m->meta, &a, &tags, NULL) == 0 &&
+                  consul_server_read(m->name, &tags, &s) && s.port > 0 && s.port <= UINT16_MAX &&
+                  str_eq(s.datacenter, r->config->datacenter);
+    if (server && (type == SERF_MEMBER_JOINED || type == SERF_MEMBER_UPDATED)) {
+        struct rpc_target t = { .name = s.short_name,
+            .datacenter = s.datacenter,
+            .address = str_of(gossip_ip_text(&m->address, ip)),
+            .port = (uint16_t)s.port };
+        if (rpc_router_add(r->router, &t) != 0)
+            log_warn("agent.client", "too many servers, one is left out", "server",
+                str_c(&a, s.short_name));
+    } else if (server) {
+        rpc_router_remove(r->router, s.short_name);
+    }
+    arena_free(&a);
+}
