@@ -368,12 +368,15 @@ static bool follows_service(const struct local *l, const struct local_check *c)
     return s && s->deleted;
 }
 
+/* First what is new or changed, then what goes: the catalog never shows a service without the
+ * checks it is to have. */
 static bool send_next_check(struct sync *s)
 {
-    while (s->at < s->checks.n) {
-        struct str id = LIST_AT(&s->checks, struct todo_check, s->at++).id;
+    while (s->at < 2 * s->checks.n) {
+        bool going = s->at >= s->checks.n;
+        struct str id = LIST_AT(&s->checks, struct todo_check, s->at++ % s->checks.n).id;
         struct local_check *c = map_get(&s->local->checks, id);
-        if (!c || c->in_sync) continue;
+        if (!c || c->in_sync || c->deleted != going) continue;
         if (!c->deleted && follows_service(s->local, c)) continue;
         send_check(s, c);
         return true;
