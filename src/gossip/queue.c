@@ -203,13 +203,12 @@ static void put_back(struct broadcast_queue *q)
         insert(q, q->taken[--q->taken_n]);
 }
 
-size_t broadcast_queue_take_urgent(struct broadcast_queue *q, size_t nodes, size_t overhead,
-    size_t limit, broadcast_sink sink, void *ctx)
+static size_t take(
+    struct broadcast_queue *q, size_t nodes, bool urgent, bool plain, struct giving g)
 {
-    if (q->n == 0 || !q->v[0]->urgent) return 0;
-    struct giving g = { broadcast_limit(q->o.retransmit_mult, nodes), limit, overhead, 0, sink,
-        ctx };
-    give(q, &g, true);
+    g.limit = broadcast_limit(q->o.retransmit_mult, nodes);
+    if (urgent && q->n > 0 && q->v[0]->urgent) give(q, &g, true);
+    if (plain && q->n > 0) give(q, &g, false);
     put_back(q);
     return g.used;
 }
@@ -217,13 +216,22 @@ size_t broadcast_queue_take_urgent(struct broadcast_queue *q, size_t nodes, size
 size_t broadcast_queue_take(struct broadcast_queue *q, size_t nodes, size_t overhead, size_t limit,
     broadcast_sink sink, void *ctx)
 {
-    if (q->n == 0) return 0;
-    struct giving g = { broadcast_limit(q->o.retransmit_mult, nodes), limit, overhead, 0, sink,
-        ctx };
-    give(q, &g, true);
-    give(q, &g, false);
-    put_back(q);
-    return g.used;
+    return take(q, nodes, true, true,
+        (struct giving){ .room = limit, .overhead = overhead, .sink = sink, .ctx = ctx });
+}
+
+size_t broadcast_queue_take_urgent(struct broadcast_queue *q, size_t nodes, size_t overhead,
+    size_t limit, broadcast_sink sink, void *ctx)
+{
+    return take(q, nodes, true, false,
+        (struct giving){ .room = limit, .overhead = overhead, .sink = sink, .ctx = ctx });
+}
+
+size_t broadcast_queue_take_plain(struct broadcast_queue *q, size_t nodes, size_t overhead,
+    size_t limit, broadcast_sink sink, void *ctx)
+{
+    return take(q, nodes, false, true,
+        (struct giving){ .room = limit, .overhead = overhead, .sink = sink, .ctx = ctx });
 }
 
 void broadcast_queue_prune(struct broadcast_queue *q, size_t retain)

@@ -121,7 +121,8 @@ static size_t on_broadcasts(void *ctx, enum swim_turn turn, size_t overhead, siz
     struct broadcast_queue *const queues[] = { s->intent_queue, s->query_queue, s->event_queue };
     size_t used = 0;
     for (size_t i = 0; i < sizeof queues / sizeof queues[0] && used < limit; i++)
-        used += broadcast_queue_take(queues[i], nodes, overhead, limit - used, sink, sink_ctx);
+        used +=
+            broadcast_queue_take_plain(queues[i], nodes, overhead, limit - used, sink, sink_ctx);
     return used;
 }
 

@@ -50,8 +50,10 @@ const struct broadcast_queue_counters *broadcast_queue_counters(const struct bro
 typedef void (*broadcast_sink)(void *ctx, struct str message);
 size_t broadcast_queue_take(struct broadcast_queue *q, size_t nodes, size_t overhead, size_t limit,
     broadcast_sink sink, void *ctx);
-/* The same for urgent messages only. */
+/* The same for urgent messages only, and for the others only. */
 size_t broadcast_queue_take_urgent(struct broadcast_queue *q, size_t nodes, size_t overhead,
+    size_t limit, broadcast_sink sink, void *ctx);
+size_t broadcast_queue_take_plain(struct broadcast_queue *q, size_t nodes, size_t overhead,
     size_t limit, broadcast_sink sink, void *ctx);
 /* Keeps the first `retain` in order. */
 void broadcast_queue_prune(struct broadcast_queue *q, size_t retain);
