@@ -114,6 +114,7 @@ static void remove_empty(struct list *tags)
         if (tag.n) LIST_AT(tags, struct str, kept++) = tag;
     }
     tags->n = kept;
+    if (!tags->v) *tags = LIST_EMPTY; /* as Go's make leaves it */
 }
 
 int query_template_render(const struct query_template *t, struct str name, struct str segment,

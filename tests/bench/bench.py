@@ -45,6 +45,12 @@ def request(port, method, path, body=None, address=None):
         conn.close()
 
 
+def free_port(address):
+    with socket.socket() as s:
+        s.bind((address, 0))
+        return s.getsockname()[1]
+
+
 class Server:
     """A process that is measured."""
     name = ''
@@ -52,9 +58,7 @@ class Server:
     def __init__(self, opts, address):
         self.opts, self.address = opts, address
         self.folder = tempfile.mkdtemp(prefix='consuld-bench-')
-        with socket.socket() as s:
-            s.bind((address, 0))
-            self.port = s.getsockname()[1]
+        self.port = free_port(address)
         self.proc = None
 
     def argv(self):
@@ -138,7 +142,9 @@ class Consuld(Server):
         config = {
             'bind_addr': address, 'client_addr': address, 'node_name': 'bench',
             'performance': {'raft_multiplier': 1}, 'limits': {'http_max_conns_per_client': opts.watchers + 200},
-            'ports': {'http': self.port, 'dns': -1, 'grpc': -1, 'https': -1},
+            'ports': {'http': self.port, 'dns': -1, 'grpc': -1, 'https': -1,
+                      'server': free_port(address), 'serf_lan': free_port(address),
+                      'serf_wan': free_port(address)},
         }
         if not dev:
             config.update({'server': True, 'bootstrap': True,
