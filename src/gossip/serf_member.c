@@ -115,11 +115,12 @@ static void departed(struct serf *s, const struct swim_node *node)
 {
     struct member *m = serf__member(s, node->name);
     if (!m) return;
-    bool leaving = m->view.status == SERF_LEAVING;
-    if (!leaving && m->view.status != SERF_ALIVE) {
+    if (m->view.status != SERF_LEAVING && m->view.status != SERF_ALIVE) {
         serf__log(s, LOG_WARN, "serf: Bad state when leave: %s", serf_status_name(m->view.status));
         return;
     }
+    /* A death that the member announced itself is a leave, even if its intent was missed. */
+    bool leaving = m->view.status == SERF_LEAVING || node->state == SWIM_LEFT;
     serf__member_status(s, m, leaving ? SERF_LEFT : SERF_FAILED);
     m->view.gone_ms = s->now_ms;
     log_member(s, leaving ? "EventMemberLeave" : "EventMemberFailed", m);
