@@ -54,10 +54,6 @@ static void to_raft(struct rpc_port *p, struct stream *s)
 {
     if (p->opts.raft) p->opts.raft(p->opts.ctx, s);
 }
-static void to_snapshot(struct rpc_port *p, struct stream *s)
-{
-    if (p->opts.snapshot) p->opts.snapshot(p->opts.ctx, s);
-}
 
 /* By first byte; NULL `accept`: refused with the reason. */
 static const struct {
@@ -69,7 +65,7 @@ static const struct {
     [0x02] = { NULL, "unrecognized RPC byte" },
     [0x03] = { NULL, "TLS connection attempted, server not configured for TLS" },
     [0x04] = { rpc_port__mux, NULL },
-    [0x05] = { to_snapshot, "snapshots are not available" },
+    [0x05] = { rpc_port__snapshot, "snapshots are not available" },
     [0x06] = { NULL, "unrecognized RPC byte" },
     [0x07] = { NULL, "insecure TLS connection attempted, server not configured for TLS" },
 };

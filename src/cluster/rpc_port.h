@@ -16,6 +16,8 @@
 #define RPC_PORT_STREAMS_MAX 16384
 /* Bytes that wait behind a request in progress, of one connection. */
 #define RPC_PORT_HELD_MAX ((size_t)16 << 20)
+/* An archive to restore; one at a time. */
+#define RPC_PORT_ARCHIVE_MAX ((size_t)256 << 20)
 #define RPC_PORT_BATCH ((size_t)64 << 10)
 #define RPC_PORT_LINGER_MS 1000
 
@@ -26,6 +28,7 @@ struct rpc_port {
     struct map clients; /* address -> number of connections */
     struct tick gone;
     bool closing;
+    bool restoring; /* a connection holds an archive */
     void (*closed)(void *ctx);
     void *closed_ctx;
     size_t input; /* bytes of unfinished requests */
@@ -78,3 +81,4 @@ size_t rpc_channel_waiting(const struct rpc_channel *ch);
 
 void rpc_port__single(struct rpc_port *p, struct stream *s);
 void rpc_port__mux(struct rpc_port *p, struct stream *s);
+void rpc_port__snapshot(struct rpc_port *p, struct stream *s);

@@ -97,8 +97,9 @@ int net_listen(struct world *w, const struct net_listen_options *opts, struct ne
     }
     uv_close(&l->uv.handle, on_listener_closed);
     if (l->is_unix)
-        return error_set(err, ERR_IO, "listen unix %s: %s", opts->unix_path, uv_strerror(rc));
-    return error_set(err, ERR_IO, "listen tcp %s:%u: %s", opts->ip, opts->port, uv_strerror(rc));
+        return error_set(err, ERR_IO, "listen unix %s: bind: %s", opts->unix_path, uv_strerror(rc));
+    return error_set(
+        err, ERR_IO, "listen tcp %s:%u: bind: %s", opts->ip, opts->port, uv_strerror(rc));
 }
 
 uint16_t net_listener_port(const struct net_listener *l)

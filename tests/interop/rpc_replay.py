@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plays the recorded conversations of port 8300 against an agent and compares what it answers."""
 import glob
+import io
 import json
 import os
 import re
+import socket
 import sys
+import tarfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, '..', 'e2e'))
@@ -217,6 +220,48 @@ def test_recorded_codec_cases(opts):
                 faults.append('%s: %s' % (case['name'], fault))
         print('%d codec cases' % len(cases))
         assert not faults, '\n'.join(faults)
+
+
+def snapshot_exchange(opts, header, archive=b''):
+    s = rpcwire.connect(opts.bind, 8300, 5)
+    s.sendall(header)
+    s.sendall(archive)
+    s.shutdown(socket.SHUT_WR)
+    data = b''
+    while True:
+        more = s.recv(1 << 16)
+        if not more:
+            break
+        data += more
+    s.close()
+    answer, at = rpcwire.unpack(data)
+    return answer, data[at:]
+
+
+def test_recorded_snapshots(opts):
+    with open(os.path.join(VECTORS, 'Snapshot.json')) as f:
+        calls = [c for c in json.load(f)['calls'] if c.get('run') == 'plain']
+    assert len(calls) >= 6
+    with new_agent(opts) as a:
+        a.port = a.config['ports']['http']
+        a.start()
+        a.request('PUT', '/v1/kv/kept', 'yes')
+        for c in calls:
+            answer, archive = snapshot_exchange(
+                opts, bytes.fromhex(c['request']['header_hex']),
+                bytes.fromhex(c['request']['stream_hex']))
+            recorded, _ = rpcwire.unpack(bytes.fromhex(c['response']['header_hex']))
+            fault = first_difference(blank(recorded), blank(answer))
+            assert not fault, '%s: %s' % (c.get('note'), fault)
+            assert bool(archive) == bool(c['response']['stream_hex']), c.get('note')
+            if archive:
+                names = tarfile.open(fileobj=io.BytesIO(archive)).getnames()
+                assert sorted(names) == ['SHA256SUMS', 'meta.json', 'state.bin'], names
+                assert answer['Index'] > 0
+        print('%d snapshot exchanges' % len(calls))
+        # the recorded archive is the state now
+        assert a.get('/v1/kv/kept').status == 404
+        assert a.get('/v1/kv/app/one').status == 200
 
 
 if __name__ == '__main__':

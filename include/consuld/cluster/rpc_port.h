@@ -9,18 +9,19 @@
 #include "consuld/cluster/rpc.h"
 
 struct rpc_port;
+struct snapshot_client;
 
 struct rpc_port_options {
     struct world *world;
     struct rpc_client *rpc;
     const char *ip; /* NULL: no listener, connections come by rpc_port_accept alone */
     uint16_t port;
-    uint64_t handshake_timeout_ms; /* for the first byte; 0: none */
-    uint32_t conns_per_client_max; /* from one address; 0: any number */
-    /* Take over a stream behind its first byte: set events and owner, or close it. NULL: such
+    uint64_t handshake_timeout_ms;     /* for the first byte; 0: none */
+    uint32_t conns_per_client_max;     /* from one address; 0: any number */
+    struct snapshot_client *snapshots; /* NULL: such connections are closed */
+    /* Takes over a stream behind its first byte: sets events and owner, or closes it. NULL: such
      * connections are closed. */
     void (*raft)(void *ctx, struct stream *s);
-    void (*snapshot)(void *ctx, struct stream *s);
     void *ctx;
 };
 

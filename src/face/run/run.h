@@ -8,6 +8,7 @@
 #include "consuld/cluster.h"
 #include "consuld/cluster/rpc_port.h"
 #include "consuld/cluster/rpc_router.h"
+#include "consuld/cluster/snapshot_remote.h"
 #include "consuld/face/api.h"
 #include "consuld/face/context.h"
 #include "consuld/gossip/serf.h"
@@ -32,6 +33,7 @@ struct run {
     struct rpc_port *port;     /* of RPC; servers only */
     struct rpc_pool *rpc_pool; /* clients only */
     struct rpc_router *router;
+    struct snapshot_remote *snapshots;
     size_t (*lan_members)(const struct run *r); /* NULL: no gossip */
     struct local *local;
     struct api *api;

@@ -20,7 +20,9 @@ void run_servers_start(struct run *r)
         .burst = (uint64_t)c->rpc_max_burst,
         .members = lan_members,
         .ctx = r });
+    r->snapshots = snapshot_remote_create(r->world, r->router);
     r->context.rpc = rpc_router_client(r->router);
+    r->context.snapshots = snapshot_remote_client(r->snapshots);
 }
 
 void run_servers_stop(struct run *r, void (*stopped)(void *ctx))
@@ -30,6 +32,8 @@ void run_servers_stop(struct run *r, void (*stopped)(void *ctx))
         stopped(r);
         return;
     }
+    snapshot_remote_destroy(r->snapshots);
+    r->snapshots = NULL;
     rpc_router_destroy(r->router);
     r->router = NULL;
     r->rpc_pool = NULL;

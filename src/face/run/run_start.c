@@ -119,6 +119,7 @@ static int port_start(struct run *r, struct error *err)
     struct arena a = ARENA_INIT;
     struct rpc_port_options o = { .world = r->world,
         .rpc = server_rpc(r->server),
+        .snapshots = server_snapshots(r->server),
         .ip = str_c(&a, addr.host),
         .port = (uint16_t)addr.port,
         .handshake_timeout_ms = ms(c->rpc_handshake_timeout),

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "consuld/cluster/snapshot_remote.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "consuld/model.h"
+#include "consuld/mux/rpc_frame.h"
+
+#define MARKER_SNAPSHOT "\x05"
+#define DIAL_TIMEOUT_MS 10000
+/* Without a byte in either direction. */
+#define QUIET_MS 60000
+#define PIECE_MAX ((size_t)256 << 10)
+#define ARCHIVE_MAX ((size_t)256 << 20)
+
+struct snapshot_remote {
+    struct snapshot_client client;
+    struct world *world;
+    struct rpc_router *router;
+    struct link calls; /* struct remote */
+};
+
+struct remote {
+    struct snapshot_remote *owner;
+    struct snapshot_call *call; /* NULL: over */
+    struct link link;
+    struct dial dial;
+    struct stream *stream;
+    struct timer quiet;
+    struct tick refused; /* ends a call that cannot begin */
+    struct arena arena;
+    struct buf out; /* request, then the archive to restore */
+    size_t sent;
+    struct rpc_scan scan;
+    struct buf input; /* response, then the archive saved */
+    size_t response_n;
+    bool dialling;
+};
+
+/* --- ends ----------------------------------------------------------------------------------- */
+
+static void remote_free(struct remote *c)
+{
+    timer_stop(&c->quiet);
+    tick_cancel(&c->refused);
+    link_remove(&c->link);
+    buf_deinit(&c->out);
+    buf_deinit(&c->input);
+    struct arena a = c->arena;
+    arena_free(&a);
+}
+
+/* What is left is closed; `closed` frees. */
+static void let_go(struct remote *c)
+{
+    c->call = NULL;
+    timer_stop(&c->quiet);
+    link_remove(&c->link);
+    if (c->dialling) dial_cancel(&c->dial);
+    c->dialling = false;
+    if (c->stream) {
+        stream_close(c->stream);
+    } else {
+        remote_free(c);
+    }
+}
+
+static void finish(struct remote *c, int code)
+{
+    struct snapshot_call *call = c->call;
+    if (!call) return;
+    let_go(c);
+    call->impl = NULL;
+    call->code = code;
+    call->done(call);
+}
+
+static void fail(struct remote *c, const char *fmt, const char *why)
+{
+    if (!c->call) return;
+    error_set(&c->call->err, ERR_INTERNAL, "%s%s", fmt, why);
+    finish(c, ERR_INTERNAL);
+}
+
+static void on_quiet(struct timer *t)
+{
+    fail(container_of(t, struct remote, quiet), "snapshot: ", "i/o timeout");
+}
+
+/* --- output --------------------------------------------------------------------------------- */
+
+static void send_more(struct remote *c)
+{
+    if (c->sent == c->out.n) return;
+    while (c->sent < c->out.n && stream_queued(c->stream) == 0) {
+        size_t n = c->out.n - c->sent < PIECE_MAX ? c->out.n - c->sent : PIECE_MAX;
+        struct stream_part part = { c->out.p + c->sent, n, NULL };
+        if (stream_write(c->stream, &part, 1)) return;
+        c->sent += n;
+    }
+    if (c->sent == c->out.n) stream_finish(c->stream);
+}
+
+static void on_drained(struct stream *s)
+{
+    struct remote *c = s->owner;
+    if (!c->call) return;
+    timer_start(&c->quiet, QUIET_MS);
+    send_more(c);
+}
+
+/* --- input ---------------------------------------------------------------------------------- */
+
+/* The response is whole: an error ends the call, else the archive follows. */
+static void read_response(struct remote *c)
+{
+    struct snapshot_response r = { 0 };
+    struct cursor cursor;
+    cursor_init(&cursor, c->input.p, c->response_n, NULL);
+    if (msgpack_decode(&cursor, &c->arena, &type_snapshot_response, &r)) {
+        fail(c, "failed to decode response: ", "no msgpack");
+        return;
+    }
+    if (r.error.n) {
+        struct str text = str_dup(&c->arena, r.error);
+        fail(c, "", text.p);
+        return;
+    }
+    c->call->index = r.index;
+    c->call->last_contact_ns = r.last_contact;
+    c->call->known_leader = r.known_leader;
+}
+
+static void on_data(struct stream *s, struct str bytes)
+{
+    struct remote *c = s->owner;
+    if (!c->call) return;
+    timer_start(&c->quiet, QUIET_MS);
+    buf_put_str(&c->input, bytes);
+    if (c->input.overflow) {
+        fail(c, "snapshot: ", "the archive is too large");
+        return;
+    }
+    if (c->response_n) return;
+    struct str rest = str_slice(buf_str(&c->input), c->scan.size, c->input.n);
+    enum rpc_scan_result r = rpc_scan_take(&c->scan, &rest);
+    if (r == RPC_SCAN_MORE) return;
+    if (r == RPC_SCAN_BAD) {
+        fail(c, "failed to decode response: ", "no msgpack");
+        return;
+    }
+    c->response_n = c->scan.size;
+    read_response(c);
+}
+
+static void on_eof(struct stream *s)
+{
+    struct remote *c = s->owner;
+    if (!c->call) return;
+    if (!c->response_n) {
+        fail(c, "failed to decode response: ", "EOF");
+        return;
+    }
+    if (!c->call->restore) {
+        size_t n = c->input.n - c->response_n;
+        char *saved = xmalloc(n + 1);
+        memcpy(saved, c->input.p + c->response_n, n);
+        c->call->saved = (struct str){ saved, n };
+    }
+    finish(c, 0);
+}
+
+static void on_closed(struct stream *s, int code)
+{
+    struct remote *c = s->owner;
+    (void)code;
+    c->stream = NULL;
+    if (c->call) {
+        fail(c, "snapshot: ", "connection reset"); /* frees */
+    } else {
+        remote_free(c);
+    }
+}
+
+static const struct stream_events events = {
+    .data = on_data, .eof = on_eof, .drained = on_drained, .closed = on_closed
+};
+
+/* --- calls ---------------------------------------------------------------------------------- */
+
+static void dialled(struct dial *d, struct stream *s)
+{
+    struct remote *c = container_of(d, struct remote, dial);
+    c->dialling = false;
+    c->stream = s;
+    if (!s) {
+        fail(c, "", d->err.text);
+        return;
+    }
+    timer_start(&c->quiet, QUIET_MS);
+    send_more(c);
+}
+
+static void on_refused(struct tick *t)
+{
+    fail(container_of(t, struct remote, refused), RPC_ERR_NO_SERVERS, "");
+}
+
+static void write_request(struct remote *c)
+{
+    struct snapshot_call *call = c->call;
+    struct snapshot_request r = { .datacenter = call->datacenter,
+        .token = call->token,
+        .allow_stale = call->allow_stale,
+        .op = call->restore };
+    buf_put_c(&c->out, MARKER_SNAPSHOT);
+    msgpack_encode(&type_snapshot_request, &r, &c->out);
+    if (call->restore) buf_put_str(&c->out, call->archive);
+}
+
+static void submit(struct snapshot_client *client, struct snapshot_call *call)
+{
+    struct snapshot_remote *r = container_of(client, struct snapshot_remote, client);
+    struct arena a = ARENA_INIT;
+    struct remote *c = arena_new(&a, struct remote);
+    const struct rpc_target *to = rpc_router_at(r->router, 0);
+    *c = (struct remote){ .owner = r,
+        .call = call,
+        .out = BUF_INIT(ARCHIVE_MAX + RPC_HEADER_MAX),
+        .input = BUF_INIT(ARCHIVE_MAX + RPC_HEADER_MAX) };
+    c->dial = (struct dial){ .world = r->world,
+        .host = to ? str_dup(&a, to->address) : STR_NIL,
+        .port = to ? to->port : 0,
+        .timeout_ms = DIAL_TIMEOUT_MS,
+        .events = &events,
+        .owner = c,
+        .done = dialled };
+    c->arena = a;
+    call->impl = c;
+    call->err.code = 0;
+    link_init(&c->link);
+    link_push(&r->calls, &c->link);
+    timer_init(&c->quiet, r->world, on_quiet);
+    tick_init(&c->refused, r->world, on_refused);
+    rpc_scan_init(&c->scan, 1, RPC_HEADER_MAX);
+    if (!to) {
+        tick_mark(&c->refused);
+        return;
+    }
+    write_request(c);
+    c->dialling = true;
+    dial_start(&c->dial);
+}
+
+static void cancel(struct snapshot_client *client, struct snapshot_call *call)
+{
+    struct remote *c = call->impl;
+    (void)client;
+    call->impl = NULL;
+    if (c) let_go(c);
+}
+
+struct snapshot_remote *snapshot_remote_create(struct world *w, struct rpc_router *router)
+{
+    struct snapshot_remote *r = xcalloc(1, sizeof *r);
+    r->client = (struct snapshot_client){ submit, cancel };
+    r->world = w;
+    r->router = router;
+    link_init(&r->calls);
+    return r;
+}
+
+void snapshot_remote_destroy(struct snapshot_remote *r)
+{
+    if (!r) return;
+    for (struct link *it; (it = link_pop(&r->calls));)
+        fail(container_of(it, struct remote, link), "rpc error: ", "shutdown");
+    free(r);
+}
+
+struct snapshot_client *snapshot_remote_client(struct snapshot_remote *r)
+{
+    return &r->client;
+}
