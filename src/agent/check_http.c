@@ -5,6 +5,7 @@
 
 #include "check_probe.h"
 #include "consuld/base/outside.h"
+#include "consuld/base/tls.h"
 #include "consuld/mux/http_client.h"
 
 #define TIMEOUT_MS 10000
@@ -16,6 +17,7 @@ struct check_runner {
     struct dial dial;
     struct timer timeout;
     struct stream *stream;
+    struct tls *tls; /* of stream; NULL: clear text */
     struct http_client client;
     bool open; /* client is initialised */
     unsigned redirects;
@@ -124,10 +126,12 @@ static void on_eof(struct stream *s)
 static void on_closed(struct stream *s, int code)
 {
     struct check_runner *r = s->owner;
+    struct tls_state tls = { 0 };
     (void)code;
     if (!r) return;
+    if (r->tls) tls_state(r->tls, s, &tls);
     r->stream = NULL;
-    failed(r, "read: connection reset by peer");
+    failed(r, tls.why ? str_c(&r->arena, str_of(tls.why)) : "read: connection reset by peer");
 }
 
 static const struct stream_events events = { .data = on_data, .eof = on_eof, .closed = on_closed };
@@ -179,6 +183,19 @@ static void request(const struct check_runner *r, const struct http_url *url, st
     buf_put_str(out, t->body);
 }
 
+static struct stream *begin_tls(struct check_runner *r, struct str host, struct stream *s)
+{
+    const struct local_check *c = r->probe.check;
+    struct tls_options o = {
+        .use = c->type.tls_skip_verify ? TLS_DIAL_CHECK_UNVERIFIED : TLS_DIAL_CHECK,
+        .server_name = host,
+        .events = &events,
+        .owner = r,
+    };
+    r->tls = c->local->opts.tls;
+    return tls_start(r->tls, s, &o);
+}
+
 static void connected(struct dial *d, struct stream *s)
 {
     struct check_runner *r = container_of(d, struct check_runner, dial);
@@ -188,13 +205,14 @@ static void connected(struct dial *d, struct stream *s)
     }
     struct http_url url;
     struct buf out = BUF_INIT(REQUEST_MAX);
-    r->stream = s;
+    ensure(http_url_parse(r->url, &url));
+    r->stream = url.tls ? begin_tls(r, url.host, s) : s;
     http_client_init(&r->client, probe_output_max(&r->probe));
     r->open = true;
-    ensure(http_url_parse(r->url, &url));
     request(r, &url, &out);
     struct stream_part part = { .p = out.p, .n = out.n };
-    if (out.overflow || stream_write(s, &part, 1) == ERR_FULL) failed(r, "request too large");
+    if (out.overflow || stream_write(r->stream, &part, 1) == ERR_FULL)
+        failed(r, "request too large");
     buf_deinit(&out);
 }
 
@@ -211,8 +229,9 @@ static void attempt(struct check_runner *r)
         failed(r, "unsupported protocol scheme");
         return;
     }
-    if (url.tls) {
-        failed(r, "TLS for checks is not part of this build");
+    r->tls = NULL;
+    if (url.tls && !r->probe.check->local->opts.tls) {
+        failed(r, "TLS is not set up");
         return;
     }
     r->dial = (struct dial){ .world = r->probe.check->local->opts.world,

@@ -43,7 +43,7 @@ static int check_file(struct str path, struct buf *error)
     return refuse(error, "Error loading from %s: open %s: %s", name, name, why);
 }
 
-static int check_tls(const struct agent_config *c, struct buf *error)
+int config_check_tls(const struct agent_config *c, struct buf *error)
 {
     static const char *const versions[] = { "tls10", "tls11", "tls12", "tls13" };
     size_t i = 0;
@@ -79,7 +79,7 @@ int config_check_start(const struct agent_config *c, struct buf *error)
             "Invalid log level: %.*s. Valid log levels are: "
             "[TRACE DEBUG INFO WARN ERR ERROR]",
             STR_ARG(c->logging.log_level));
-    int rc = check_tls(c, error);
+    int rc = config_check_tls(c, error);
     return rc ? rc : check_node_id(c->node_id, error);
 }
 

@@ -66,6 +66,9 @@ int config_load(const struct config_args *args, struct arena *a, struct agent_co
  * id, TLS settings. Texts as config_load's. */
 int config_check_start(const struct agent_config *c, struct buf *error) must_check;
 
+/* The TLS part of them, for a reload. */
+int config_check_tls(const struct agent_config *c, struct buf *error) must_check;
+
 /* Checked when an agent starts, behind its banner: the size of the gossip key, and the watches. */
 int config_check_keyring(const struct agent_config *c, struct buf *error) must_check;
 int config_check_watches(const struct agent_config *c, struct buf *error) must_check;

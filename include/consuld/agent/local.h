@@ -14,6 +14,7 @@ struct local;
 struct local_options {
     struct world *world;
     struct rpc_client *rpc;
+    struct tls *tls; /* of checks over https; NULL: such checks fail */
     struct str datacenter;
     struct str node_name;
     struct str node_id;

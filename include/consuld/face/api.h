@@ -206,6 +206,19 @@ void api_set_default_token(struct api *api, struct str token);
 int api_listen_tcp(struct api *api, const char *ip, uint16_t port, uint16_t *port_out,
     struct error *err) must_check;
 int api_listen_unix(struct api *api, const char *path, uint32_t mode, struct error *err) must_check;
+
+struct tls;
+struct api_listen_tls {
+    struct tls *tls;
+    uint64_t handshake_timeout_ms; /* limits.https_handshake_timeout; 0: none */
+    const char *ip;
+    uint16_t port;
+    const char *unix_path; /* instead of ip and port */
+    uint32_t unix_mode;
+};
+/* HTTPS: the same API behind TLS with HTTP/1.1 as the only protocol. */
+int api_listen_tls(struct api *api, const struct api_listen_tls *o, uint16_t *port_out,
+    struct error *err) must_check;
 /* Closes listeners and connections (aborting parked requests); `done` is called when all is gone,
  * then the api is freed. */
 void api_destroy(struct api *api, void (*done)(void *arg), void *arg);

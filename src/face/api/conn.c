@@ -305,8 +305,12 @@ static void on_drained(struct stream *s)
 
 static void on_closed(struct stream *s, int code)
 {
-    (void)code;
     struct conn *c = self(s);
+    if (c->tls && code) {
+        struct tls_state state;
+        tls_state(c->tls, s, &state);
+        if (!state.ready) server__refused(c->api, s, state.why);
+    }
     c->stream = NULL;
     server__client_gone(c->api, str_of(s->peer));
     if (abort_request(c) || !busy(c)) free_conn(c);
@@ -319,9 +323,29 @@ static const struct stream_events events = {
     .closed = on_closed,
 };
 
-void conn__accept(void *arg, struct stream *s)
+/* As Go's server answers a client that takes the port for one of clear text. */
+#define NOT_TLS_TEXT \
+    "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
+
+static struct stream *begin_tls(const struct api_listener *l, struct conn *c, struct stream *s)
 {
-    struct api *api = arg;
+    static const char *const protocols[] = { "http/1.1" };
+    struct tls_options o = { .use = TLS_ACCEPT_HTTPS,
+        .alpn = protocols,
+        .n_alpn = sizeof protocols / sizeof protocols[0],
+        .timeout_ms = l->handshake_timeout_ms,
+        .queue_max = ANSWER_MAX * 2,
+        .plain_text = STR(NOT_TLS_TEXT),
+        .events = &events,
+        .owner = c };
+    c->tls = l->tls;
+    return tls_start(l->tls, s, &o);
+}
+
+void conn__accept(void *listener, struct stream *s)
+{
+    const struct api_listener *l = listener;
+    struct api *api = l->api;
     if (!server__client_admit(api, str_of(s->peer))) {
         stream_close(s);
         return;
@@ -331,6 +355,7 @@ void conn__accept(void *arg, struct stream *s)
     c->stream = s;
     s->owner = c;
     s->events = &events;
+    if (l->tls) c->stream = begin_tls(l, c, s);
     http_server_init(&c->http);
     timer_init(&c->linger, api->world, on_linger);
     link_push(&api->conns, &c->link);

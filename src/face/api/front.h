@@ -4,6 +4,7 @@
 #pragma once
 #include <netinet/in.h>
 
+#include "consuld/base/tls.h"
 #include "consuld/base/world.h"
 #include "consuld/face/api.h"
 #include "consuld/mux/http.h"
@@ -18,6 +19,7 @@
 #define HALF_CLOSED_MS 1000            /* for a read whose client ended its side */
 #define SPARE_MAX 32                   /* arenas and output buffers kept for reuse */
 #define LISTENERS_MAX 16
+#define REFUSALS_MS 1000 /* between two lines about failed handshakes */
 
 struct cidr {
     struct in6_addr addr; /* IPv4 as mapped */
@@ -35,12 +37,19 @@ struct config {
     const struct cidr *writers;
 };
 
+struct api_listener {
+    struct api *api;
+    struct net_listener *net;
+    struct tls *tls; /* NULL: clear text */
+    uint64_t handshake_timeout_ms;
+};
+
 struct api {
     struct world *world;
     struct config *config;
     struct str default_token;
     char *token_memory;
-    struct net_listener *listeners[LISTENERS_MAX];
+    struct api_listener listeners[LISTENERS_MAX];
     size_t n_listeners;
     struct link conns;
     struct map clients; /* IP text -> struct client */
@@ -55,6 +64,8 @@ struct api {
     size_t n_spare_outputs;
     int64_t date_s;
     char date[HTTP_DATE_LEN + 1];
+    uint64_t refusal_told_ms; /* of a handshake */
+    size_t refusals_untold;
     struct tick gone;
     void (*destroyed)(void *arg);
     void *destroyed_arg;
@@ -79,6 +90,7 @@ enum conn_state {
 struct conn {
     struct api *api;
     struct stream *stream; /* NULL once closed */
+    const struct tls *tls; /* of stream; NULL: clear text */
     struct link link;
     struct http_server http;
     struct buf input;
@@ -106,7 +118,7 @@ static inline struct conn *conn_of(const struct api_request *req)
 }
 
 /* conn.c */
-void conn__accept(void *api, struct stream *s);
+void conn__accept(void *listener, struct stream *s);
 /* Sends parts of an answer, now or with the batch. */
 int conn__write(struct conn *c, const struct stream_part *parts, size_t n);
 /* The request is answered: the connection goes on to the next, or ends. */
@@ -116,6 +128,8 @@ void conn__answered(struct conn *c);
 /* Counts a connection of that address; false when it has too many. */
 bool server__client_admit(struct api *api, struct str peer);
 void server__client_gone(struct api *api, struct str peer);
+/* A TLS client was not let in, or did not want to: one line a second says so. */
+void server__refused(struct api *api, const struct stream *s, const char *why);
 /* A connection was freed. */
 void server__conn_gone(struct api *api);
 const char *server__date(struct api *api);

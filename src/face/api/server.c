@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -126,6 +127,23 @@ void server__client_gone(struct api *api, struct str peer)
     free(client);
 }
 
+void server__refused(struct api *api, const struct stream *s, const char *why)
+{
+    char from[PEER_TEXT_MAX + 16], more[32];
+    uint64_t now = world_now_ms(api->world);
+    if (api->destroyed) return;
+    if (api->refusal_told_ms && now - api->refusal_told_ms < REFUSALS_MS) {
+        api->refusals_untold++;
+        return;
+    }
+    snprintf(from, sizeof from, strchr(s->peer, ':') ? "[%s]:%u" : "%s:%u", s->peer, s->peer_port);
+    snprintf(more, sizeof more, "%zu", api->refusals_untold);
+    log_warn("agent.http", "TLS handshake failed", "from", from, "error", why ? why : "closed",
+        "before", more);
+    api->refusal_told_ms = now;
+    api->refusals_untold = 0;
+}
+
 const char *server__date(struct api *api)
 {
     int64_t s = world_wall_ns(api->world) / 1000000000;
@@ -184,32 +202,46 @@ struct api *api_create(struct world *w, const struct api_options *opts, struct e
     return api;
 }
 
-static int listen_with(struct api *api, struct net_listen_options *opts, struct error *err)
+static int listen_with(struct api *api, struct net_listen_options *opts, struct api_listener how,
+    uint16_t *port_out, struct error *err)
 {
     if (api->n_listeners == LISTENERS_MAX)
         return error_set(err, ERR_FULL, "more than %d HTTP listeners", LISTENERS_MAX);
+    struct api_listener *l = &api->listeners[api->n_listeners];
+    *l = how;
+    l->api = api;
     opts->queue_max = ANSWER_MAX * 2;
     opts->accept = conn__accept;
-    opts->ctx = api;
-    struct net_listener *l;
-    int rc = net_listen(api->world, opts, &l, err);
-    if (rc == 0) api->listeners[api->n_listeners++] = l;
-    return rc;
+    opts->ctx = l;
+    int rc = net_listen(api->world, opts, &l->net, err);
+    if (rc) return rc;
+    api->n_listeners++;
+    if (port_out) *port_out = net_listener_port(l->net);
+    return 0;
 }
 
 int api_listen_tcp(
     struct api *api, const char *ip, uint16_t port, uint16_t *port_out, struct error *err)
 {
     struct net_listen_options opts = { .ip = ip, .port = port };
-    int rc = listen_with(api, &opts, err);
-    if (rc == 0 && port_out) *port_out = net_listener_port(api->listeners[api->n_listeners - 1]);
-    return rc;
+    return listen_with(api, &opts, (struct api_listener){ 0 }, port_out, err);
 }
 
 int api_listen_unix(struct api *api, const char *path, uint32_t mode, struct error *err)
 {
     struct net_listen_options opts = { .unix_path = path, .unix_mode = mode };
-    return listen_with(api, &opts, err);
+    return listen_with(api, &opts, (struct api_listener){ 0 }, NULL, err);
+}
+
+int api_listen_tls(
+    struct api *api, const struct api_listen_tls *o, uint16_t *port_out, struct error *err)
+{
+    struct net_listen_options opts = {
+        .ip = o->ip, .port = o->port, .unix_path = o->unix_path, .unix_mode = o->unix_mode
+    };
+    struct api_listener how = { .tls = o->tls, .handshake_timeout_ms = o->handshake_timeout_ms };
+    ensure(o->tls);
+    return listen_with(api, &opts, how, o->unix_path ? NULL : port_out, err);
 }
 
 void api_destroy(struct api *api, void (*done)(void *arg), void *arg)
@@ -218,7 +250,7 @@ void api_destroy(struct api *api, void (*done)(void *arg), void *arg)
     api->destroyed = done;
     api->destroyed_arg = arg;
     for (size_t i = 0; i < api->n_listeners; i++)
-        net_listener_destroy(api->listeners[i]);
+        net_listener_destroy(api->listeners[i].net);
     link_each (l, &api->conns) {
         struct conn *c = container_of(l, struct conn, link);
         if (c->stream) stream_close(c->stream);

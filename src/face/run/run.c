@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "consuld/model.h"
+#include "consuld/net/tls.h"
 #include "run.h"
 
 static void on_reload(struct api_request *req)
@@ -85,7 +86,7 @@ static int configure(struct run *r)
         bool opened = run_log_open(r, &err) == 0;
         log_warnings(&warnings);
         if (!opened || (r->config->data_dir.n && run_prepare_folder(r, &err) != 0) ||
-            run_node_id(r, &err) != 0) {
+            run_node_id(r, &err) != 0 || run_tls_create(r, &err) != 0) {
             fprintf(stderr, "==> %s\n", err.text);
             status = 1;
         }
@@ -97,6 +98,7 @@ static int configure(struct run *r)
 
 static void run_free(struct run *r)
 {
+    net_tls_destroy(r->tls);
     arena_free(&r->reload_arena);
     arena_free(&r->arena);
     free(r->args);

@@ -36,6 +36,7 @@ struct run {
     struct snapshot_remote *snapshots;
     size_t (*lan_members)(const struct run *r); /* NULL: no gossip */
     struct local *local;
+    struct tls *tls;
     struct api *api;
     struct face_context context;
     struct net_signal *signals[RUN_SIGNALS];
@@ -62,6 +63,12 @@ int run_write_pid(const struct run *r, struct error *err) must_check;
 /* run_log.c: log files and syslog. */
 int run_log_open(struct run *r, struct error *err) must_check;
 void run_log_close(struct run *r);
+
+/* run_tls.c */
+struct tls_material;
+int run_tls_load(
+    const struct agent_config *c, struct tls_material **out, struct error *err) must_check;
+int run_tls_create(struct run *r, struct error *err) must_check;
 
 /* run_banner.c */
 void run_banner(const struct run *r);

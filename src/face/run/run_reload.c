@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "consuld/model.h"
+#include "consuld/net/tls.h"
 #include "run.h"
 
 static void end(struct run *r, const struct error *err)
@@ -67,7 +68,9 @@ static int switch_to(struct run *r, struct error *err)
     struct dict meta, former_meta = r->context.node_meta;
     struct error again;
     struct api_options api;
+    struct tls_material *tls = NULL;
     int failed = load(r, &a, &fresh, &meta, err);
+    if (!failed) failed = run_tls_load(fresh, &tls, err);
     if (failed) {
         arena_free(&a);
         return failed;
@@ -88,6 +91,7 @@ static int switch_to(struct run *r, struct error *err)
             log_error("agent", "Failed to go back", "error", again.text);
     }
     if (failed) {
+        tls_material_free(tls);
         r->config = former;
         r->context.config = former;
         r->context.node_meta = former_meta;
@@ -96,6 +100,7 @@ static int switch_to(struct run *r, struct error *err)
     }
     arena_free(&r->reload_arena);
     r->reload_arena = a;
+    net_tls_switch(r->tls, tls);
     apply_log_level(whole);
     return 0;
 }
@@ -122,11 +127,13 @@ void run_reload(struct run *r, struct api_request *req)
     struct agent_config *fresh;
     struct dict meta;
     r->reload_req = req;
-    if (load(r, &a, &fresh, &meta, &err) != 0) {
+    struct tls_material *tls = NULL;
+    if (load(r, &a, &fresh, &meta, &err) != 0 || run_tls_load(fresh, &tls, &err) != 0) {
         end(r, &err);
         arena_free(&a);
         return;
     }
+    tls_material_free(tls);
     arena_free(&a);
     r->reloading = true;
     if (req) {

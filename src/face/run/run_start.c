@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "consuld/base/tls.h"
 #include "consuld/model.h"
 #include "run.h"
 
@@ -143,6 +144,7 @@ static int local_begin(struct run *r, struct error *err)
     dict_set_str(&r->arena, meta, STR("consul-network-segment"), STR(""));
     struct local_options l = { .world = r->world,
         .rpc = r->context.rpc,
+        .tls = r->tls,
         .datacenter = c->datacenter,
         .node_name = c->node_name,
         .node_id = str_of(r->node_id),
@@ -214,31 +216,49 @@ void run_api_options(const struct run *r, struct arena *a, struct api_options *o
         .txn_max_req_len = c->txn_max_req_len };
 }
 
-static int listen_all(struct run *r, struct error *err)
+static int listen_at(
+    struct run *r, const struct config_addr *addr, const char *host, bool tls, struct error *err)
+{
+    bool is_unix = str_is(addr->network, "unix");
+    uint16_t port = (uint16_t)addr->port;
+    struct api_listen_tls o = { .tls = r->tls,
+        .handshake_timeout_ms = ms(r->config->https_handshake_timeout),
+        .ip = host,
+        .port = port,
+        .unix_path = is_unix ? host : NULL };
+    if (tls) return api_listen_tls(r->api, &o, NULL, err);
+    return is_unix ? api_listen_unix(r->api, host, 0, err)
+                   : api_listen_tcp(r->api, host, port, NULL, err);
+}
+
+static int listen_on(struct run *r, const struct list *addrs, bool tls, struct error *err)
 {
     struct arena a = ARENA_INIT;
     int failed = 0;
-    for (size_t i = 0; i < r->config->http_addrs.n && !failed; i++) {
+    for (size_t i = 0; i < addrs->n && !failed; i++) {
         struct config_addr addr;
-        struct str text = LIST_AT(&r->config->http_addrs, struct str, i);
-        if (!config_addr_parse(text, &addr)) continue;
+        if (!config_addr_parse(LIST_AT(addrs, struct str, i), &addr)) continue;
         const char *host = str_c(&a, addr.host);
-        if (str_is(addr.network, "unix")) {
-            failed = api_listen_unix(r->api, host, 0, err);
-        } else {
-            failed = api_listen_tcp(r->api, host, (uint16_t)addr.port, NULL, err);
+        failed = listen_at(r, &addr, host, tls, err);
+        if (failed) break;
+        struct str at = addr.host;
+        if (!str_is(addr.network, "unix")) {
+            bool v6 = str_find_char(addr.host, ':') >= 0;
+            at = str_printf(&a, v6 ? "[%s]:%d" : "%s:%d", host, addr.port);
         }
-        if (!failed) {
-            struct str at = addr.host;
-            if (!str_is(addr.network, "unix")) {
-                bool v6 = str_find_char(addr.host, ':') >= 0;
-                at = str_printf(&a, v6 ? "[%s]:%d" : "%s:%d", host, addr.port);
-            }
-            log_info("agent", "Started HTTP server", "address", str_c(&a, at), "network",
-                str_c(&a, addr.network));
-        }
+        log_info("agent", tls ? "Started HTTPS server" : "Started HTTP server", "address",
+            str_c(&a, at), "network", str_c(&a, addr.network));
     }
     arena_free(&a);
+    return failed;
+}
+
+static int listen_all(struct run *r, struct error *err)
+{
+    int failed = listen_on(r, &r->config->http_addrs, false, err);
+    if (!failed) failed = listen_on(r, &r->config->https_addrs, true, err);
+    if (!failed && r->config->https_addrs.n && !r->tls->facts.can_serve)
+        log_warn("agent", "HTTPS needs a certificate: set cert_file and key_file");
     return failed;
 }
 
@@ -270,7 +290,6 @@ static void tell_missing(const struct agent_config *c)
         c->start_join_addrs_wan.n)
         log_error("agent", "Joining other agents is not part of this build; join options ignored");
     if (c->dns_port > 0) log_warn("agent", "The DNS server is not part of this build");
-    if (c->https_port > 0) log_warn("agent", "HTTPS listeners are not part of this build");
     if (c->grpc_port > 0) log_warn("agent", "The gRPC server is not part of this build");
     if (c->watches.kind == V_LIST && c->watches.list.n)
         log_warn("agent", "Watches are not part of this build");
