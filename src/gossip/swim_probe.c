@@ -124,6 +124,7 @@ static void failed(struct swim *s)
         delta = p.nacks < p.nacks_expected ? (int32_t)(p.nacks_expected - p.nacks) : 0;
     s->counters.probes_failed++;
     finish(s, delta);
+    if (swim__dead_or_left(p.target)) return;
     swim__log(s, LOG_INFO, "memberlist: Suspect %.*s has failed, no acks received",
         STR_ARG(p.target->node.name));
     struct swim_accusation a = {

@@ -121,13 +121,21 @@ void swim_send_user(
     buf_deinit(&b);
 }
 
+/* News that somebody waits for, or that ends a suspicion, goes before that of members who join: a
+ * thousand joining at once fill every packet for minutes. */
+static bool pressing(enum swim_message_type type, const void *obj)
+{
+    const struct swim_alive *alive = obj;
+    return type != SWIM_MSG_ALIVE || alive->incarnation > 1;
+}
+
 void swim__broadcast(struct swim *s, struct str name, enum swim_message_type type,
     const struct type *t, const void *obj, uint64_t tag)
 {
     buf_clear(&s->scratch);
     swim_message_encode(type, t, obj, &s->scratch);
     struct broadcast b = {
-        .message = buf_str(&s->scratch), .name = name, .tag = tag, .urgent = s->left && tag
+        .message = buf_str(&s->scratch), .name = name, .tag = tag, .urgent = pressing(type, obj)
     };
     broadcast_queue_add(s->queue, &b);
 }

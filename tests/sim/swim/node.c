@@ -20,11 +20,18 @@ static void on_member(void *ctx, enum swim_member_event event, const struct swim
         printf("%.3f %s sees %.*s %s\n", (double)s->now / SECOND, n->name, STR_ARG(member->name),
             swim_state_name(member->state));
     bool really = !about->up || swim_leaving(about->swim) || s->expect_departures;
-    if (really) return;
+    if (really || swim_leaving(n->swim)) return; /* nobody tells one that has left */
     char key[32];
     s->false_departures++;
     snprintf(key, sizeof key, "%s/%u", about->name, member->incarnation);
     map_put(&s->false_deaths, str_of(key), s);
+}
+
+static struct str meta(void *ctx)
+{
+    static const char tags[SWIM_META_MAX];
+    const struct node *n = ctx;
+    return (struct str){ tags, n->sim->o.meta_size };
 }
 
 static void carry_out(struct sim *s, struct node *n, const struct swim_output *out)
@@ -119,6 +126,7 @@ void node_start(struct sim *s, uint32_t index)
     o.seed = prng_next(&s->prng);
     o.delegate.ctx = n;
     o.delegate.member = on_member;
+    o.delegate.meta = meta;
     n->sim = s;
     n->index = index;
     n->swim = swim_create(&o);

@@ -50,6 +50,7 @@ struct sim_options {
     size_t nodes;
     uint32_t loss; /* per mille of packets */
     uint64_t delay_min, delay_max;
+    size_t meta_size;         /* the tags of a server take about 230 bytes */
     struct swim_options swim; /* name, advertise, seed and delegate are set per node */
 };
 

@@ -122,6 +122,30 @@ static void urgent_before_our_own_before_the_rest(void **state)
     end(&t);
 }
 
+static void suspicions_and_refutations_go_before_joins(void **state)
+{
+    (void)state;
+    struct talk t;
+    start(&t);
+    bed_start(&t.b);
+    t.b.s->o.probe_interval_ms = 1000; /* for the time of suspicion alone */
+    peers(&t, 60);
+    accuse(&t.b, SWIM_MSG_SUSPECT, "peer-with-a-long-name-003", 1, "x");
+    accuse(&t.b, SWIM_MSG_SUSPECT, "self", 1, "x");
+    for (int round = 0; round < 3; round++) { /* at each transmission, not at the first alone */
+        one_round(&t);
+        struct sent v[200];
+        assert_true(sent_messages(&t.b, v, 200) > 2);
+        struct swim_alive a;
+        struct error err;
+        assert_int_equal(v[0].type, SWIM_MSG_ALIVE);
+        assert_int_equal(swim_message_decode(v[0].body, &t.b.a, &type_swim_alive, &a, &err), 0);
+        assert_true(str_is(a.node, "self") && a.incarnation == 2);
+        assert_int_equal(v[1].type, SWIM_MSG_SUSPECT);
+    }
+    end(&t);
+}
+
 static void broadcasts_ride_on_answers(void **state)
 {
     (void)state;
@@ -347,6 +371,7 @@ int main(void)
         cmocka_unit_test(packets_keep_the_budget),
         cmocka_unit_test(sealed_packets_keep_the_budget_too),
         cmocka_unit_test(urgent_before_our_own_before_the_rest),
+        cmocka_unit_test(suspicions_and_refutations_go_before_joins),
         cmocka_unit_test(broadcasts_ride_on_answers),
         cmocka_unit_test(user_messages_go_alone),
         cmocka_unit_test(a_pool_with_no_news_is_not_woken),
