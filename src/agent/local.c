@@ -11,10 +11,25 @@
 #define REAP_INTERVAL_MS 30000
 #define REAP_MIN_NS (INT64_C(60) * 1000000000)
 
+/* An answer may be followed by a request of the same client that changes something again. */
+static void fire_watches(struct local *l)
+{
+    struct link ready;
+    struct link *it;
+    link_init(&ready);
+    while ((it = link_pop(&l->touched)))
+        link_push(&ready, it);
+    while ((it = link_pop(&ready))) {
+        struct local_watch *w = container_of(it, struct local_watch, link);
+        w->fire(w);
+    }
+}
+
 static void on_tick(struct tick *t)
 {
     struct local *l = container_of(t, struct local, tick);
     alias_update(l, false);
+    fire_watches(l);
     sync_kick(l->sync);
 }
 
@@ -44,7 +59,7 @@ int local_create(const struct local_options *opts, struct local **out, struct er
     prng_seed(&l->prng, seed);
     link_init(&l->watches);
     link_init(&l->aliases);
-    link_init(&l->held);
+    link_init(&l->touched);
     tick_init(&l->tick, opts->world, on_tick);
     timer_init(&l->reap, opts->world, on_reap);
     if (l->opts.data_dir.n) l->files = file_queue_create(opts->world);
@@ -84,7 +99,7 @@ void local_destroy(struct local *l)
     link_each (it, &l->watches) {
         link_remove(it);
     }
-    link_each (it, &l->held) {
+    link_each (it, &l->touched) {
         link_remove(it);
     }
     file_queue_destroy(l->files);
@@ -119,11 +134,8 @@ void local_fire(struct local *l, struct str id)
         struct local_watch *w = container_of(it, struct local_watch, link);
         if (!str_eq(w->id, id)) continue;
         link_remove(&w->link);
-        if (l->reloading) {
-            link_push(&l->held, &w->link);
-        } else {
-            w->fire(w);
-        }
+        link_push(&l->touched, &w->link);
+        tick_mark(&l->tick);
     }
 }
 

@@ -93,16 +93,6 @@ static void results_restore(struct local *l, const struct list *all)
     }
 }
 
-static void release_watches(struct local *l)
-{
-    struct link *it;
-    l->reloading = false;
-    while ((it = link_pop(&l->held))) {
-        struct local_watch *w = container_of(it, struct local_watch, link);
-        w->fire(w);
-    }
-}
-
 static void node_meta_set(struct local *l, struct dict node_meta)
 {
     if (record_equal(&type_map_str, &l->opts.node_meta, &node_meta)) return;
@@ -131,7 +121,6 @@ int local_reload(struct local *l, const struct local_configured *present,
     struct arena a = ARENA_INIT;
     struct error again;
     sync_pause(l->sync);
-    l->reloading = true;
     struct list results = results_keep(l, &a);
     int failed = load_again(l, fresh, err);
     if (!failed) {
@@ -140,7 +129,6 @@ int local_reload(struct local *l, const struct local_configured *present,
         log_error("agent", "Failed to load the former configuration again", "error", again.text);
     }
     results_restore(l, &results);
-    release_watches(l);
     sync_resume(l->sync);
     arena_free(&a);
     return failed;

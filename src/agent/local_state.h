@@ -57,10 +57,9 @@ struct local {
     struct str *order;   /* scratch of iteration: sorted IDs */
     size_t order_n, order_cap;
     struct link watches;
-    struct tick tick; /* runs aliases and starts syncs */
+    struct link touched; /* watches to fire with the next tick */
+    struct tick tick;    /* runs aliases, fires watches, starts syncs */
     struct link aliases;
-    bool reloading;
-    struct link held; /* watches fired while reloading */
     struct timer reap;
     struct file_queue *files; /* NULL without data directory */
     struct sync *sync;

@@ -92,7 +92,8 @@ struct local_counts {
 };
 struct local_counts local_count(const struct local *l);
 
-/* A one-shot wake-up when the service `id` is added, changes or goes. Embedded in its owner. */
+/* A one-shot wake-up when the service `id` is added, changes or goes, at the end of the loop turn.
+ * Embedded in its owner. */
 struct local_watch {
     struct link link;
     struct str id; /* owned by the watcher until fired or cancelled */

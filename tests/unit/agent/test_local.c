@@ -396,13 +396,43 @@ static void watch_fires_when_the_service_changes_and_only_then(void **state)
     local_watch_add(b->local, &w);
     given(b, "{\"Name\":\"b\"}");
     given(b, "{\"Name\":\"a\",\"Port\":1}");
+    fake_world_turn(&b->world);
     assert_int_equal(fired, 0);
     given(b, "{\"Name\":\"a\",\"Port\":2}");
+    fake_world_turn(&b->world);
     assert_int_equal(fired, 1);
     assert_true(local_service_hash(b->local, STR("a")) != hash);
     given(b, "{\"Name\":\"a\",\"Port\":1}");
     assert_true(local_service_hash(b->local, STR("a")) == hash);
+    fake_world_turn(&b->world);
     assert_int_equal(fired, 1);
+}
+
+struct again {
+    struct local_watch watch;
+    struct bench *bench;
+};
+
+static void change_again(struct local_watch *w)
+{
+    struct bench *b = container_of(w, struct again, watch)->bench;
+    fired++;
+    given(b, "{\"Name\":\"a\",\"Port\":3}");
+}
+
+static void watch_may_change_the_service_it_was_fired_by(void **state)
+{
+    struct bench *b = *state;
+    given(b, "{\"Name\":\"a\",\"Port\":1}");
+    struct again first = { { .id = STR("a"), .fire = change_again }, b };
+    struct local_watch second = { .id = STR("a"), .fire = count_fire };
+    fired = 0;
+    local_watch_add(b->local, &first.watch);
+    local_watch_add(b->local, &second);
+    given(b, "{\"Name\":\"a\",\"Port\":2}");
+    fake_world_turn(&b->world);
+    assert_int_equal(fired, 2);
+    assert_int_equal(local_service_get(b->local, STR("a"))->port, 3);
 }
 
 static void maintenance_is_a_check_that_comes_and_goes(void **state)
@@ -464,6 +494,7 @@ static void reload_keeps_check_results(void **state)
     web->port = 2;
     struct local_configured all = { &services, &checks, DICT_EMPTY };
     assert_int_equal(local_reload(b->local, &all, &all, &err), 0);
+    fake_world_turn(&b->world);
     assert_int_equal(fired, 1);
     check_is(b, "c", "passing", "up");
     assert_int_equal(local_service_get(b->local, STR("web"))->port, 2);
@@ -552,6 +583,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(failed_sync_is_tried_again, setup, teardown),
         cmocka_unit_test_setup_teardown(
             watch_fires_when_the_service_changes_and_only_then, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            watch_may_change_the_service_it_was_fired_by, setup, teardown),
         cmocka_unit_test_setup_teardown(
             maintenance_is_a_check_that_comes_and_goes, setup, teardown),
         cmocka_unit_test_setup_teardown(registrations_survive_a_restart, setup, teardown),
