@@ -4,8 +4,6 @@
 
 #include <stdlib.h>
 
-#define MARKER_MUX "\x04"
-
 /* --- ends ----------------------------------------------------------------------------------- */
 
 static void end_calls(struct pool_conn *c, const char *why)
@@ -222,17 +220,15 @@ static void connected(struct pool_conn *c)
     struct yamux_options o = { .role = YAMUX_CLIENT,
         .now_ms = world_now_ms(p->opts.world),
         .stream_size = sizeof(struct pool_stream) };
-    struct stream_part marker = { MARKER_MUX, 1, NULL };
     yamux_init(&c->yamux, &o);
     p->counters.connections++;
     timer_start(&c->ping, YAMUX_KEEPALIVE_MS);
-    (void)stream_write(c->stream, &marker, 1); /* a failure shows as `closed` */
     for (struct link *it; (it = link_pop(&c->waiting));)
         rpc_pool__begin(container_of(it, struct pool_call, link));
     rpc_pool__settle(c);
 }
 
-static void dialled(struct dial *d, struct stream *s)
+static void dialled(struct server_dial *d, struct stream *s)
 {
     struct pool_conn *c = container_of(d, struct pool_conn, dial);
     c->dialling = false;
@@ -245,7 +241,7 @@ static void dialled(struct dial *d, struct stream *s)
     c->ended = true;
     rpc_pool__forget(c);
     link_remove(&c->link); /* what `done` does must not find it */
-    fail_waiting(c, d->err.text);
+    fail_waiting(c, d->dial.err.text);
     tick_cancel(&c->tick);
     conn_free(c);
 }
@@ -280,15 +276,19 @@ struct pool_conn *rpc_pool__conn(struct rpc_pool *p, const struct rpc_target *to
     timer_init(&c->ping, p->opts.world, on_ping);
     timer_init(&c->unused, p->opts.world, on_unused);
     map_put(&p->conns, key, c);
-    c->dial = (struct dial){ .world = p->opts.world,
-        .host = c->target.address,
+    c->dial = (struct server_dial){ .world = p->opts.world,
+        .tls = p->opts.tls,
+        .protocol = SERVER_RPC_MUX,
+        .address = c->target.address,
         .port = to->port,
+        .datacenter = c->target.datacenter,
+        .domain = p->opts.domain,
         .timeout_ms = p->opts.dial_timeout_ms,
         .events = &events,
         .owner = c,
         .done = dialled };
     p->counters.dials++;
-    dial_start(&c->dial);
+    server_dial_start(&c->dial);
     return c;
 }
 
@@ -338,7 +338,7 @@ void rpc_pool_close(struct rpc_pool *p, void (*closed)(void *ctx), void *ctx)
             conn_end(c, "session shutdown");
             continue;
         }
-        dial_cancel(&c->dial);
+        server_dial_cancel(&c->dial);
         c->dialling = false;
         tick_cancel(&c->tick);
         conn_free(c);

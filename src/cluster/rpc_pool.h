@@ -3,6 +3,7 @@
 #pragma once
 #include "consuld/base/map.h"
 #include "consuld/cluster/rpc_pool.h"
+#include "consuld/cluster/server_dial.h"
 #include "consuld/mux/rpc_frame.h"
 #include "consuld/mux/yamux.h"
 
@@ -31,8 +32,8 @@ struct pool_conn {
     struct arena arena; /* of itself and its texts */
     struct str key;
     struct rpc_target target;
-    struct link link; /* pool->all */
-    struct dial dial; /* while connecting */
+    struct link link;        /* pool->all */
+    struct server_dial dial; /* while connecting */
     bool dialling;
     bool current; /* in pool->conns */
     bool ended;   /* takes and carries no calls any more */

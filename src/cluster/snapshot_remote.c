@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "consuld/cluster/server_dial.h"
 #include "consuld/model.h"
 #include "consuld/mux/rpc_frame.h"
 
-#define MARKER_SNAPSHOT "\x05"
 #define DIAL_TIMEOUT_MS 10000
 /* Without a byte in either direction. */
 #define QUIET_MS 60000
@@ -16,8 +16,7 @@
 
 struct snapshot_remote {
     struct snapshot_client client;
-    struct world *world;
-    struct rpc_router *router;
+    struct snapshot_remote_options opts;
     struct link calls; /* struct remote */
 };
 
@@ -25,7 +24,7 @@ struct remote {
     struct snapshot_remote *owner;
     struct snapshot_call *call; /* NULL: over */
     struct link link;
-    struct dial dial;
+    struct server_dial dial;
     struct stream *stream;
     struct timer quiet;
     struct tick refused; /* ends a call that cannot begin */
@@ -57,7 +56,7 @@ static void let_go(struct remote *c)
     c->call = NULL;
     timer_stop(&c->quiet);
     link_remove(&c->link);
-    if (c->dialling) dial_cancel(&c->dial);
+    if (c->dialling) server_dial_cancel(&c->dial);
     c->dialling = false;
     if (c->stream) {
         stream_close(c->stream);
@@ -189,13 +188,13 @@ static const struct stream_events events = {
 
 /* --- calls ---------------------------------------------------------------------------------- */
 
-static void dialled(struct dial *d, struct stream *s)
+static void dialled(struct server_dial *d, struct stream *s)
 {
     struct remote *c = container_of(d, struct remote, dial);
     c->dialling = false;
     c->stream = s;
     if (!s) {
-        fail(c, "", d->err.text);
+        fail(c, "", d->dial.err.text);
         return;
     }
     timer_start(&c->quiet, QUIET_MS);
@@ -214,7 +213,6 @@ static void write_request(struct remote *c)
         .token = call->token,
         .allow_stale = call->allow_stale,
         .op = call->restore };
-    buf_put_c(&c->out, MARKER_SNAPSHOT);
     msgpack_encode(&type_snapshot_request, &r, &c->out);
     if (call->restore) buf_put_str(&c->out, call->archive);
 }
@@ -224,14 +222,18 @@ static void submit(struct snapshot_client *client, struct snapshot_call *call)
     struct snapshot_remote *r = container_of(client, struct snapshot_remote, client);
     struct arena a = ARENA_INIT;
     struct remote *c = arena_new(&a, struct remote);
-    const struct rpc_target *to = rpc_router_at(r->router, 0);
+    const struct rpc_target *to = rpc_router_at(r->opts.router, 0);
     *c = (struct remote){ .owner = r,
         .call = call,
         .out = BUF_INIT(ARCHIVE_MAX + RPC_HEADER_MAX),
         .input = BUF_INIT(ARCHIVE_MAX + RPC_HEADER_MAX) };
-    c->dial = (struct dial){ .world = r->world,
-        .host = to ? str_dup(&a, to->address) : STR_NIL,
+    c->dial = (struct server_dial){ .world = r->opts.world,
+        .tls = r->opts.tls,
+        .protocol = SERVER_SNAPSHOT,
+        .address = to ? str_dup(&a, to->address) : STR_NIL,
         .port = to ? to->port : 0,
+        .datacenter = to ? str_dup(&a, to->datacenter) : STR_NIL,
+        .domain = r->opts.domain,
         .timeout_ms = DIAL_TIMEOUT_MS,
         .events = &events,
         .owner = c,
@@ -241,8 +243,8 @@ static void submit(struct snapshot_client *client, struct snapshot_call *call)
     call->err.code = 0;
     link_init(&c->link);
     link_push(&r->calls, &c->link);
-    timer_init(&c->quiet, r->world, on_quiet);
-    tick_init(&c->refused, r->world, on_refused);
+    timer_init(&c->quiet, r->opts.world, on_quiet);
+    tick_init(&c->refused, r->opts.world, on_refused);
     rpc_scan_init(&c->scan, 1, RPC_HEADER_MAX);
     if (!to) {
         tick_mark(&c->refused);
@@ -250,7 +252,7 @@ static void submit(struct snapshot_client *client, struct snapshot_call *call)
     }
     write_request(c);
     c->dialling = true;
-    dial_start(&c->dial);
+    server_dial_start(&c->dial);
 }
 
 static void cancel(struct snapshot_client *client, struct snapshot_call *call)
@@ -261,12 +263,11 @@ static void cancel(struct snapshot_client *client, struct snapshot_call *call)
     if (c) let_go(c);
 }
 
-struct snapshot_remote *snapshot_remote_create(struct world *w, struct rpc_router *router)
+struct snapshot_remote *snapshot_remote_create(const struct snapshot_remote_options *o)
 {
     struct snapshot_remote *r = xcalloc(1, sizeof *r);
     r->client = (struct snapshot_client){ submit, cancel };
-    r->world = w;
-    r->router = router;
+    r->opts = *o;
     link_init(&r->calls);
     return r;
 }

@@ -7,6 +7,7 @@
 #include "consuld/cluster/rpc.h"
 
 struct rpc_pool;
+struct tls;
 
 /* Where a server is. Connections are kept by name and address. */
 struct rpc_target {
@@ -18,6 +19,8 @@ struct rpc_target {
 
 struct rpc_pool_options {
     struct world *world;
+    struct tls *tls;   /* NULL: none */
+    struct str domain; /* of the names in certificates; outlives the pool */
     /* 0 stands for the default in the comment */
     uint64_t dial_timeout_ms;  /* 10 s */
     uint64_t idle_ms;          /* 127 s: a connection without calls is closed after it */

@@ -8,8 +8,15 @@
 
 struct snapshot_remote;
 
-/* world and router outlive it. */
-struct snapshot_remote *snapshot_remote_create(struct world *w, struct rpc_router *router);
+/* What it points to outlives it. */
+struct snapshot_remote_options {
+    struct world *world;
+    struct rpc_router *router;
+    struct tls *tls; /* NULL: none */
+    struct str domain;
+};
+
+struct snapshot_remote *snapshot_remote_create(const struct snapshot_remote_options *o);
 /* Ends calls with an error. */
 void snapshot_remote_destroy(struct snapshot_remote *r);
 struct snapshot_client *snapshot_remote_client(struct snapshot_remote *r);

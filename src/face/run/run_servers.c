@@ -20,7 +20,8 @@ void run_servers_start(struct run *r)
         .burst = (uint64_t)c->rpc_max_burst,
         .members = lan_members,
         .ctx = r });
-    r->snapshots = snapshot_remote_create(r->world, r->router);
+    r->snapshots = snapshot_remote_create(
+        &(struct snapshot_remote_options){ .world = r->world, .router = r->router });
     r->context.rpc = rpc_router_client(r->router);
     r->context.snapshots = snapshot_remote_client(r->snapshots);
 }

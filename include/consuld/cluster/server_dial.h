@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One attempt to reach a server's port for one purpose: TCP, TLS where the configuration asks for
+ * it (rpc.md 2.2), then the first byte that names the protocol. */
+#pragma once
+#include "consuld/base/outside.h"
+#include "consuld/base/tls.h"
+
+struct server_handshake;
+
+/* First bytes (rpc.md 1). */
+enum server_protocol {
+    SERVER_RPC_SINGLE = 0x00,
+    SERVER_RAFT = 0x01,
+    SERVER_TLS = 0x03,
+    SERVER_RPC_MUX = 0x04,
+    SERVER_SNAPSHOT = 0x05,
+    SERVER_TLS_INSECURE = 0x07,
+};
+
+/* Embedded in its owner, which fills the first part and keeps what it points to until done. */
+struct server_dial {
+    struct world *world;
+    struct tls *tls; /* NULL: none */
+    enum server_protocol protocol;
+    struct str address; /* IP or name */
+    uint16_t port;
+    struct str datacenter, domain;      /* of the server: what its certificate must name */
+    uint64_t timeout_ms;                /* of connecting, and again of the handshake */
+    const struct stream_events *events; /* of the stream that comes of it */
+    void *owner;                        /* the stream's */
+    /* Called once, never from server_dial_start: with a stream whose first byte is written, or NULL
+     * and dial.err filled. */
+    void (*done)(struct server_dial *d, struct stream *s);
+    /* its own */
+    struct dial dial;
+    struct server_handshake *handshake;
+};
+void server_dial_start(struct server_dial *d);
+/* Forgets the attempt: done is not called. Idempotent. */
+void server_dial_cancel(struct server_dial *d);
