@@ -157,10 +157,10 @@ static bool is_insecure(struct str service)
     return str_is(service, "AutoEncrypt") || str_is(service, "AutoConfig");
 }
 
-static bool service_exists(struct str service)
+static bool service_exists(struct str service, bool insecure)
 {
     struct str other;
-    if (is_insecure(service)) return false;
+    if (is_insecure(service) != insecure) return false;
     for (size_t i = 0; i < method_count; i++) {
         if (rpc_method_service(str_of(method_table[i].method), &other) && str_eq(other, service))
             return true;
@@ -168,7 +168,7 @@ static bool service_exists(struct str service)
     return false;
 }
 
-static const struct method_types *find_method(struct str name, struct error *err)
+static const struct method_types *find_method(struct str name, bool insecure, struct error *err)
 {
     struct str service;
     if (!rpc_method_service(name, &service)) {
@@ -176,8 +176,9 @@ static const struct method_types *find_method(struct str name, struct error *err
         return NULL;
     }
     const struct method_types *m = method_find(name);
-    if (m && !is_insecure(service)) return m;
-    error_set(err, ERR_NOT_FOUND, service_exists(service) ? NO_METHOD : NO_SERVICE, STR_ARG(name));
+    if (m && is_insecure(service) == insecure) return m;
+    bool known = service_exists(service, insecure);
+    error_set(err, ERR_NOT_FOUND, known ? NO_METHOD : NO_SERVICE, STR_ARG(name));
     return NULL;
 }
 
@@ -197,7 +198,7 @@ static void begin(struct rpc_channel *ch, struct str message, size_t header_n)
     struct request_header h;
     int rc = rpc_read_request(str_slice(message, 0, header_n), &h);
     ensure(rc == 0); /* it was read once */
-    const struct method_types *m = find_method(h.service_method, err);
+    const struct method_types *m = find_method(h.service_method, ch->insecure, err);
     struct arena a = ARENA_INIT;
     size_t args_n = m ? m->args->size : 0;
     arena_reserve(&a, sizeof(struct served) + message.n + 16 + args_n + CALLEE_ROOM);

@@ -1,22 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Connections of port 8300 up to their first byte, which says what they are (rpc.md 1). */
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "consuld/base/tls.h"
 #include "rpc_port.h"
 
+#define UNKNOWN_BYTE "unrecognized RPC byte"
 #define SCRATCH_MAX ((size_t)80 << 20)
 
 /* The filter between the socket and the protocol: it knows the address to give back. */
+enum layer {
+    LAYER_PLAIN,
+    LAYER_INSIDE,   /* in TLS, behind 0x03: another first byte follows */
+    LAYER_INSECURE, /* in TLS, behind 0x07 */
+    LAYER_NATIVE,   /* TLS from the first byte: its ALPN name decides */
+};
+
 struct port_conn {
     struct stream up;    /* what the protocol has */
     struct stream *down; /* NULL: closed */
     struct rpc_port *port;
     struct link link;
     struct timer handshake;
+    enum layer layer;
     bool decided;
 };
+
+static const struct stream_events down_events;
 
 /* --- the filter ----------------------------------------------------------------------------- */
 
@@ -56,45 +67,139 @@ static void to_raft(struct rpc_port *p, struct stream *s)
 }
 
 /* By first byte; NULL `accept`: refused with the reason. */
-static const struct {
+static const struct protocol {
     void (*accept)(struct rpc_port *p, struct stream *s);
     const char *why;
 } protocols[] = {
     [0x00] = { rpc_port__single, NULL },
     [0x01] = { to_raft, "raft between servers is not available" },
-    [0x02] = { NULL, "unrecognized RPC byte" },
+    [0x02] = { NULL, UNKNOWN_BYTE },
     [0x03] = { NULL, "TLS connection attempted, server not configured for TLS" },
     [0x04] = { rpc_port__mux, NULL },
     [0x05] = { rpc_port__snapshot, "snapshots are not available" },
-    [0x06] = { NULL, "unrecognized RPC byte" },
+    [0x06] = { NULL, UNKNOWN_BYTE },
     [0x07] = { NULL, "insecure TLS connection attempted, server not configured for TLS" },
 };
+#define PROTOCOLS (sizeof protocols / sizeof protocols[0])
 
-static void refuse(struct port_conn *c, uint8_t byte, const char *why)
+/* By the name negotiated in native TLS, as the server prefers them (rpc.md 2.3); the gossip ones
+ * are negotiated and then closed. */
+static const char *const alpn_names[] = { "consul/rpc-single", "consul/raft", "consul/rpc-multi",
+    "consul/rpc-snapshot", "consul/rpc-gossip", "consul/wan-gossip/packet",
+    "consul/wan-gossip/stream" };
+static const uint8_t alpn_bytes[] = { 0x00, 0x01, 0x04, 0x05, 0x06, 0x06, 0x06 };
+#define ALPN_NAMES (sizeof alpn_names / sizeof alpn_names[0])
+
+static void refuse(struct port_conn *c, const char *what, const char *value, const char *why)
 {
-    char number[8], from[PEER_TEXT_MAX + 16];
-    snprintf(number, sizeof number, "%u", byte);
-    snprintf(from, sizeof from, "from=%s:%u", c->down->peer, c->down->peer_port);
+    char from[PEER_TEXT_MAX + 16];
+    snprintf(from, sizeof from, "from=%s:%u", c->up.peer, c->up.peer_port);
     c->port->counters.refused_byte++;
-    log_error(RPC_PORT_LOG, why, "byte", number, "conn", from);
+    log_error(RPC_PORT_LOG, why, what, value, "conn", from);
     stream_close(c->down);
+}
+
+/* The connection is what `byte` says. */
+static void become(struct port_conn *c, uint8_t byte, const char *what, const char *value)
+{
+    const char *why = byte < PROTOCOLS ? protocols[byte].why : UNKNOWN_BYTE;
+    c->decided = true;
+    timer_stop(&c->handshake);
+    if (byte < PROTOCOLS && protocols[byte].accept) protocols[byte].accept(c->port, &c->up);
+    if (!c->up.events) refuse(c, what, value, why ? why : UNKNOWN_BYTE);
+}
+
+/* --- TLS ------------------------------------------------------------------------------------ */
+
+static void native_ready(struct stream *s)
+{
+    struct port_conn *c = s->owner;
+    struct tls_state state;
+    char name[64];
+    uint8_t byte = 0xff;
+    tls_state(c->port->opts.tls, s, &state);
+    for (size_t i = 0; i < ALPN_NAMES; i++) {
+        if (str_is(state.alpn, alpn_names[i])) byte = alpn_bytes[i];
+    }
+    snprintf(name, sizeof name, "%.*s", STR_ARG(state.alpn));
+    become(c, byte, "alpn", name);
+}
+
+/* A handshake takes the place of the first byte. */
+static void begin_tls(struct port_conn *c, enum layer layer, enum tls_use use, struct str sniffed)
+{
+    struct tls_options o = { .use = use, .sniffed = sniffed, .events = &down_events, .owner = c };
+    c->layer = layer;
+    if (layer == LAYER_NATIVE) {
+        o.alpn = alpn_names;
+        o.n_alpn = ALPN_NAMES;
+        o.ready = native_ready;
+    }
+    c->down = tls_start(c->port->opts.tls, c->down, &o);
+    if (c->port->opts.handshake_timeout_ms)
+        timer_start(&c->handshake, c->port->opts.handshake_timeout_ms);
+}
+
+static void insecure_ready(struct stream *s)
+{
+    timer_stop(&((struct port_conn *)s->owner)->handshake);
+}
+
+static void begin_insecure(struct port_conn *c, struct str sniffed)
+{
+    struct tls_options o = { .use = TLS_ACCEPT_INSECURE,
+        .sniffed = sniffed,
+        .timeout_ms = c->port->opts.handshake_timeout_ms,
+        .events = &down_events,
+        .owner = c,
+        .ready = insecure_ready };
+    c->layer = LAYER_INSECURE;
+    c->decided = true;
+    c->down = tls_start(c->port->opts.tls, c->down, &o);
+    rpc_port__insecure(c->port, &c->up);
+}
+
+/* --- the decision --------------------------------------------------------------------------- */
+
+/* True if the bytes begin TLS, which is under way then. */
+static bool tls_begins(struct port_conn *c, uint8_t byte, struct str bytes)
+{
+    const struct tls *t = c->port->opts.tls;
+    struct str behind = str_slice(bytes, 1, bytes.n);
+    if (!t || c->layer != LAYER_PLAIN) return false;
+    if (t->facts.mutual && byte > 0x07) {
+        begin_tls(c, LAYER_NATIVE, TLS_ACCEPT_ALPN, bytes);
+    } else if (t->facts.can_serve && byte == 0x03) {
+        begin_tls(c, LAYER_INSIDE, TLS_ACCEPT_RPC, behind);
+    } else if (t->facts.can_serve && byte == 0x07) {
+        begin_insecure(c, behind);
+    } else {
+        return false;
+    }
+    return true;
 }
 
 static void decide(struct port_conn *c, struct str bytes)
 {
+    const struct tls *t = c->port->opts.tls;
     uint8_t byte = (uint8_t)bytes.p[0];
-    const char *why = byte == 0x16 ? protocols[0x03].why : "unrecognized RPC byte";
-    c->decided = true;
-    timer_stop(&c->handshake);
-    if (byte < sizeof protocols / sizeof protocols[0]) {
-        why = protocols[byte].why;
-        if (protocols[byte].accept) protocols[byte].accept(c->port, &c->up);
-    }
-    if (!c->up.events) {
-        refuse(c, byte, why);
+    char number[8];
+    if (tls_begins(c, byte, bytes)) return;
+    snprintf(number, sizeof number, "%u", byte);
+    bool clear = c->layer == LAYER_PLAIN;
+    if (clear && t && t->facts.require_rpc) {
+        c->decided = true;
+        refuse(c, "byte", number, "Non-TLS connection attempted with VerifyIncoming set");
         return;
     }
-    if (bytes.n > 1) c->up.events->data(&c->up, str_slice(bytes, 1, bytes.n));
+    if (clear && byte == 0x16) {
+        c->decided = true;
+        refuse(c, "byte", number, protocols[0x03].why);
+        return;
+    }
+    bool again = c->layer == LAYER_INSIDE && (byte == 0x03 || byte == 0x07);
+    become(c, again ? 0x02 : byte, "byte", number);
+    if (c->up.events && bytes.n > 1) c->up.events->data(&c->up, str_slice(bytes, 1, bytes.n));
 }
 
 /* --- events of the socket ------------------------------------------------------------------- */
@@ -139,10 +244,21 @@ static void client_set(struct rpc_port *p, struct str peer, size_t n)
     }
 }
 
+/* A handshake that failed gets its one line here. */
+static void tell_tls(struct port_conn *c, const struct stream *s)
+{
+    struct tls_state state;
+    tls_state(c->port->opts.tls, s, &state);
+    if (state.ready || !state.why) return;
+    c->port->counters.refused_tls++;
+    log_error(RPC_PORT_LOG, "failed TLS handshake", "conn", c->up.peer, "error", state.why);
+}
+
 static void down_closed(struct stream *s, int code)
 {
     struct port_conn *c = s->owner;
     struct rpc_port *p = c->port;
+    if (c->layer != LAYER_PLAIN) tell_tls(c, s);
     struct str peer = str_of(c->up.peer);
     c->down = NULL;
     if (c->up.events) c->up.events->closed(&c->up, code);

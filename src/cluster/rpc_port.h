@@ -63,6 +63,7 @@ struct rpc_channel {
     size_t header_n; /* of them its header; 0: not whole yet */
     size_t unread;   /* given and not reported as consumed */
     bool eof, ended, running;
+    bool insecure; /* of the few services for agents without a certificate */
 };
 
 void rpc_channel_init(
@@ -80,5 +81,7 @@ size_t rpc_channel_waiting(const struct rpc_channel *ch);
 /* --- protocols ------------------------------------------------------------------------------ */
 
 void rpc_port__single(struct rpc_port *p, struct stream *s);
+/* For agents without a certificate (rpc.md 11). */
+void rpc_port__insecure(struct rpc_port *p, struct stream *s);
 void rpc_port__mux(struct rpc_port *p, struct stream *s);
 void rpc_port__snapshot(struct rpc_port *p, struct stream *s);

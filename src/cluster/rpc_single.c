@@ -87,7 +87,7 @@ static const struct stream_events events = {
     .data = on_data, .eof = on_eof, .drained = on_drained, .closed = on_closed
 };
 
-void rpc_port__single(struct rpc_port *p, struct stream *s)
+static struct single *create(struct rpc_port *p, struct stream *s)
 {
     struct single *c = xcalloc(1, sizeof *c);
     rpc_channel_init(&c->channel, p, &ops);
@@ -95,4 +95,15 @@ void rpc_port__single(struct rpc_port *p, struct stream *s)
     timer_init(&c->linger, p->opts.world, lingered);
     s->events = &events;
     s->owner = c;
+    return c;
+}
+
+void rpc_port__single(struct rpc_port *p, struct stream *s)
+{
+    (void)create(p, s);
+}
+
+void rpc_port__insecure(struct rpc_port *p, struct stream *s)
+{
+    create(p, s)->channel.insecure = true;
 }

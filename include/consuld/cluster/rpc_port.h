@@ -10,6 +10,7 @@
 
 struct rpc_port;
 struct snapshot_client;
+struct tls;
 
 struct rpc_port_options {
     struct world *world;
@@ -18,6 +19,7 @@ struct rpc_port_options {
     uint16_t port;
     uint64_t handshake_timeout_ms;     /* for the first byte; 0: none */
     uint32_t conns_per_client_max;     /* from one address; 0: any number */
+    struct tls *tls;                   /* NULL: none */
     struct snapshot_client *snapshots; /* NULL: such connections are closed */
     /* Takes over a stream behind its first byte: sets events and owner, or closes it. NULL: such
      * connections are closed. */
@@ -38,7 +40,8 @@ void rpc_port_close(struct rpc_port *p, void (*closed)(void *ctx), void *ctx);
 struct rpc_port_counters {
     uint64_t connections;      /* taken */
     uint64_t refused_limit;    /* by conns_per_client_max */
-    uint64_t refused_byte;     /* unknown or refused first byte */
+    uint64_t refused_byte;     /* unknown or refused first byte, or ALPN name */
+    uint64_t refused_tls;      /* handshakes that failed */
     uint64_t refused_silent;   /* no first byte in time */
     uint64_t sessions_failed;  /* multiplexed connections that broke a rule */
     uint64_t requests;         /* that became calls */
