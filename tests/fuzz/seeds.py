@@ -10,6 +10,7 @@ import glob
 import json
 import os
 import re
+import ssl
 import sys
 import urllib.parse
 
@@ -248,7 +249,25 @@ def lzw():
                 yield bytes.fromhex(one['lzw'])
 
 
+def tls():
+    """What a client says first, with several settings."""
+    for n, latest in enumerate((ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)):
+        for names in (None, ['http/1.1'], ['h2', 'http/1.1']):
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.maximum_version = latest
+            if names:
+                context.set_alpn_protocols(names)
+            out = ssl.MemoryBIO()
+            try:
+                context.wrap_bio(ssl.MemoryBIO(), out, server_hostname='a').do_handshake()
+            except ssl.SSLWantReadError:
+                pass
+            yield bytes([255 - 64 * n]) + out.read()
+    yield b'\x01GET / HTTP/1.1\r\n\r\n'
+
+
 TARGETS = {
+    'fuzz_tls': tls,
     'fuzz_gossip_packet': gossip_packets,
     'fuzz_gossip_stream': gossip_streams,
     'fuzz_lzw': lzw,

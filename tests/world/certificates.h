@@ -65,7 +65,7 @@ static void cert_make(struct cert_made *out, const struct cert_made *by, struct 
     cert_text(bio, out->key_pem, sizeof out->key_pem);
 }
 
-static void cert_free(struct cert_made *c)
+__attribute__((unused)) static void cert_free(struct cert_made *c)
 {
     X509_free(c->cert);
     EVP_PKEY_free(c->key);

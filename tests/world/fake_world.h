@@ -102,7 +102,7 @@ static bool fake_world_run_job(struct world *w)
     j->done(j);
     return true;
 }
-static void fake_world_run_jobs(struct world *w)
+__attribute__((unused)) static void fake_world_run_jobs(struct world *w)
 {
     while (fake_world_run_job(w))
         ;

@@ -127,7 +127,7 @@ static bool pair_end_close(struct pair_end *e)
 }
 
 /* True if anything happened. */
-static bool stream_pair_turn(struct stream_pair *p)
+__attribute__((unused)) static bool stream_pair_turn(struct stream_pair *p)
 {
     bool moved = pair_deliver(&p->a, p->piece);
     moved |= pair_deliver(&p->b, p->piece);
