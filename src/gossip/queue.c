@@ -5,17 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Urgent messages that somebody waits for go before all: who leaves a pool with a thousand others
+ * would never get his word out. */
+enum rank { PLAIN, URGENT, AWAITED };
+
 struct entry {
     uint64_t id;
     uint64_t tag;
     uint32_t transmits;
     uint32_t name_n;
     size_t n;
-    bool urgent;
+    enum rank rank;
     char bytes[]; /* message, then name */
 };
 
-/* Sorted: urgent first, then fewest transmits, longest, newest. */
+/* Sorted: highest rank first, then fewest transmits, longest, newest. */
 struct broadcast_queue {
     struct broadcast_queue_options o;
     struct entry **v;
@@ -68,7 +72,7 @@ void broadcast_queue_destroy(struct broadcast_queue *q)
 /* --- order --------------------------------------------------------------------------------- */
 
 struct key {
-    bool urgent;
+    enum rank rank;
     uint32_t transmits;
     size_t n;
     uint64_t id;
@@ -76,12 +80,12 @@ struct key {
 
 static struct key key_of(const struct entry *e)
 {
-    return (struct key){ e->urgent, e->transmits, e->n, e->id };
+    return (struct key){ e->rank, e->transmits, e->n, e->id };
 }
 
 static bool before(struct key a, struct key b)
 {
-    if (a.urgent != b.urgent) return a.urgent;
+    if (a.rank != b.rank) return a.rank > b.rank;
     if (a.transmits != b.transmits) return a.transmits < b.transmits;
     if (a.n != b.n) return a.n > b.n;
     return a.id > b.id;
@@ -132,7 +136,9 @@ void broadcast_queue_add(struct broadcast_queue *q, const struct broadcast *b)
         .tag = b->tag,
         .name_n = (uint32_t)b->name.n,
         .n = b->message.n,
-        .urgent = b->urgent };
+        .rank = !b->urgent ? PLAIN
+                : b->tag   ? AWAITED
+                           : URGENT };
     if (b->message.n) memcpy(e->bytes, b->message.p, b->message.n);
     if (b->name.n) {
         memcpy(e->bytes + e->n, b->name.p, b->name.n);
@@ -171,14 +177,14 @@ struct giving {
     void *ctx;
 };
 
-/* Walks the tiers of the one kind from the fewest transmits on. */
-static void give(struct broadcast_queue *q, struct giving *g, bool urgent)
+/* Walks the tiers of one rank from the fewest transmits on. */
+static void give(struct broadcast_queue *q, struct giving *g, enum rank rank)
 {
     uint32_t tier = 0;
     while (g->room > g->used + g->overhead) {
         size_t free_bytes = g->room - g->used - g->overhead;
-        size_t at = position(q, (struct key){ urgent, tier, free_bytes, UINT64_MAX });
-        if (at == q->n || q->v[at]->urgent != urgent) return;
+        size_t at = position(q, (struct key){ rank, tier, free_bytes, UINT64_MAX });
+        if (at == q->n || q->v[at]->rank != rank) return;
         struct entry *e = q->v[at];
         if (e->transmits != tier) {
             tier = e->transmits;
@@ -204,11 +210,11 @@ static void put_back(struct broadcast_queue *q)
 }
 
 static size_t take(
-    struct broadcast_queue *q, size_t nodes, bool urgent, bool plain, struct giving g)
+    struct broadcast_queue *q, size_t nodes, enum rank from, enum rank down_to, struct giving g)
 {
     g.limit = broadcast_limit(q->o.retransmit_mult, nodes);
-    if (urgent && q->n > 0 && q->v[0]->urgent) give(q, &g, true);
-    if (plain && q->n > 0) give(q, &g, false);
+    for (int rank = (int)from; rank >= (int)down_to; rank--)
+        give(q, &g, (enum rank)rank);
     put_back(q);
     return g.used;
 }
@@ -216,21 +222,21 @@ static size_t take(
 size_t broadcast_queue_take(struct broadcast_queue *q, size_t nodes, size_t overhead, size_t limit,
     broadcast_sink sink, void *ctx)
 {
-    return take(q, nodes, true, true,
+    return take(q, nodes, AWAITED, PLAIN,
         (struct giving){ .room = limit, .overhead = overhead, .sink = sink, .ctx = ctx });
 }
 
 size_t broadcast_queue_take_urgent(struct broadcast_queue *q, size_t nodes, size_t overhead,
     size_t limit, broadcast_sink sink, void *ctx)
 {
-    return take(q, nodes, true, false,
+    return take(q, nodes, AWAITED, URGENT,
         (struct giving){ .room = limit, .overhead = overhead, .sink = sink, .ctx = ctx });
 }
 
 size_t broadcast_queue_take_plain(struct broadcast_queue *q, size_t nodes, size_t overhead,
     size_t limit, broadcast_sink sink, void *ctx)
 {
-    return take(q, nodes, false, true,
+    return take(q, nodes, PLAIN, PLAIN,
         (struct giving){ .room = limit, .overhead = overhead, .sink = sink, .ctx = ctx });
 }
 

@@ -27,7 +27,7 @@ struct broadcast {
     struct str message; /* copied */
     struct str name;    /* replaces the entry of that name; empty: replaces nothing. Copied */
     uint64_t tag;       /* 0: nobody asks */
-    bool urgent;        /* goes before all that is not */
+    bool urgent;        /* goes before all that is not; with a tag, before all that has none */
 };
 
 struct broadcast_queue_counters {

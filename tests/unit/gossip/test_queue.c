@@ -149,6 +149,45 @@ static void only_urgent_are_taken_when_asked_for(void **state)
     broadcast_queue_destroy(q);
 }
 
+static void append(void *ctx, struct str message)
+{
+    buf_put_str(ctx, message);
+}
+
+static void plain_and_urgent_share_a_packet_without_repetition(void **state)
+{
+    (void)state;
+    struct ends e = { 0 };
+    struct broadcast_queue *q = small(&e, 0);
+    struct buf packet = BUF_INIT(256);
+    broadcast_queue_add(q, &(struct broadcast){ .message = STR("plain ") });
+    broadcast_queue_add(q, &(struct broadcast){ .message = STR("now "), .urgent = true });
+    size_t used = broadcast_queue_take_urgent(q, 100, 2, 100, append, &packet);
+    broadcast_queue_take_plain(q, 100, 2, 100 - used, append, &packet);
+    assert_true(str_is(buf_str(&packet), "now plain "));
+    assert_int_equal(broadcast_queue_counters(q)->transmits, 2);
+    buf_deinit(&packet);
+    broadcast_queue_destroy(q);
+}
+
+static void urgent_that_somebody_waits_for_goes_first(void **state)
+{
+    (void)state;
+    struct ends e = { 0 };
+    struct broadcast_queue *q = small(&e, 0);
+    struct buf packet = BUF_INIT(256);
+    broadcast_queue_add(q, &(struct broadcast){ .message = STR("waited "), .tag = 1 });
+    broadcast_queue_add(
+        q, &(struct broadcast){ .message = STR("ours "), .tag = 2, .urgent = true });
+    for (int i = 0; i < 3; i++)
+        broadcast_queue_add(q, &(struct broadcast){ .message = STR("theirs "), .urgent = true });
+    broadcast_queue_take(q, 100, 0, 12, append, &packet);
+    broadcast_queue_take(q, 100, 0, 5, append, &packet);
+    assert_true(str_is(buf_str(&packet), "ours theirs ours "));
+    buf_deinit(&packet);
+    broadcast_queue_destroy(q);
+}
+
 static void a_full_queue_drops_its_last(void **state)
 {
     (void)state;
@@ -265,6 +304,8 @@ int main(void)
         cmocka_unit_test(recorded_runs_are_repeated),
         cmocka_unit_test(urgent_goes_before_longer_and_newer),
         cmocka_unit_test(only_urgent_are_taken_when_asked_for),
+        cmocka_unit_test(plain_and_urgent_share_a_packet_without_repetition),
+        cmocka_unit_test(urgent_that_somebody_waits_for_goes_first),
         cmocka_unit_test(a_full_queue_drops_its_last),
         cmocka_unit_test(each_message_ends_once),
         cmocka_unit_test(random_runs_agree_with_a_plain_search),
