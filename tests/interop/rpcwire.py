@@ -122,8 +122,8 @@ CREDIT = 262144
 class Mux:
     """A yamux session as client; one thread, streams are read on demand."""
 
-    def __init__(self, address, port, timeout=30):
-        self.sock = connect(address, port, 4, timeout)
+    def __init__(self, address, port, timeout=30, sock=None):
+        self.sock = sock or connect(address, port, 4, timeout)
         self.buffer, self.next_id, self.streams, self.pongs = b'', 1, {}, 0
         self.goaway = None
 

@@ -12,7 +12,9 @@ static size_t lan_members(void *ctx)
 void run_servers_start(struct run *r)
 {
     const struct agent_config *c = r->config;
-    r->rpc_pool = rpc_pool_create(&(struct rpc_pool_options){ .world = r->world });
+    struct str domain = str_dup(&r->arena, c->dns_domain);
+    r->rpc_pool = rpc_pool_create(
+        &(struct rpc_pool_options){ .world = r->world, .tls = r->tls, .domain = domain });
     r->router = rpc_router_create(&(struct rpc_router_options){ .world = r->world,
         .pool = r->rpc_pool,
         .hold_timeout_ms = (uint64_t)(c->rpc_hold_timeout / INT64_C(1000000)),
@@ -20,8 +22,8 @@ void run_servers_start(struct run *r)
         .burst = (uint64_t)c->rpc_max_burst,
         .members = lan_members,
         .ctx = r });
-    r->snapshots = snapshot_remote_create(
-        &(struct snapshot_remote_options){ .world = r->world, .router = r->router });
+    r->snapshots = snapshot_remote_create(&(struct snapshot_remote_options){
+        .world = r->world, .router = r->router, .tls = r->tls, .domain = domain });
     r->context.rpc = rpc_router_client(r->router);
     r->context.snapshots = snapshot_remote_client(r->snapshots);
 }

@@ -120,6 +120,7 @@ static int port_start(struct run *r, struct error *err)
     struct arena a = ARENA_INIT;
     struct rpc_port_options o = { .world = r->world,
         .rpc = server_rpc(r->server),
+        .tls = r->tls,
         .snapshots = server_snapshots(r->server),
         .ip = str_c(&a, addr.host),
         .port = (uint16_t)addr.port,
