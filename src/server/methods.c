@@ -29,7 +29,6 @@
 #define ACL "ACL system"
 #define AUTO "automatic configuration"
 #define CA "Connect CA"
-#define CONFIG "configuration entries"
 #define EVENTS "gossip"
 #define INTENTIONS "intentions"
 
@@ -83,12 +82,12 @@ const struct method server__methods[] = {
     WRITE("Catalog.Register",         0,     catalog_register),
     READ("Catalog.ServiceList",       S,     catalog_service_list),
     READ("Catalog.ServiceNodes",      S,     catalog_service_nodes),
-    ABSENT("ConfigEntry.Apply",       WRITE, CONFIG),
-    ABSENT("ConfigEntry.Delete",      WRITE, CONFIG),
-    ABSENT("ConfigEntry.Get",         READ,  CONFIG),
-    ABSENT("ConfigEntry.List",        READ,  CONFIG),
-    ABSENT("ConfigEntry.ListAll",     READ,  CONFIG),
-    ABSENT("ConfigEntry.ResolveServiceConfig", READ, CONFIG),
+    WRITE("ConfigEntry.Apply",        P,     config_entry_apply),
+    WRITE("ConfigEntry.Delete",       P,     config_entry_delete),
+    READ("ConfigEntry.Get",           B,     config_entry_get),
+    READ("ConfigEntry.List",          S,     config_entry_list),
+    READ("ConfigEntry.ListAll",       S,     config_entry_list_all),
+    READ("ConfigEntry.ResolveServiceConfig", B, config_entry_resolve_service_config),
     ABSENT("ConnectCA.ConfigurationGet", READ, CA),
     ABSENT("ConnectCA.ConfigurationSet", WRITE, CA),
     ABSENT("ConnectCA.Roots",         READ,  CA),
@@ -98,7 +97,7 @@ const struct method server__methods[] = {
     READ("Coordinate.ListNodes",      S,     coordinate_list_nodes),
     READ("Coordinate.Node",           B,     coordinate_node),
     WRITE("Coordinate.Update",        0,     coordinate_update),
-    ABSENT("DiscoveryChain.Get",      READ,  CONFIG),
+    READ("DiscoveryChain.Get",        B,     discovery_chain_get),
     WRITE("FederationState.Apply",    P,     federation_state_apply),
     READ("FederationState.Get",       B | METHOD_TARGET_DC, federation_state_get),
     READ("FederationState.List",      S,     federation_state_list),

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "catalog_view.h"
+#include "config_graph.h"
 
 #define ID_PREFIX_MIN 2
 
@@ -328,7 +329,11 @@ uint64_t store_gateway_services(struct store_read *rd, struct watch_set *ws, str
     for (size_t i = 0; i < rows.n; i++) {
         const struct gateway_service *g = &LIST_AT(&rows, struct gateway_service, i);
         if (str_is(g->service.name, "*")) continue;
-        by_protocol |= g->from_wildcard && str_is(g->gateway_kind, "ingress-gateway");
+        if (g->from_wildcard && str_is(g->gateway_kind, "ingress-gateway")) {
+            by_protocol = true;
+            if (!str_eq(config_graph_protocol(&rd->view, g->service.name, a), g->protocol))
+                continue;
+        }
         *LIST_PUSH(a, out, struct gateway_service) = *g;
     }
     uint64_t config = by_protocol ? index_watch(rd, ws, STR("config-entries")) : 0;

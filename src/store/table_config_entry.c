@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Config entries (fsm.md 13). A row is the entry in the wrapped form of log and snapshot. */
-#include "snapshot.h"
+#include "config_graph.h"
 #include "consuld/store/tables.h"
+#include "snapshot.h"
 
 #define INDEX STR("config-entries")
 #define INGRESS "ingress-gateway"
@@ -30,6 +31,15 @@ static bool entry_find(struct view *v, struct str kind, struct str name, struct 
     struct config_entry_request *out)
 {
     return table_get(v, TABLE_CONFIG_ENTRIES, key_of_entry(a, kind, name), a, out);
+}
+
+bool config_entry_find(
+    struct view *v, struct str kind, struct str name, struct arena *a, struct config_entry *out)
+{
+    struct config_entry_request row;
+    if (!entry_find(v, kind, name, a, &row)) return false;
+    *out = row.entry;
+    return true;
 }
 
 /* --- gateway-services (13.3) ---------------------------------------------------------------- */
@@ -117,6 +127,7 @@ static int entry_upsert(struct store_batch *b, uint64_t index,
     struct config_entry_request row = { .entry = req->entry };
     struct config_entry_ref ref = config_entry_ref(&row.entry);
     int code = check_gateway_name(&b->view, &ref, a, err);
+    if (!code) code = config_graph_check(&b->view, ref.kind, *ref.name, &row.entry, a, err);
     if (code) return code;
     *ref.create_index = old ? *config_entry_ref(&old->entry).create_index : index;
     *ref.modify_index = index;
@@ -126,13 +137,16 @@ static int entry_upsert(struct store_batch *b, uint64_t index,
     return 0;
 }
 
-static void entry_delete(
-    struct store_batch *b, uint64_t index, const struct config_entry_request *old, struct arena *a)
+static int entry_delete(struct store_batch *b, uint64_t index,
+    const struct config_entry_request *old, struct arena *a, struct error *err)
 {
-    if (is_gateway(&old->entry))
-        gateway_services_remove(b, index, *config_entry_ref(&old->entry).name, a);
+    struct config_entry_ref ref = config_entry_ref(&old->entry);
+    int code = config_graph_check(&b->view, ref.kind, *ref.name, NULL, a, err);
+    if (code) return code;
+    if (is_gateway(&old->entry)) gateway_services_remove(b, index, *ref.name, a);
     table_delete(b, TABLE_CONFIG_ENTRIES, old);
     index_set(b, INDEX, index);
+    return 0;
 }
 
 APPLY_FN(config_entry)
@@ -144,8 +158,7 @@ APPLY_FN(config_entry)
     struct config_entry_ref ref = config_entry_ref(&req->entry);
     bool found = entry_find(&b->view, ref.kind, *ref.name, a, &old);
     if (str_is(req->op, "delete")) {
-        if (found) entry_delete(b, index, &old, a);
-        return 0;
+        return found ? entry_delete(b, index, &old, a, err) : 0;
     }
     bool cas = str_is(req->op, "upsert-cas");
     if (!cas && !str_is(req->op, "upsert"))

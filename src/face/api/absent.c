@@ -13,13 +13,11 @@ static const struct {
 } procedures[] = {
     { "/v1/agent/connect/ca/leaf", "ConnectCA.Sign" },
     { "/v1/agent/connect", "ConnectCA.Roots" },
-    { "/v1/config", "ConfigEntry.Get" },
     { "/v1/connect/ca/configuration", "ConnectCA.ConfigurationGet" },
     { "/v1/connect/ca", "ConnectCA.Roots" },
     { "/v1/connect/intentions/check", "Intention.Check" },
     { "/v1/connect/intentions/match", "Intention.Match" },
     { "/v1/connect/intentions", "Intention.List" },
-    { "/v1/discovery-chain", "DiscoveryChain.Get" },
     { "/v1/event", "Internal.EventFire" },
     { "/v1/operator/keyring", "Internal.KeyringOperation" },
 };
@@ -95,15 +93,12 @@ const struct api_route api_absent_routes[] = {
     ROW("/v1/agent/connect/authorize",    API_POST, absent),
     ROW("/v1/agent/connect/ca/leaf/",     API_GET, absent),
     ROW("/v1/agent/connect/ca/roots",     API_GET, absent),
-    ROW("/v1/config",                     API_PUT, absent),
-    ROW("/v1/config/",                    API_GET | API_DELETE, absent),
     ROW("/v1/connect/ca/configuration",   API_GET | API_PUT, absent),
     ROW("/v1/connect/ca/roots",           API_GET, absent),
     ROW("/v1/connect/intentions",         API_GET | API_POST, absent),
     ROW("/v1/connect/intentions/",        API_GET | API_PUT | API_DELETE, absent),
     ROW("/v1/connect/intentions/check",   API_GET, absent),
     ROW("/v1/connect/intentions/match",   API_GET, absent),
-    ROW("/v1/discovery-chain/",           API_GET | API_POST, absent),
     ROW("/v1/event/fire/",                API_PUT, absent),
     ROW("/v1/event/list",                 API_GET, absent),
     ROW("/v1/internal/acl/authorize",     API_POST, acl),
@@ -114,4 +109,5 @@ const struct api_route api_absent_routes[] = {
 
 const struct api_route *const api_state_tables[] = { api_kv_routes, api_session_routes,
     api_txn_routes, api_catalog_routes, api_health_routes, api_coordinate_routes, api_query_routes,
-    api_internal_routes, api_operator_routes, api_snapshot_routes, api_absent_routes, NULL };
+    api_internal_routes, api_operator_routes, api_snapshot_routes, api_config_routes,
+    api_absent_routes, NULL };

@@ -2,6 +2,7 @@
 /* /v1/internal/ (http-api.md 3.14). */
 #include <stdlib.h>
 
+#include "consuld/agent/config.h"
 #include "state_call.h"
 #include "state_routes.h"
 
@@ -175,6 +176,33 @@ static void ui_services(struct api_request *req)
     state_call_submit(c, "Internal.ServiceDump", args);
 }
 
+static void add_address(struct state_call *c, const struct gateway_service *g, struct str host,
+    struct service_summary *s)
+{
+    add_once(c->req->arena, &s->gateway_config.addresses,
+        str_printf(c->req->arena, "%.*s:%lld", STR_ARG(host), (long long)g->port));
+}
+
+/* Where clients reach a service through an ingress gateway: its hosts, or its names in the DNS. */
+static void add_addresses(
+    struct state_call *c, const struct gateway_service *g, struct service_summary *s)
+{
+    const struct agent_config *config = state_context(c->req)->config;
+    struct str domains[] = { config ? config->dns_domain : STR("consul."),
+        config ? config->dns_alt_domain : STR_NIL };
+    if (g->port == 0) return;
+    for (size_t i = 0; i < g->hosts.n; i++)
+        add_address(c, g, LIST_AT(&g->hosts, struct str, i), s);
+    for (size_t i = 0; i < 2 && g->hosts.n == 0; i++) {
+        struct str dot = str_has_suffix(domains[i], STR(".")) ? STR("") : STR(".");
+        if (domains[i].n == 0 || str_is(domains[i], ".")) continue;
+        add_address(c, g,
+            str_printf(c->req->arena, "%.*s.ingress.%.*s.%.*s%.*s", STR_ARG(g->service.name),
+                STR_ARG(c->q.datacenter), STR_ARG(domains[i]), STR_ARG(dot)),
+            s);
+    }
+}
+
 static const void *gateway_services_view(struct state_call *c)
 {
     const struct list *in = &state_reply(c, indexed_service_dump)->dump;
@@ -184,12 +212,7 @@ static const void *gateway_services_view(struct state_call *c)
         const struct service_info *n = &LIST_AT(in, struct service_info, i);
         if (!n->gateway_service) continue;
         struct service_summary *s = summary_of(&all, n->gateway_service->service.name);
-        const struct list *hosts = &n->gateway_service->hosts;
-        for (size_t k = 0; k < hosts->n; k++) {
-            add_once(c->req->arena, &s->gateway_config.addresses,
-                str_printf(c->req->arena, "%.*s:%lld", STR_ARG(LIST_AT(hosts, struct str, k)),
-                    (long long)n->gateway_service->port));
-        }
+        add_addresses(c, n->gateway_service, s);
         if (n->service) add_instance(c->req->arena, s, n->node, n->service, &n->checks);
     }
     *out = summaries_end(&all);
