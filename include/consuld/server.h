@@ -11,6 +11,7 @@
 
 struct world;
 struct store;
+struct pool;
 struct raft_driver;
 struct server;
 struct snapshot_client;
@@ -31,6 +32,7 @@ struct server_options {
     struct world *world;
     struct store *store;
     struct raft_driver *raft;
+    struct pool *lan, *wan; /* gossip; NULL: none, then `self` is the only member */
     struct str datacenter;
     struct str primary_datacenter; /* empty: own */
     struct server_member self;

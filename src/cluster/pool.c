@@ -59,7 +59,7 @@ static void transmit(struct pool *p, const struct swim_output *o)
 {
     for (size_t i = 0; i < o->packets_n; i++) {
         const struct swim_packet *packet = &o->packets[i];
-        (void)packet_send(
+        (void)packet_socket_send(
             p->socket, gossip_address_ip(&packet->to), packet->to.port, packet->bytes);
     }
     for (size_t i = 0; i < o->streams_n; i++)
@@ -216,10 +216,10 @@ static int open_sockets(struct pool *p, const struct pool_options *o, struct err
         .receive_buffer = POOL_RECEIVE_BUFFER,
         .receive = on_packet,
         .ctx = p };
-    if (packet_open(p->world, &packets, &p->socket, err) != 0)
+    if (packet_socket_open(p->world, &packets, &p->socket, err) != 0)
         return error_prefix(
             err, "Failed to start UDP listener on \"%s\" port %u: ", o->bind_ip, (unsigned)o->port);
-    p->port = packet_port(p->socket);
+    p->port = packet_socket_port(p->socket);
     struct listener_options streams = { .ip = o->bind_ip,
         .port = p->port,
         .queue_max = POOL_STREAM_QUEUE_MAX,
@@ -318,8 +318,8 @@ static void file_closed(void *ctx)
 static void close_sockets(struct pool *p)
 {
     if (p->socket) {
-        p->counters.packets = packet_counters(p->socket);
-        packet_close(p->socket);
+        p->counters.packets = packet_socket_counters(p->socket);
+        packet_socket_close(p->socket);
     }
     if (p->listener) listener_close(p->listener);
     p->socket = NULL;
@@ -404,6 +404,6 @@ bool pool_leaving(const struct pool *p)
 struct pool_counters pool_counters(const struct pool *p)
 {
     struct pool_counters c = p->counters;
-    if (p->socket) c.packets = packet_counters(p->socket);
+    if (p->socket) c.packets = packet_socket_counters(p->socket);
     return c;
 }

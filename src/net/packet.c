@@ -79,8 +79,8 @@ static void on_closed(uv_handle_t *handle)
     free(handle->data);
 }
 
-int packet_open(struct world *w, const struct packet_options *opts, struct packet_socket **out,
-    struct error *err)
+int packet_socket_open(struct world *w, const struct packet_options *opts,
+    struct packet_socket **out, struct error *err)
 {
     struct packet_socket *s = xcalloc(1, sizeof *s);
     s->world = w;
@@ -100,7 +100,7 @@ int packet_open(struct world *w, const struct packet_options *opts, struct packe
         opts->ip, opts->port, uv_strerror(rc));
 }
 
-uint16_t packet_port(const struct packet_socket *s)
+uint16_t packet_socket_port(const struct packet_socket *s)
 {
     return s->port;
 }
@@ -134,7 +134,7 @@ static bool destination(
     return true;
 }
 
-int packet_send(struct packet_socket *s, struct str ip, uint16_t port, struct str bytes)
+int packet_socket_send(struct packet_socket *s, struct str ip, uint16_t port, struct str bytes)
 {
     struct sockaddr_storage addr;
     if (bytes.n > DATAGRAM_MAX) return ERR_TOO_LARGE;
@@ -150,12 +150,12 @@ int packet_send(struct packet_socket *s, struct str ip, uint16_t port, struct st
     return rc == UV_EAGAIN || rc == UV_ENOBUFS ? ERR_FULL : ERR_IO;
 }
 
-void packet_close(struct packet_socket *s)
+void packet_socket_close(struct packet_socket *s)
 {
     uv_close((uv_handle_t *)&s->uv, on_closed);
 }
 
-struct packet_counters packet_counters(const struct packet_socket *s)
+struct packet_counters packet_socket_counters(const struct packet_socket *s)
 {
     return s->counters;
 }

@@ -22,18 +22,18 @@ struct packet_options {
 };
 
 /* Errors in Go's words: listen udp 127.0.0.1:8301: bind: address already in use. */
-int packet_open(struct world *w, const struct packet_options *opts, struct packet_socket **out,
-    struct error *err) must_check;
-uint16_t packet_port(const struct packet_socket *s);
+int packet_socket_open(struct world *w, const struct packet_options *opts,
+    struct packet_socket **out, struct error *err) must_check;
+uint16_t packet_socket_port(const struct packet_socket *s);
 /* ERR_FULL: lost, the system's buffer is full. ERR_TOO_LARGE: longer than a datagram can be.
  * ERR_IO: it cannot go there. */
-int packet_send(struct packet_socket *s, struct str ip, uint16_t port, struct str bytes);
+int packet_socket_send(struct packet_socket *s, struct str ip, uint16_t port, struct str bytes);
 /* No receive after this; frees itself. */
-void packet_close(struct packet_socket *s);
+void packet_socket_close(struct packet_socket *s);
 
 struct packet_counters {
     uint64_t received, received_bytes;
     uint64_t sent, sent_bytes;
     uint64_t lost; /* not taken by the system */
 };
-struct packet_counters packet_counters(const struct packet_socket *s);
+struct packet_counters packet_socket_counters(const struct packet_socket *s);

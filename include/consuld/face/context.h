@@ -8,9 +8,11 @@ struct agent_config;
 struct api_request;
 struct api_route;
 struct local;
+struct pool;
 struct raft_driver;
 struct server;
 struct snapshot_client;
+struct user_events;
 struct world;
 
 struct face_context {
@@ -20,6 +22,8 @@ struct face_context {
     struct local *local;               /* local services and checks; NULL where a test has none */
     struct server *server;             /* NULL on a client */
     struct raft_driver *raft;          /* NULL on a client */
+    struct pool *lan, *wan;            /* gossip; wan: NULL on a client or when off */
+    struct user_events *events;
     const struct agent_config *config; /* the running one */
     const struct agent_config *config_at_start; /* what /v1/agent/self goes on showing */
     struct str node_id;

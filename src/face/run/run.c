@@ -105,6 +105,13 @@ static void run_free(struct run *r)
     free(r);
 }
 
+void run_running(struct run *r)
+{
+    if (r->config->logging.log_json) return;
+    printf("==> Consul agent running!\n");
+    fflush(stdout);
+}
+
 int run_agent(int argc, char **argv)
 {
     struct run *r = xcalloc(1, sizeof *r);
@@ -127,9 +134,6 @@ int run_agent(int argc, char **argv)
     if (run_start(r, &err) != 0) {
         log_error("agent", "Error starting agent", "error", err.text);
         run_shutdown(r, 1);
-    } else if (!r->config->logging.log_json) {
-        printf("==> Consul agent running!\n");
-        fflush(stdout);
     }
     net_world_run(r->world);
     status = r->exit_code;

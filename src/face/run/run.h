@@ -5,12 +5,16 @@
 #pragma once
 #include "consuld/agent/config.h"
 #include "consuld/agent/local.h"
+#include "consuld/agent/retry_join.h"
+#include "consuld/agent/user_events.h"
 #include "consuld/cluster.h"
+#include "consuld/cluster/pool.h"
 #include "consuld/cluster/rpc_port.h"
 #include "consuld/cluster/rpc_router.h"
 #include "consuld/cluster/snapshot_remote.h"
 #include "consuld/face/api.h"
 #include "consuld/face/context.h"
+#include "consuld/gossip/event_payload.h"
 #include "consuld/gossip/serf.h"
 #include "consuld/net.h"
 #include "consuld/server.h"
@@ -34,22 +38,31 @@ struct run {
     struct rpc_pool *rpc_pool; /* clients only */
     struct rpc_router *router;
     struct snapshot_remote *snapshots;
-    size_t (*lan_members)(const struct run *r); /* NULL: no gossip */
+    struct pool *lan, *wan; /* wan: servers only, NULL when off */
+    struct pool_observer lan_observer;
+    struct pool_request join, leave;
+    void (*pools_left)(struct run *r);
+    void (*pools_stopped)(void *ctx);
+    struct retry_join *retry_lan, *retry_wan;
+    struct user_events *events;
+    struct timer place_timer; /* of pushing our coordinate */
+    struct rpc_call place_call;
+    struct error place_err;
+    struct arena place_arena;
+    bool place_busy;
     struct local *local;
     struct tls *tls;
     struct api *api;
     struct face_context context;
     struct net_signal *signals[RUN_SIGNALS];
-    struct raft_driver_observer observer;
     struct local_push reload_push;
     struct api_request *reload_req; /* waits for the reload, NULL for a signal's */
     bool reloading;
     struct api_request *leave_req; /* waits for the leave, NULL for a signal's */
     bool leaving;
     bool stopping;
-    bool synced_as_leader;
-    enum raft_driver_role last_role;
     struct timer drain;
+    struct timer leave_timer; /* most a leave may take */
     struct run_logfile *logfile; /* NULL: not asked for */
     int syslog_slot;             /* of the log's taps, -1: not asked for */
     int exit_code;
@@ -76,6 +89,20 @@ void run_banner(const struct run *r);
 /* run_start.c: everything from the store to the listeners. */
 int run_start(struct run *r, struct error *err) must_check;
 void run_api_options(const struct run *r, struct arena *a, struct api_options *out);
+
+/* run_pool.c: the gossip pools. The callbacks come later, never from inside the call. */
+int run_pools_create(struct run *r, struct error *err) must_check;
+int run_pools_start(struct run *r, struct error *err) must_check;
+/* WAN first, then LAN. */
+void run_pools_leave(struct run *r, void (*left)(struct run *r));
+void run_pools_stop(struct run *r, void (*stopped)(void *ctx));
+
+/* run_join.c: joins of the configuration; then run_running. */
+void run_joins_start(struct run *r);
+void run_joins_stop(struct run *r);
+
+/* run.c: says that the agent runs. */
+void run_running(struct run *r);
 
 /* run_servers.c: a client agent's way to the servers. */
 void run_servers_start(struct run *r);

@@ -6,7 +6,7 @@
 static size_t lan_members(void *ctx)
 {
     const struct run *r = ctx;
-    return r->lan_members ? r->lan_members(r) : 0;
+    return r->lan ? serf_count(pool_serf(r->lan)) : 0;
 }
 
 void run_servers_start(struct run *r)

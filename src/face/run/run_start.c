@@ -64,23 +64,14 @@ static void on_leadership(void *ctx, bool leader)
     if (leader && r->local) local_sync_full(r->local, 0);
 }
 
-static void on_raft_change(struct raft_driver_observer *o, const struct raft_driver_state *state)
-{
-    struct run *r = o->ctx;
-    struct arena a = ARENA_INIT;
-    if (state->role == DRIVER_LEADER && r->last_role != DRIVER_LEADER) {
-        log_info("agent.server", "New leader elected", "payload", str_c(&a, r->config->node_name));
-    }
-    r->last_role = state->role;
-    arena_free(&a);
-}
-
 static int server_start(struct run *r, struct error *err)
 {
     const struct agent_config *c = r->config;
     struct server_options s = { .world = r->world,
         .store = r->store,
         .raft = r->raft,
+        .lan = r->lan,
+        .wan = r->wan,
         .datacenter = c->datacenter,
         .primary_datacenter = c->primary_datacenter,
         .self = { .name = c->node_name,
@@ -106,8 +97,6 @@ static int server_start(struct run *r, struct error *err)
         .autopilot_min_quorum = c->autopilot_min_quorum,
         .leadership = on_leadership,
         .ctx = r };
-    r->observer = (struct raft_driver_observer){ .changed = on_raft_change, .ctx = r };
-    raft_driver_observe(r->raft, &r->observer);
     return server_create(&s, &r->server, err);
 }
 
@@ -287,9 +276,6 @@ static int late_check(int (*check)(const struct agent_config *c, struct buf *why
 /* What was asked for and is no part of this build is said, not silently left out. */
 static void tell_missing(const struct agent_config *c)
 {
-    if (c->retry_join_lan.n || c->start_join_addrs_lan.n || c->retry_join_wan.n ||
-        c->start_join_addrs_wan.n)
-        log_error("agent", "Joining other agents is not part of this build; join options ignored");
     if (c->dns_port > 0) log_warn("agent", "The DNS server is not part of this build");
     if (c->grpc_port > 0) log_warn("agent", "The gRPC server is not part of this build");
     if (c->watches.kind == V_LIST && c->watches.list.n)
@@ -317,6 +303,9 @@ int run_start(struct run *r, struct error *err)
     signal(SIGPIPE, SIG_IGN);
     for (size_t i = 0; i < RUN_SIGNALS; i++)
         r->signals[i] = net_signal_create(r->world, signums[i], run_signal, r);
+    r->events = r->context.events = user_events_create(c->node_name);
+    failed = run_pools_create(r, err);
+    if (failed) return failed;
     if (c->server_mode) {
         failed = raft_start(r, err);
         if (!failed) failed = server_start(r, err);
@@ -329,7 +318,8 @@ int run_start(struct run *r, struct error *err)
     } else {
         run_servers_start(r);
     }
-    failed = local_begin(r, err);
+    failed = run_pools_start(r, err);
+    if (!failed) failed = local_begin(r, err);
     if (!failed) failed = run_write_pid(r, err);
     if (!failed) failed = api_start(r, err);
     if (!failed) failed = late_check(config_check_watches, c, err);
@@ -338,5 +328,7 @@ int run_start(struct run *r, struct error *err)
     if (r->raft) raft_driver_start(r->raft);
     log_info("agent", "started state syncer");
     local_start(r->local);
+    user_events_services(r->events, r->local);
+    run_joins_start(r);
     return 0;
 }

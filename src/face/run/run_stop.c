@@ -7,8 +7,14 @@
 
 #include "run.h"
 
-static void all_stopped(struct run *r)
+#define LEAVE_TIMEOUT_MS 15000
+
+static void all_stopped(void *ctx)
 {
+    struct run *r = ctx;
+    user_events_destroy(r->events);
+    r->events = NULL;
+    log_info("agent", "shutdown complete");
     for (size_t i = 0; i < RUN_SIGNALS; i++) {
         if (r->signals[i]) net_signal_destroy(r->signals[i]);
         r->signals[i] = NULL;
@@ -19,15 +25,13 @@ static void all_stopped(struct run *r)
 static void raft_stopped(void *ctx)
 {
     struct run *r = ctx;
-    raft_driver_unobserve(&r->observer);
     server_destroy(r->server);
     raft_driver_destroy(r->raft);
     store_close(r->store);
     r->server = NULL;
     r->raft = NULL;
     r->store = NULL;
-    log_info("agent", "shutdown complete");
-    all_stopped(r);
+    run_pools_stop(r, all_stopped);
 }
 
 static void pool_gone(void *ctx)
@@ -38,8 +42,7 @@ static void pool_gone(void *ctx)
     } else {
         store_close(r->store);
         r->store = NULL;
-        log_info("agent", "shutdown complete");
-        all_stopped(r);
+        run_pools_stop(r, all_stopped);
     }
 }
 
@@ -47,6 +50,7 @@ static void port_gone(void *ctx)
 {
     struct run *r = ctx;
     r->port = NULL;
+    user_events_services(r->events, NULL);
     local_destroy(r->local);
     r->local = NULL;
     run_servers_stop(r, pool_gone);
@@ -69,7 +73,12 @@ void run_shutdown(struct run *r, int exit_code)
     if (r->stopping) return;
     r->stopping = true;
     r->exit_code = exit_code;
-    timer_stop(&r->drain);
+    if (r->leaving) {
+        timer_stop(&r->drain);
+        timer_stop(&r->leave_timer);
+        pool_forget(&r->leave);
+    }
+    run_joins_stop(r);
     log_info("agent", "Requesting shutdown");
     if (r->config->pid_file.n) {
         struct arena a = ARENA_INIT;
@@ -114,24 +123,41 @@ void run_leave_for(struct run *r, struct api_request *req)
     run_leave(r);
 }
 
-void run_leave(struct run *r)
+static void left(struct run *r)
 {
-    if (r->leaving || r->stopping) return;
-    r->leaving = true;
-    timer_init(&r->drain, r->world, drained);
     if (!r->server) {
-        log_info("agent.client", "client starting leave");
         timer_start(&r->drain, 0);
         return;
     }
     struct buf text = BUF_INIT(64);
     duration_format(r->config->leave_drain_time, &text);
     buf_put_char(&text, '\0');
-    log_info("agent.server", "server starting leave");
     server_leave(r->server);
     log_info("agent.server", "Waiting to drain RPC traffic", "drain_time", (const char *)text.p);
     timer_start(&r->drain, (uint64_t)(r->config->leave_drain_time / 1000000));
     buf_deinit(&text);
+}
+
+static void leave_too_long(struct timer *t)
+{
+    struct run *r = container_of(t, struct run, leave_timer);
+    log_warn("agent", "Timeout on graceful leave. Exiting");
+    run_shutdown(r, 1);
+}
+
+void run_leave(struct run *r)
+{
+    if (r->leaving || r->stopping) return;
+    r->leaving = true;
+    timer_init(&r->drain, r->world, drained);
+    timer_init(&r->leave_timer, r->world, leave_too_long);
+    uint64_t drain = r->server ? (uint64_t)(r->config->leave_drain_time / 1000000) : 0;
+    timer_start(&r->leave_timer, LEAVE_TIMEOUT_MS + drain);
+    if (r->server)
+        log_info("agent.server", "server starting leave");
+    else
+        log_info("agent.client", "client starting leave");
+    run_pools_leave(r, left);
 }
 
 void run_signal(void *ctx, int signum)

@@ -48,13 +48,13 @@ static void end_open(struct world *w, struct end *e, const char *ip, size_t rece
     };
     struct error err;
     *e = (struct end){ .last = BUF_INIT(70000) };
-    assert_int_equal(packet_open(w, &o, &e->socket, &err), 0);
-    e->port = packet_port(e->socket);
+    assert_int_equal(packet_socket_open(w, &o, &e->socket, &err), 0);
+    e->port = packet_socket_port(e->socket);
 }
 
 static void end_close(struct end *e)
 {
-    packet_close(e->socket);
+    packet_socket_close(e->socket);
     buf_deinit(&e->last);
 }
 
@@ -79,15 +79,15 @@ static void packet_arrives_with_its_sender_and_time(void **state)
     end_open(w, &a, IP, 2u << 20);
     end_open(w, &b, IP, 0);
     uint64_t before = world_now_us(w);
-    assert_int_equal(packet_send(a.socket, home(), b.port, STR("hello")), 0);
+    assert_int_equal(packet_socket_send(a.socket, home(), b.port, STR("hello")), 0);
     poll_for(w, &b.packets, 1);
     assert_true(str_is(buf_str(&b.last), "hello"));
     assert_int_equal(b.from_ip_n, 4);
     assert_memory_equal(b.from_ip, ip_bytes, 4);
     assert_int_equal(b.from_port, a.port);
     assert_true(b.at_us >= before && b.at_us <= world_now_us(w));
-    assert_int_equal(packet_counters(a.socket).sent, 1);
-    assert_int_equal(packet_counters(b.socket).received_bytes, 5);
+    assert_int_equal(packet_socket_counters(a.socket).sent, 1);
+    assert_int_equal(packet_socket_counters(b.socket).received_bytes, 5);
     assert_int_equal(a.packets, 0);
     end_close(&a);
     end_close(&b);
@@ -103,8 +103,8 @@ static void largest_datagram_passes_and_a_longer_one_is_refused(void **state)
     end_open(w, &a, IP, 0);
     end_open(w, &b, IP, 0);
     assert_int_equal(
-        packet_send(a.socket, home(), b.port, (struct str){ bytes, 65508 }), ERR_TOO_LARGE);
-    assert_int_equal(packet_send(a.socket, home(), b.port, (struct str){ bytes, 65507 }), 0);
+        packet_socket_send(a.socket, home(), b.port, (struct str){ bytes, 65508 }), ERR_TOO_LARGE);
+    assert_int_equal(packet_socket_send(a.socket, home(), b.port, (struct str){ bytes, 65507 }), 0);
     poll_for(w, &b.packets, 1);
     assert_int_equal(b.last.n, 65507);
     end_close(&a);
@@ -119,8 +119,8 @@ static void empty_datagram_is_not_handed_on(void **state)
     struct end a, b;
     end_open(w, &a, IP, 0);
     end_open(w, &b, IP, 0);
-    assert_int_equal(packet_send(a.socket, home(), b.port, STR("")), 0);
-    assert_int_equal(packet_send(a.socket, home(), b.port, STR("x")), 0);
+    assert_int_equal(packet_socket_send(a.socket, home(), b.port, STR("")), 0);
+    assert_int_equal(packet_socket_send(a.socket, home(), b.port, STR("x")), 0);
     poll_for(w, &b.packets, 1);
     assert_true(str_is(buf_str(&b.last), "x"));
     end_close(&a);
@@ -138,7 +138,7 @@ static void flood_never_blocks_the_sender(void **state)
     end_open(w, &a, IP, 0);
     end_open(w, &b, IP, 4096);
     for (int i = 0; i < 5000; i++) {
-        int rc = packet_send(a.socket, home(), b.port, (struct str){ bytes, sizeof bytes });
+        int rc = packet_socket_send(a.socket, home(), b.port, (struct str){ bytes, sizeof bytes });
         assert_true(rc == 0 || rc == ERR_FULL);
     }
     while (b.packets == 0)
@@ -159,7 +159,7 @@ static void taken_port_is_an_error_with_its_address(void **state)
     struct packet_socket *s;
     struct error err;
     char want[128];
-    assert_int_equal(packet_open(w, &o, &s, &err), ERR_IO);
+    assert_int_equal(packet_socket_open(w, &o, &s, &err), ERR_IO);
     snprintf(want, sizeof want, "listen udp %s:%u: bind: address already in use", IP, a.port);
     assert_string_equal(err.text, want);
     end_close(&a);
@@ -175,9 +175,9 @@ static void addresses_of_the_other_family_are_refused_or_mapped(void **state)
     memcpy(mapped + 12, ip_bytes, 4);
     end_open(w, &a, IP, 0);
     end_open(w, &b, IP, 0);
-    assert_int_equal(packet_send(a.socket, (struct str){ v6, 16 }, 9, STR("x")), ERR_IO);
-    assert_int_equal(packet_send(a.socket, (struct str){ v6, 3 }, 9, STR("x")), ERR_IO);
-    assert_int_equal(packet_send(a.socket, (struct str){ mapped, 16 }, b.port, STR("m")), 0);
+    assert_int_equal(packet_socket_send(a.socket, (struct str){ v6, 16 }, 9, STR("x")), ERR_IO);
+    assert_int_equal(packet_socket_send(a.socket, (struct str){ v6, 3 }, 9, STR("x")), ERR_IO);
+    assert_int_equal(packet_socket_send(a.socket, (struct str){ mapped, 16 }, b.port, STR("m")), 0);
     poll_for(w, &b.packets, 1);
     end_close(&a);
     end_close(&b);

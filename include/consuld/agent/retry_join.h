@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Joining a pool in the background until it works (agent.md 8). One try at a time, then a pause;
+ * discovery texts are answered with what is missing, and the plain addresses beside them are tried.
+ */
+#pragma once
+#include "consuld/cluster/pool.h"
+
+struct retry_join;
+
+struct retry_join_options {
+    struct world *world;
+    struct pool *pool;
+    const char *label;     /* "LAN", "WAN" */
+    struct list addresses; /* struct str; borrowed for life */
+    uint64_t interval_ms;
+    int64_t attempts_max; /* 0: no end */
+    /* One of the two is called once, from the loop. */
+    void (*joined)(void *ctx);
+    void (*exhausted)(void *ctx);
+    void *ctx;
+};
+
+/* Begins. */
+struct retry_join *retry_join_create(const struct retry_join_options *o);
+/* NULL is ignored. */
+void retry_join_destroy(struct retry_join *j);
+
+/* Joins once with Consul's log lines; what retry_join and the agent's other joins are made of.
+ * (LAN) joining: lan_addresses=[...] */
+void join_logged(
+    struct pool *p, struct pool_request *r, const char *label, const struct str *texts, size_t n);
+/* The line of the outcome. */
+void join_log_outcome(const struct pool_request *r, const char *label);
+/* The provider that a discovery text names, nil for a plain address. */
+struct str join_provider(struct str text);
