@@ -1,26 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Resolving on a worker unless it is an address, then connecting. */
+/* Resolving on a worker unless it is an address, then connecting. libuv lets lookups have half of
+ * the workers at most: name servers that do not answer must not keep the log from the disk. */
 #include <arpa/inet.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <netdb.h>
 #include <sys/socket.h>
 
 #include "consuld/base/outside.h"
 #include "stream.h"
+#include "world.h"
 
 /* The attempt's own state: a worker or a socket may hold it longer than the dial lives. */
 struct dial_impl {
     struct dial *dial; /* NULL: forgotten or done */
     struct world *world;
-    struct job job;
+    uv_getaddrinfo_t lookup;
     struct timer timer;
     char *host;
     uint16_t port;
     char ip[INET6_ADDRSTRLEN];
     bool resolving;
-    int resolve_error;
+    bool starting; /* done must not be called yet */
+    bool failed;
     struct stream *stream; /* while connecting */
 };
 
@@ -41,8 +44,22 @@ static struct dial *let_go(struct dial_impl *i)
         stream_close(i->stream); /* its closed event frees */
     } else if (!i->resolving) {
         impl_free(i);
+    } else {
+        (void)uv_cancel((uv_req_t *)&i->lookup); /* works while it has no worker yet */
     }
     return d;
+}
+
+/* dial->err is filled. */
+static void end(struct dial_impl *i)
+{
+    if (i->starting) {
+        i->failed = true;
+        timer_start(&i->timer, 0);
+        return;
+    }
+    struct dial *d = let_go(i);
+    d->done(d, NULL);
 }
 
 static void fail(struct dial_impl *i, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -56,8 +73,7 @@ static void fail(struct dial_impl *i, const char *fmt, ...)
     va_end(ap);
     error_set(&i->dial->err, ERR_IO,
         strchr(host, ':') ? "dial tcp [%s]:%u: %s" : "dial tcp %s:%u: %s", host, i->port, why);
-    struct dial *d = let_go(i);
-    d->done(d, NULL);
+    end(i);
 }
 
 static void on_closed(struct stream *s, int code)
@@ -113,39 +129,53 @@ static bool is_address(const char *host)
     return inet_pton(AF_INET, host, &bytes) == 1 || inet_pton(AF_INET6, host, &bytes) == 1;
 }
 
-static void resolve(struct job *job)
+static void lookup_failed(struct dial_impl *i, int uv_code)
 {
-    struct dial_impl *i = container_of(job, struct dial_impl, job);
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found = NULL;
-    i->resolve_error = getaddrinfo(i->host, NULL, &hints, &found);
-    if (i->resolve_error) return;
-    i->resolve_error = getnameinfo(
-        found->ai_addr, found->ai_addrlen, i->ip, sizeof i->ip, NULL, 0, NI_NUMERICHOST);
-    freeaddrinfo(found);
+    bool unknown = uv_code == UV_EAI_NONAME || uv_code == UV_EINVAL || uv_code == UV_ENAMETOOLONG;
+    error_set(&i->dial->err, ERR_IO, "dial tcp: lookup %s: %s", i->host,
+        unknown ? "no such host" : uv_strerror(uv_code));
+    end(i);
 }
 
-static void resolved(struct job *job)
+static void resolved(uv_getaddrinfo_t *lookup, int uv_code, struct addrinfo *found)
 {
-    struct dial_impl *i = container_of(job, struct dial_impl, job);
+    struct dial_impl *i = container_of(lookup, struct dial_impl, lookup);
     i->resolving = false;
+    i->world->jobs--;
+    if (uv_code == 0) {
+        int rc = getnameinfo(
+            found->ai_addr, found->ai_addrlen, i->ip, sizeof i->ip, NULL, 0, NI_NUMERICHOST);
+        if (rc) uv_code = UV_EAI_NONAME;
+    }
+    uv_freeaddrinfo(found);
     if (!i->dial) {
         impl_free(i);
+    } else if (uv_code) {
+        lookup_failed(i, uv_code);
+    } else {
+        start_connecting(i);
+    }
+}
+
+static void start_resolving(struct dial_impl *i)
+{
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
+    int rc = uv_getaddrinfo(&i->world->loop, &i->lookup, resolved, i->host, NULL, &hints);
+    if (rc) {
+        lookup_failed(i, rc);
         return;
     }
-    if (i->resolve_error) {
-        bool unknown = i->resolve_error == EAI_NONAME;
-        error_set(&i->dial->err, ERR_IO, "dial tcp: lookup %s: %s", i->host,
-            unknown ? "no such host" : gai_strerror(i->resolve_error));
-        struct dial *d = let_go(i);
-        d->done(d, NULL);
-        return;
-    }
-    start_connecting(i);
+    i->resolving = true;
+    i->world->jobs++;
 }
 
 static void on_timeout(struct timer *t)
 {
-    fail(container_of(t, struct dial_impl, timer), "i/o timeout");
+    struct dial_impl *i = container_of(t, struct dial_impl, timer);
+    if (i->failed)
+        end(i);
+    else
+        fail(i, "i/o timeout");
 }
 
 void dial_start(struct dial *d)
@@ -157,18 +187,17 @@ void dial_start(struct dial *d)
     i->host = xmalloc(d->host.n + 1);
     if (d->host.n) memcpy(i->host, d->host.p, d->host.n);
     i->host[d->host.n] = '\0';
-    i->job.run = resolve;
-    i->job.done = resolved;
     d->impl = i;
     timer_init(&i->timer, d->world, on_timeout);
     if (d->timeout_ms) timer_start(&i->timer, d->timeout_ms);
+    i->starting = true;
     if (is_address(i->host)) {
         memcpy(i->ip, i->host, strlen(i->host) + 1);
         start_connecting(i);
-        return;
+    } else {
+        start_resolving(i);
     }
-    i->resolving = true;
-    job_submit(d->world, &i->job);
+    i->starting = false;
 }
 
 void dial_cancel(struct dial *d)
