@@ -71,8 +71,13 @@ static size_t delegate_broadcasts(
 
 static void gather(struct swim *s, struct parts *p, size_t limit)
 {
+    /* Among many that leave at once, our own going must not wait behind their intents. */
+    if (s->left)
+        limit -= broadcast_queue_take_urgent(s->queue, s->n, PART_OVERHEAD, limit, add_part, p);
     limit -= delegate_broadcasts(s, p, SWIM_TURN_URGENT, limit);
-    limit -= broadcast_queue_take(s->queue, s->n, PART_OVERHEAD, limit, add_part, p);
+    if (!s->left)
+        limit -= broadcast_queue_take_urgent(s->queue, s->n, PART_OVERHEAD, limit, add_part, p);
+    limit -= broadcast_queue_take_plain(s->queue, s->n, PART_OVERHEAD, limit, add_part, p);
     delegate_broadcasts(s, p, SWIM_TURN_PLAIN, limit);
 }
 
