@@ -246,24 +246,32 @@ static void dialled(struct server_dial *d, struct stream *s)
     conn_free(c);
 }
 
-static struct str key_of(struct arena *a, const struct rpc_target *to)
+/* In the pool's scratch buffer. */
+static struct str key_of(struct rpc_pool *p, const struct rpc_target *to)
 {
-    return str_printf(a, "%.*s:%.*s:%u", STR_ARG(to->name), STR_ARG(to->address), to->port);
+    struct buf *key = &p->scratch;
+    buf_clear(key);
+    buf_put_str(key, to->name);
+    buf_put_char(key, ':');
+    buf_put_str(key, to->address);
+    buf_put_char(key, ':');
+    buf_put_u64(key, to->port);
+    return buf_str(key);
 }
 
 struct pool_conn *rpc_pool__conn(struct rpc_pool *p, const struct rpc_target *to)
 {
-    struct arena a = ARENA_INIT;
-    arena_reserve(&a, sizeof(struct pool_conn) + 256);
-    struct str key = key_of(&a, to);
+    struct str key = key_of(p, to);
     struct pool_conn *c = map_get(&p->conns, key);
     if (c) {
-        arena_free(&a);
         timer_stop(&c->unused);
         return c;
     }
+    struct arena a = ARENA_INIT;
+    arena_reserve(&a, sizeof(struct pool_conn) + 256);
     c = arena_new(&a, struct pool_conn);
-    *c = (struct pool_conn){ .pool = p, .key = key, .current = true, .dialling = true };
+    *c = (struct pool_conn){ .pool = p, .current = true, .dialling = true };
+    c->key = str_dup(&a, key);
     c->target = (struct rpc_target){ str_dup(&a, to->name), str_dup(&a, to->datacenter),
         str_dup(&a, to->address), to->port };
     c->arena = a;
@@ -275,7 +283,7 @@ struct pool_conn *rpc_pool__conn(struct rpc_pool *p, const struct rpc_target *to
     tick_init(&c->tick, p->opts.world, flush);
     timer_init(&c->ping, p->opts.world, on_ping);
     timer_init(&c->unused, p->opts.world, on_unused);
-    map_put(&p->conns, key, c);
+    map_put(&p->conns, c->key, c);
     c->dial = (struct server_dial){ .world = p->opts.world,
         .tls = p->opts.tls,
         .protocol = SERVER_RPC_MUX,

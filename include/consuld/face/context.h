@@ -11,6 +11,7 @@ struct local;
 struct pool;
 struct raft_driver;
 struct server;
+struct rpc_router;
 struct snapshot_client;
 struct user_events;
 struct world;
@@ -18,13 +19,14 @@ struct world;
 struct face_context {
     struct rpc_client *rpc;            /* the server's, or the client agent's over the wire */
     struct snapshot_client *snapshots; /* NULL: no server is known */
+    const struct rpc_router *router;   /* the servers that a client knows; NULL on a server */
     struct world *world;
-    struct local *local;               /* local services and checks; NULL where a test has none */
-    struct server *server;             /* NULL on a client */
-    struct raft_driver *raft;          /* NULL on a client */
-    struct pool *lan, *wan;            /* gossip; wan: NULL on a client or when off */
+    struct local *local;      /* local services and checks; NULL where a test has none */
+    struct server *server;    /* NULL on a client */
+    struct raft_driver *raft; /* NULL on a client */
+    struct pool *lan, *wan;   /* gossip; wan: NULL on a client or when off */
     struct user_events *events;
-    const struct agent_config *config; /* the running one */
+    const struct agent_config *config;          /* the running one */
     const struct agent_config *config_at_start; /* what /v1/agent/self goes on showing */
     struct str node_id;
     struct dict node_meta; /* as reloaded; config keeps what it was at start */

@@ -11,6 +11,7 @@
 
 #include "consuld/agent/config.h"
 #include "consuld/cluster.h"
+#include "consuld/cluster/rpc_router.h"
 #include "consuld/server.h"
 
 #include "agent_form.h"
@@ -238,7 +239,9 @@ static void self(struct api_request *req)
         json_key(w, "consul");
         json_object(w);
         pair(w, "acl", "disabled");
-        pair(w, "known_servers", "0");
+        char known[16];
+        snprintf(known, sizeof known, "%zu", ctx->router ? rpc_router_servers(ctx->router) : 0);
+        pair(w, "known_servers", known);
         pair(w, "server", "false");
         json_object_end(w);
     }

@@ -25,6 +25,7 @@ void run_servers_start(struct run *r)
     r->snapshots = snapshot_remote_create(&(struct snapshot_remote_options){
         .world = r->world, .router = r->router, .tls = r->tls, .domain = domain });
     r->context.rpc = rpc_router_client(r->router);
+    r->context.router = r->router;
     r->context.snapshots = snapshot_remote_client(r->snapshots);
 }
 
@@ -37,6 +38,7 @@ void run_servers_stop(struct run *r, void (*stopped)(void *ctx))
     }
     snapshot_remote_destroy(r->snapshots);
     r->snapshots = NULL;
+    r->context.router = NULL;
     rpc_router_destroy(r->router);
     r->router = NULL;
     r->rpc_pool = NULL;
