@@ -310,6 +310,7 @@ static int load(struct loading *l, struct tls_material *m)
 {
     struct pair file = { 0 }, own = { 0 };
     int failed = add_cas(l);
+    if (!failed && l->n_cas == 0 && l->c->system_cas) X509_STORE_set_default_paths(l->cas);
     if (!failed) failed = pair_load(l, &file);
     if (!failed && l->c->auto_cert.n)
         failed = pair_parse(&own, l->c->auto_cert, l->c->auto_key, l->err);

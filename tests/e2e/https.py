@@ -128,6 +128,37 @@ def test_large_bodies_and_slow_readers(opts):
         assert server.alive()
 
 
+def command(server, *words, **env):
+    """Exit status, standard output and error of a command that talks to the server over TLS."""
+    done = subprocess.run([server.binary, *words], capture_output=True, text=True, env=dict(
+        {'PATH': os.environ['PATH'], 'CONSUL_HTTP_ADDR': 'https://%s:%d' % (
+            server.address, server.tls_port)}, **env))
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_commands_over_tls(opts):
+    with Authority(opts) as ca, Server(opts, ca, verify_incoming_https=True) as server:
+        server.start()
+        cert, key = ca.pair('client')
+        mine = ('-client-cert=' + cert, '-client-key=' + key)
+        assert command(server, 'kv', 'put', '-ca-file=' + ca.ca, *mine, 'a', 'b' * 100000)[0] == 0
+        assert command(server, 'kv', 'get', '-ca-file=' + ca.ca, *mine, 'a') == (0, 'b' * 100000 + '\n', '')
+        assert command(server, 'kv', 'get', 'a', CONSUL_CACERT=ca.ca, CONSUL_CLIENT_CERT=cert,
+                       CONSUL_CLIENT_KEY=key)[1] == 'b' * 100000 + '\n'
+        assert command(server, 'kv', 'get', *mine, 'a', CONSUL_HTTP_SSL_VERIFY='false')[0] == 0
+        assert 'x509: certificate signed by unknown authority' in command(server, 'kv', 'get', *mine, 'a')[2]
+        assert 'certificate required' in command(server, 'kv', 'get', '-ca-file=' + ca.ca, 'a')[2]
+        assert 'not other.test' in command(
+            server, 'kv', 'get', '-ca-file=' + ca.ca, '-tls-server-name=other.test', *mine, 'a')[2]
+        assert command(server, 'kv', 'get', '-ca-file=' + ca.ca,
+                       '-tls-server-name=server.dc1.consul', *mine, 'a')[0] == 0
+        assert 'open /no/ca.pem: no such file or directory' in command(
+            server, 'kv', 'get', '-ca-file=/no/ca.pem', 'a')[2]
+        plain = {'CONSUL_HTTP_ADDR': '%s:%d' % (server.address, server.port), 'CONSUL_HTTP_SSL': '1'}
+        assert 'tls: first record does not look like a TLS handshake' in command(
+            server, 'kv', 'get', 'a', **plain)[2]
+
+
 def refused(server, **kw):
     """The handshake fails, or the first answer does where TLS 1.3 tells later."""
     try:

@@ -10,6 +10,7 @@
 /* Borrowed until tls_material_load returns. */
 struct tls_config {
     struct str ca_file, ca_path; /* ca_file wins; of ca_path every file below it */
+    bool system_cas;             /* the system's, if none is named */
     struct str cert_file, key_file;
     const struct str *more_cas; /* PEM: what auto_encrypt and Connect add */
     size_t n_more_cas;
@@ -42,6 +43,23 @@ struct tls *net_tls_create(struct world *w, struct tls_material *m);
 void net_tls_switch(struct tls *t, struct tls_material *m);
 /* Its last stream frees it. */
 void net_tls_destroy(struct tls *t);
+
+/* --- for commands: a client over a blocking socket ------------------------------------------- */
+
+struct tls_fd;
+
+struct tls_fd_options {
+    const struct tls_config *config;
+    int fd; /* connected; stays the caller's */
+    struct str server_name;
+    bool unverified; /* any certificate is good */
+};
+/* Shakes hands. Errors are Go's: x509: certificate signed by unknown authority. */
+int tls_fd_open(const struct tls_fd_options *o, struct tls_fd **out, struct error *err) must_check;
+int tls_fd_write(struct tls_fd *t, struct str bytes, struct error *err) must_check;
+/* *got == 0: the peer has ended it. */
+int tls_fd_read(struct tls_fd *t, char *to, size_t n, size_t *got, struct error *err) must_check;
+void tls_fd_close(struct tls_fd *t);
 
 /* OpenSSL's name for Go's, NULL if it is none of them: ECDHE-RSA-AES128-GCM-SHA256 for
  * TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256. */

@@ -104,7 +104,19 @@ struct str client_address(struct cli *c)
     return address.n ? address : STR("127.0.0.1:8500");
 }
 
-static int place_of(struct cli *c, struct client_place *out, struct error *err)
+static const struct client_tls *tls_of(struct cli *c)
+{
+    struct client_tls *t = arena_new(&c->arena, struct client_tls);
+    *t = (struct client_tls){ .ca_file = flag_or_env(c, CLI_CLIENT, "ca-file", "CONSUL_CACERT"),
+        .ca_path = flag_or_env(c, CLI_CLIENT, "ca-path", "CONSUL_CAPATH"),
+        .cert_file = flag_or_env(c, CLI_CLIENT, "client-cert", "CONSUL_CLIENT_CERT"),
+        .key_file = flag_or_env(c, CLI_CLIENT, "client-key", "CONSUL_CLIENT_KEY"),
+        .server_name = flag_or_env(c, CLI_CLIENT, "tls-server-name", "CONSUL_TLS_SERVER_NAME"),
+        .unverified = !client_env_bool("CONSUL_HTTP_SSL_VERIFY", true) };
+    return t;
+}
+
+static void place_of(struct cli *c, struct client_place *out)
 {
     struct str address = client_address(c);
     bool tls = client_env_bool("CONSUL_HTTP_SSL", false);
@@ -112,7 +124,7 @@ static int place_of(struct cli *c, struct client_place *out, struct error *err)
     if (str_has_prefix(address, STR("unix://"))) {
         out->path = str_slice(address, strlen("unix://"), address.n);
         out->host = out->path;
-        return 0;
+        return;
     }
     if (str_has_prefix(address, STR("https://"))) {
         tls = true;
@@ -120,13 +132,9 @@ static int place_of(struct cli *c, struct client_place *out, struct error *err)
     } else if (str_has_prefix(address, STR("http://"))) {
         address = str_slice(address, strlen("http://"), address.n);
     }
-    if (tls)
-        return error_set(err, ERR_BAD_REQUEST,
-            "HTTPS is not in this build yet: give the address of an http or unix listener with "
-            "-http-addr or CONSUL_HTTP_ADDR");
+    if (tls) out->tls = tls_of(c);
     if (str_has_suffix(address, STR("/"))) address = str_slice(address, 0, address.n - 1);
     out->host = address;
-    return 0;
 }
 
 static int token_of(struct cli *c, struct str *out, struct error *err)
@@ -206,8 +214,8 @@ int client_send(
     struct client_place place;
     struct str token;
     *out = (struct client_response){ 0 };
-    int rc = place_of(c, &place, err);
-    if (rc == 0) rc = token_of(c, &token, err);
+    place_of(c, &place);
+    int rc = token_of(c, &token, err);
     if (rc) return rc;
     if (has_line_end(token) || has_line_end(place.host))
         return error_set(err, ERR_BAD_REQUEST, "line end in the token or address");
@@ -222,8 +230,8 @@ int client_send(
     if (!head.p) return error_set(err, ERR_TOO_LARGE, "the request head is too large");
     rc = client_exchange(c, &place, &full, head, out, err);
     if (rc && rc != ERR_CANCELLED)
-        error_prefix(err, "%s \"http://%.*s%.*s\": ", verb(c, r->method),
-            STR_ARG(url_host(c, &place)), STR_ARG(target));
+        error_prefix(err, "%s \"%s://%.*s%.*s\": ", verb(c, r->method),
+            place.tls ? "https" : "http", STR_ARG(url_host(c, &place)), STR_ARG(target));
     return rc;
 }
 

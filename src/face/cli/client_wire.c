@@ -11,6 +11,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "consuld/net/tls.h"
+
 /* --- connecting ------------------------------------------------------------------------------ */
 
 static int connect_unix(struct str path, int *out, struct error *err)
@@ -32,9 +34,10 @@ static int connect_unix(struct str path, int *out, struct error *err)
 }
 
 /* Host and port of "H", "H:P", "[v6]:P". */
-static void split(struct cli *c, struct str address, const char **host, const char **port)
+static void split(
+    struct cli *c, const struct client_place *place, const char **host, const char **port)
 {
-    struct str h = address, p = STR("80");
+    struct str address = place->host, h = address, p = place->tls ? STR("443") : STR("80");
     ptrdiff_t colon = -1;
     for (size_t i = 0; i < address.n; i++)
         if (address.p[i] == ':') colon = (ptrdiff_t)i;
@@ -67,11 +70,11 @@ static int connect_one(const struct addrinfo *to, int *out, struct error *err)
         host, port, cli_reason(code, why, sizeof why));
 }
 
-static int connect_tcp(struct cli *c, struct str address, int *out, struct error *err)
+static int connect_tcp(struct cli *c, const struct client_place *place, int *out, struct error *err)
 {
     const char *host, *port;
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found = NULL;
-    split(c, address, &host, &port);
+    split(c, place, &host, &port);
     int rc = getaddrinfo(host, port, &hints, &found);
     if (rc == EAI_SERVICE)
         return error_set(err, ERR_IO, "dial tcp: address %s: invalid port", port);
@@ -83,17 +86,77 @@ static int connect_tcp(struct cli *c, struct str address, int *out, struct error
     return rc;
 }
 
-/* --- sending --------------------------------------------------------------------------------- */
+/* --- the connection -------------------------------------------------------------------------- */
+
+struct connection {
+    int fd;
+    struct tls_fd *tls; /* NULL: clear text */
+};
+
+static int begin_tls(
+    struct cli *c, const struct client_place *place, struct connection *conn, struct error *err)
+{
+    const struct client_tls *how = place->tls;
+    const char *host, *port;
+    split(c, place, &host, &port);
+    struct tls_config config = { .ca_file = how->ca_file,
+        .ca_path = how->ca_path,
+        .system_cas = true,
+        .cert_file = how->cert_file,
+        .key_file = how->key_file };
+    struct tls_fd_options o = { .config = &config,
+        .fd = conn->fd,
+        .server_name = how->server_name.n ? how->server_name : str_of(host),
+        .unverified = how->unverified };
+    return tls_fd_open(&o, &conn->tls, err);
+}
+
+static int connection_open(
+    struct cli *c, const struct client_place *place, struct connection *conn, struct error *err)
+{
+    int rc = place->path.n ? connect_unix(place->path, &conn->fd, err)
+                           : connect_tcp(c, place, &conn->fd, err);
+    if (rc == 0 && place->tls) {
+        rc = begin_tls(c, place, conn, err);
+        if (rc) close(conn->fd);
+    }
+    return rc;
+}
+
+static void connection_close(struct connection *conn)
+{
+    if (conn->tls) tls_fd_close(conn->tls);
+    close(conn->fd);
+}
 
 /* A server may answer and close before it has read all: what was not sent is no error then. */
-static void send_all(int fd, struct str bytes)
+static void send_all(struct connection *conn, struct str bytes)
 {
+    struct error ignored;
+    if (conn->tls) {
+        if (tls_fd_write(conn->tls, bytes, &ignored) != 0) return;
+        bytes.n = 0;
+    }
     while (bytes.n) {
-        ssize_t n = send(fd, bytes.p, bytes.n, MSG_NOSIGNAL);
+        ssize_t n = send(conn->fd, bytes.p, bytes.n, MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0) return;
         bytes = str_slice(bytes, (size_t)n, bytes.n);
     }
+}
+
+/* *got == 0: the end. */
+static int receive(struct connection *conn, char *to, size_t size, size_t *got, struct error *err)
+{
+    char why[128];
+    ssize_t n;
+    if (conn->tls) return tls_fd_read(conn->tls, to, size, got, err);
+    do {
+        n = recv(conn->fd, to, size, 0);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0) return error_set(err, ERR_IO, "read: %s", cli_reason(errno, why, sizeof why));
+    *got = (size_t)n;
+    return 0;
 }
 
 /* --- the answer ------------------------------------------------------------------------------ */
@@ -170,15 +233,15 @@ static int read_error(const struct reading *r, struct error *err)
         llhttp_get_error_reason(&r->parser) ? llhttp_get_error_reason(&r->parser) : "malformed");
 }
 
-static int read_answer(int fd, struct reading *r, struct error *err)
+static int read_answer(struct connection *conn, struct reading *r, struct error *err)
 {
-    char bytes[65536], why[128];
+    char bytes[65536];
     while (!r->done) {
-        ssize_t n = recv(fd, bytes, sizeof bytes, 0);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return error_set(err, ERR_IO, "read: %s", cli_reason(errno, why, sizeof why));
+        size_t n;
+        int failed = receive(conn, bytes, sizeof bytes, &n, err);
+        if (failed) return failed;
         llhttp_errno_t rc =
-            n == 0 ? llhttp_finish(&r->parser) : llhttp_execute(&r->parser, bytes, (size_t)n);
+            n == 0 ? llhttp_finish(&r->parser) : llhttp_execute(&r->parser, bytes, n);
         if (r->done) break;
         if (n == 0)
             return error_set(err, ERR_EOF, r->parser.status_code ? "unexpected EOF" : "EOF");
@@ -198,17 +261,16 @@ int client_exchange(struct cli *c, const struct client_place *place,
         .on_body = on_body,
         .on_message_complete = on_complete,
     };
-    int fd = -1;
-    int rc =
-        place->path.n ? connect_unix(place->path, &fd, err) : connect_tcp(c, place->host, &fd, err);
+    struct connection conn = { 0 };
+    int rc = connection_open(c, place, &conn, err);
     if (rc) return rc;
     struct reading r = { .request = request, .body = BUF_INIT(CLIENT_BODY_MAX) };
     llhttp_init(&r.parser, HTTP_RESPONSE, &settings);
     r.parser.data = &r;
-    send_all(fd, head);
-    if (request->body.n) send_all(fd, request->body);
-    rc = read_answer(fd, &r, err);
-    close(fd);
+    send_all(&conn, head);
+    if (request->body.n) send_all(&conn, request->body);
+    rc = read_answer(&conn, &r, err);
+    connection_close(&conn);
     out->status = r.parser.status_code;
     out->index = r.index;
     out->body = str_dup(&c->arena, r.body.n ? buf_str(&r.body) : STR(""));

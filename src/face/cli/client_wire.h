@@ -4,8 +4,16 @@
 #include "client.h"
 
 struct client_place {
-    struct str host; /* "H", "H:P", "[v6]:P"; of a unix socket its path */
-    struct str path; /* of a unix socket, else nil */
+    struct str host;              /* "H", "H:P", "[v6]:P"; of a unix socket its path */
+    struct str path;              /* of a unix socket, else nil */
+    const struct client_tls *tls; /* NULL: clear text */
+};
+
+/* What flags and environment say about TLS. */
+struct client_tls {
+    struct str ca_file, ca_path, cert_file, key_file;
+    struct str server_name; /* nil: the host's */
+    bool unverified;
 };
 
 /* Sends head and body and fills *out, whose body is the arena's. Error texts are Go's without the

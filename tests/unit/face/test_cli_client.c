@@ -130,14 +130,16 @@ static void refused_connection_names_the_url(void **state)
     assert_non_null(strstr(s->err, "dial tcp 127.0.38.9:2: connect: connection refused"));
 }
 
-static void https_is_refused_clearly(void **state)
+static void https_is_dialled_when_the_address_or_environment_says_so(void **state)
 {
     (void)state;
     assert_non_null(strstr(speak("info", "-http-addr=https://127.0.38.9:1")->err,
-        "Error querying agent: HTTPS is not in this build yet"));
+        "Get \"https://127.0.38.9:1/v1/agent/self\": dial tcp 127.0.38.9:1: connect: "
+        "connection refused"));
     setenv("CONSUL_HTTP_SSL", "true", 1);
-    assert_non_null(strstr(speak("info")->err, "HTTPS is not in this build yet"));
+    assert_non_null(strstr(speak("info", "-http-addr=127.0.38.9:1")->err, "Get \"https://"));
     unsetenv("CONSUL_HTTP_SSL");
+    assert_non_null(strstr(speak("info", "-http-addr=127.0.38.9:1")->err, "Get \"http://"));
 }
 
 static void unix_sockets_work(void **state)
@@ -168,7 +170,7 @@ int main(void)
         cmocka_unit_test(other_status_is_an_error_with_the_body),
         cmocka_unit_test(broken_answers_are_errors),
         cmocka_unit_test(refused_connection_names_the_url),
-        cmocka_unit_test(https_is_refused_clearly),
+        cmocka_unit_test(https_is_dialled_when_the_address_or_environment_says_so),
         cmocka_unit_test(unix_sockets_work),
     };
     model_init();
