@@ -2,15 +2,11 @@
 #include "consuld/model/config_rules.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 #include "config_rules.h"
 #include "consuld/wire/quote.h"
-
-#define META_PAIRS_MAX 64
-#define META_KEY_MAX 128
-#define META_VALUE_MAX 512
+#include "faults.h"
 
 const char *config__quoted(struct quoted *q, struct str s)
 {
@@ -22,45 +18,6 @@ const char *config__quoted(struct quoted *q, struct str s)
 }
 
 /* --- all kinds ------------------------------------------------------------------------------ */
-
-struct faults {
-    struct buf text;
-    size_t n;
-};
-
-static void fault(struct faults *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void fault(struct faults *f, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    buf_put_c(&f->text, "\t* ");
-    buf_vprintf(&f->text, fmt, ap);
-    buf_put_char(&f->text, '\n');
-    va_end(ap);
-    f->n++;
-}
-
-static int check_meta(const struct dict *meta, struct error *err)
-{
-    struct faults f = { .text = BUF_INIT(ERROR_TEXT_MAX) };
-    struct quoted q;
-    if (meta->n > META_PAIRS_MAX)
-        fault(&f, "Meta exceeds maximum element count %d", META_PAIRS_MAX);
-    for (size_t i = 0; i < meta->n; i++) {
-        struct str key = dict_key(meta, &type_str, i);
-        if (key.n > META_KEY_MAX)
-            fault(
-                &f, "Meta key %s exceeds maximum length %d", config__quoted(&q, key), META_KEY_MAX);
-        if (((struct str *)dict_at(meta, &type_str, i))->n > META_VALUE_MAX)
-            fault(&f, "Meta value for key %s exceeds maximum length %d", config__quoted(&q, key),
-                META_VALUE_MAX);
-    }
-    int rc = f.n ? error_set(err, ERR_BAD_REQUEST, "%zu error%s occurred:\n%.*s\n", f.n,
-                       f.n == 1 ? "" : "s", STR_ARG(buf_str(&f.text)))
-                 : 0;
-    buf_deinit(&f.text);
-    return rc;
-}
 
 static int check_name(struct str name, struct error *err)
 {
@@ -223,7 +180,9 @@ static int check_terminating(const struct terminating_gateway_config_entry *e, s
 int config_entry_validate(const struct config_entry *e, struct error *err)
 {
     struct config_entry_ref ref = config_entry_ref(e);
-    int rc = check_meta(ref.meta, err);
+    struct faults f = FAULTS_INIT;
+    faults_of_meta(&f, ref.meta);
+    int rc = faults_report(&f, err);
     bool routing = e->service_router || e->service_splitter || e->service_resolver;
     if (!rc && routing) rc = check_name(*ref.name, err);
     if (rc) return rc;

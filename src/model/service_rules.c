@@ -1,35 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "consuld/model/service_rules.h"
 
-#define FAULTS_MAX ((size_t)1 << 20)
-
-struct faults {
-    struct buf text;
-    size_t n;
-};
-
-static void fault(struct faults *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void fault(struct faults *f, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    buf_put_c(&f->text, "\t* ");
-    buf_vprintf(&f->text, fmt, ap);
-    buf_put_char(&f->text, '\n');
-    va_end(ap);
-    f->n++;
-}
-
-static int report(struct faults *f, struct error *err)
-{
-    int code = 0;
-    if (f->n) {
-        code = error_set(err, ERR_BAD_REQUEST, "%zu error%s occurred:\n%.*s\n", f->n,
-            f->n == 1 ? "" : "s", STR_ARG(buf_str(&f->text)));
-    }
-    buf_deinit(&f->text);
-    return code;
-}
+#include "faults.h"
 
 static struct str or_default(struct str s, const char *fallback)
 {
@@ -163,7 +135,7 @@ bool service_address_is_any(struct str address)
 
 int service_shape_validate(const struct service_shape *s, struct error *err)
 {
-    struct faults f = { .text = BUF_INIT(FAULTS_MAX) };
+    struct faults f = FAULTS_INIT;
     if (str_is(s->kind, "connect-proxy")) proxy_faults(&f, s);
     if (service_kind_is_gateway(s->kind)) {
         gateway_faults(&f, s);
@@ -175,5 +147,5 @@ int service_shape_validate(const struct service_shape *s, struct error *err)
             fault(&f, "A SidecarService cannot have a nested SidecarService");
         }
     }
-    return report(&f, err);
+    return faults_report(&f, err);
 }

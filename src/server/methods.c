@@ -30,7 +30,6 @@
 #define AUTO "automatic configuration"
 #define CA "Connect CA"
 #define EVENTS "gossip"
-#define INTENTIONS "intentions"
 
 /* clang-format off */
 const struct method server__methods[] = {
@@ -106,11 +105,11 @@ const struct method server__methods[] = {
     READ("Health.NodeChecks",         S,     health_node_checks),
     READ("Health.ServiceChecks",      S,     health_service_checks),
     READ("Health.ServiceNodes",       S,     health_service_nodes),
-    ABSENT("Intention.Apply",         WRITE, INTENTIONS),
-    ABSENT("Intention.Check",         READ,  INTENTIONS),
-    ABSENT("Intention.Get",           READ,  INTENTIONS),
-    ABSENT("Intention.List",          READ,  INTENTIONS),
-    ABSENT("Intention.Match",         READ,  INTENTIONS),
+    WRITE("Intention.Apply",          P,     intentions_apply),
+    READ("Intention.Check",           0,     intentions_check),
+    READ("Intention.Get",             B,     intentions_get),
+    READ("Intention.List",            S,     intentions_list),
+    READ("Intention.Match",           B,     intentions_match),
     ABSENT("Internal.EventFire",      READ,  EVENTS),
     READ("Internal.GatewayServiceDump", S,   internal_gateway_service_dump),
     ABSENT("Internal.KeyringOperation", LOCAL, EVENTS),

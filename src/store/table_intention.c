@@ -2,7 +2,9 @@
 /* Intentions (fsm.md 9). */
 #include <stdlib.h>
 
+#include "blake2b.h"
 #include "commands.h"
+#include "consuld/model/intention.h"
 #include "consuld/store/tables.h"
 
 #define INDEX STR("connect-intentions")
@@ -56,32 +58,6 @@ static bool intention_find(struct view *v, struct str id, struct arena *a, struc
     return table_get(v, TABLE_INTENTIONS, key_of(a, id), a, out);
 }
 
-/* 2: exact name, 1: any name of a namespace, 0: any namespace. */
-static int exactness(struct str ns, struct str name)
-{
-    if (str_is(ns, "*")) return 0;
-    return str_is(name, "*") ? 1 : 2;
-}
-
-static int64_t precedence(const struct intention *x)
-{
-    return 1 + exactness(x->source_ns, x->source_name) +
-           3 * exactness(x->destination_ns, x->destination_name);
-}
-
-static int duplicate(const struct intention *x, struct arena *a, struct error *err)
-{
-    struct str action = str_dup(a, x->action);
-    for (size_t i = 0; i < action.n; i++) {
-        char *c = (char *)(uintptr_t)&action.p[i];
-        if (*c >= 'a' && *c <= 'z') *c = (char)(*c - 32);
-    }
-    return error_set(err, ERR_BAD_REQUEST,
-        "duplicate intention found: %.*s %.*s/%.*s => %.*s/%.*s (ID: %.*s, Precedence: %lld)",
-        STR_ARG(action), STR_ARG(x->source_ns), STR_ARG(x->source_name), STR_ARG(x->destination_ns),
-        STR_ARG(x->destination_name), STR_ARG(x->id), (long long)x->precedence);
-}
-
 static bool find_by_names(
     struct view *v, const struct intention *x, struct arena *a, struct intention *out)
 {
@@ -102,8 +78,9 @@ static int intention_upsert(struct store_batch *b, uint64_t index, const struct 
     if (x->id.n == 0) return error_set(err, ERR_BAD_REQUEST, "Missing Intention ID");
     bool found = intention_find(&b->view, x->id, a, &old);
     if (find_by_names(&b->view, x, a, &other) && !str_eq_nocase(other.id, x->id))
-        return duplicate(&other, a, err);
-    row.precedence = precedence(&row);
+        return error_set(err, ERR_BAD_REQUEST, "duplicate intention found: %.*s",
+            STR_ARG(intention_text(&other, a)));
+    row.precedence = intention_precedence(&row);
     row.create_index = found ? old.create_index : index;
     row.modify_index = index;
     if (found) row.created_at = old.created_at;
@@ -135,19 +112,9 @@ APPLY_FN(intention)
     return intention_op(b, index, req->op, req->intention, a, err);
 }
 
-static int by_precedence(const void *x, const void *y)
-{
-    const struct intention *p = x, *q = y;
-    if (p->precedence != q->precedence) return p->precedence > q->precedence ? -1 : 1;
-    int c = str_cmp(p->source_ns, q->source_ns);
-    if (!c) c = str_cmp(p->source_name, q->source_name);
-    if (!c) c = str_cmp(p->destination_ns, q->destination_ns);
-    return c ? c : str_cmp(p->destination_name, q->destination_name);
-}
-
 static void sort(struct list *rows)
 {
-    if (rows->n > 1) qsort(rows->v, rows->n, sizeof(struct intention), by_precedence);
+    if (rows->n > 1) qsort(rows->v, rows->n, sizeof(struct intention), intention_compare);
 }
 
 uint64_t store_intentions(
@@ -178,4 +145,31 @@ uint64_t store_intention_match(struct store_read *rd, struct watch_set *ws, bool
     if (exact_name) table_list(&rd->view, TABLE_INTENTIONS, side, key_of2(a, ns, name), a, out);
     sort(out);
     return index_report(index_watch(rd, ws, INDEX));
+}
+
+static int by_key(const void *x, const void *y)
+{
+    return str_cmp(((const struct str_pair *)x)->key, ((const struct str_pair *)y)->key);
+}
+
+struct str store_intention_hash(const struct intention *x, struct arena *a)
+{
+    struct blake2b s;
+    uint8_t hash[BLAKE2B_SIZE];
+    const struct str parts[] = { x->id, x->description, x->source_ns, x->source_name,
+        x->destination_ns, x->destination_name, x->source_type, x->action, x->default_addr };
+    struct str_pair *pairs = arena_array(a, x->meta.n, sizeof *pairs);
+    blake2b_begin(&s);
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        blake2b_add(&s, parts[i]);
+    for (size_t i = 0; i < x->meta.n; i++)
+        pairs[i] = (struct str_pair){ dict_key(&x->meta, &type_str, i),
+            *(struct str *)dict_at(&x->meta, &type_str, i) };
+    if (x->meta.n) qsort(pairs, x->meta.n, sizeof *pairs, by_key);
+    for (size_t i = 0; i < x->meta.n; i++) {
+        blake2b_add(&s, pairs[i].key);
+        blake2b_add(&s, pairs[i].value);
+    }
+    blake2b_end(&s, hash);
+    return (struct str){ arena_copy(a, hash, sizeof hash), sizeof hash };
 }

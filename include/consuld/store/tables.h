@@ -39,6 +39,8 @@ uint64_t store_intention(struct store_read *rd, struct watch_set *ws, struct str
 /* Those that apply to (namespace, name) on one side, in the same order. */
 uint64_t store_intention_match(struct store_read *rd, struct watch_set *ws, bool by_destination,
     struct str ns, struct str name, struct arena *a, struct list *out);
+/* The hash that travels with an intention and that replication compares, owned by `a`. */
+struct str store_intention_hash(const struct intention *x, struct arena *a);
 
 /* --- config entries ------------------------------------------------------------------------- */
 /* All of a kind; nil kind: all. -> struct config_entry */

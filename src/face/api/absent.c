@@ -15,11 +15,6 @@ static const struct {
     { "/v1/agent/connect", "ConnectCA.Roots" },
     { "/v1/connect/ca/configuration", "ConnectCA.ConfigurationGet" },
     { "/v1/connect/ca", "ConnectCA.Roots" },
-    { "/v1/connect/intentions/check", "Intention.Check" },
-    { "/v1/connect/intentions/match", "Intention.Match" },
-    { "/v1/connect/intentions", "Intention.List" },
-    { "/v1/event", "Internal.EventFire" },
-    { "/v1/operator/keyring", "Internal.KeyringOperation" },
 };
 
 static void absent(struct api_request *req)
@@ -90,19 +85,11 @@ const struct api_route api_absent_routes[] = {
     ROW("/v1/acl/token/self",             API_GET, acl),
     ROW("/v1/acl/tokens",                 API_GET, acl),
     ROW("/v1/acl/update",                 API_PUT, acl),
-    ROW("/v1/agent/connect/authorize",    API_POST, absent),
     ROW("/v1/agent/connect/ca/leaf/",     API_GET, absent),
     ROW("/v1/agent/connect/ca/roots",     API_GET, absent),
     ROW("/v1/connect/ca/configuration",   API_GET | API_PUT, absent),
     ROW("/v1/connect/ca/roots",           API_GET, absent),
-    ROW("/v1/connect/intentions",         API_GET | API_POST, absent),
-    ROW("/v1/connect/intentions/",        API_GET | API_PUT | API_DELETE, absent),
-    ROW("/v1/connect/intentions/check",   API_GET, absent),
-    ROW("/v1/connect/intentions/match",   API_GET, absent),
-    ROW("/v1/event/fire/",                API_PUT, absent),
-    ROW("/v1/event/list",                 API_GET, absent),
     ROW("/v1/internal/acl/authorize",     API_POST, acl),
-    ROW("/v1/operator/keyring",           API_GET | API_POST | API_PUT | API_DELETE, absent),
     { 0 },
 };
 /* clang-format on */
@@ -110,4 +97,4 @@ const struct api_route api_absent_routes[] = {
 const struct api_route *const api_state_tables[] = { api_kv_routes, api_session_routes,
     api_txn_routes, api_catalog_routes, api_health_routes, api_coordinate_routes, api_query_routes,
     api_internal_routes, api_operator_routes, api_snapshot_routes, api_config_routes,
-    api_absent_routes, NULL };
+    api_intention_routes, api_absent_routes, NULL };

@@ -26,6 +26,7 @@ struct state_call {
     const void *(*view)(struct state_call *c);
     const struct type *type;
     unsigned variant;
+    const void *own; /* what finish needs beside the reply */
     bool retried; /* a stale answer was too old: asked again of the leader */
 };
 

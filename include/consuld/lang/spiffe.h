@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Identities of Connect certificates (connect-xds.md 1.1):
+ *   spiffe://<trust domain>/ns/<namespace>/dc/<datacenter>/svc/<service>
+ *   spiffe://<trust domain>/agent/client/dc/<datacenter>/id/<agent>
+ *   spiffe://<trust domain>                      (a cluster's signing identity) */
+#pragma once
+#include "consuld/base.h"
+
+enum spiffe_kind { SPIFFE_SERVICE, SPIFFE_AGENT, SPIFFE_SIGNING };
+
+struct spiffe_id {
+    enum spiffe_kind kind;
+    struct str host;
+    struct str namespace, datacenter, service; /* decoded */
+    struct str agent;
+};
+
+/* ERR_BAD_REQUEST for anything that is none of the three. Memory is `a`'s or the text's. */
+int spiffe_parse(
+    struct str uri, struct arena *a, struct spiffe_id *out, struct error *err) must_check;
