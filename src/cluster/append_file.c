@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "consuld/store_log.h"
@@ -57,7 +58,10 @@ static void make_folder(struct append_file *f)
 static int open_fresh(struct append_file *f, const char *path, int flags)
 {
     int code = f->disk->open(f->disk, path, flags, &f->fd);
-    if (code) f->fd = -1;
+    if (code)
+        f->fd = -1;
+    else if (fchmod(f->fd, f->opts.mode) != 0)
+        return errno;
     return code;
 }
 

@@ -15,6 +15,7 @@ struct append_file_options {
     struct world *world;
     struct disk *disk; /* NULL: the real one */
     const char *path;  /* its folder is made. Copied */
+    unsigned mode;
     /* The outcome of everything queued so far, `tag` being that of the last. NULL: it is written;
      * else what failed. Never called from inside append_file_put. */
     void (*written)(void *ctx, uint64_t tag, const char *why);

@@ -103,7 +103,6 @@ static void tell_event(struct pool *p, const struct serf_notice *n)
 
 static void save_keys(struct pool *p, const struct serf_notice *n)
 {
-    p->keys_unsaved = false;
     if (p->keyring)
         append_file_put(p->keyring, n->save_keys.text, STR(""), true, n->save_keys.save);
 }
@@ -231,12 +230,15 @@ static int open_sockets(struct pool *p, const struct pool_options *o, struct err
     return 0;
 }
 
-static struct append_file *open_file(
-    struct pool *p, const char *path, void (*written)(void *ctx, uint64_t tag, const char *why))
+static struct append_file *open_file(struct pool *p, const char *path, unsigned mode,
+    void (*written)(void *ctx, uint64_t tag, const char *why))
 {
-    struct append_file_options o = {
-        .world = p->world, .disk = p->opts.disk, .path = path, .written = written, .ctx = p
-    };
+    struct append_file_options o = { .world = p->world,
+        .disk = p->opts.disk,
+        .path = path,
+        .mode = mode,
+        .written = written,
+        .ctx = p };
     if (!path) return NULL;
     p->files_open++;
     return append_file_create(&o);
@@ -294,8 +296,8 @@ int pool_create(const struct pool_options *o, struct pool **out, struct error *e
         pool_destroy(p);
         return failed;
     }
-    p->snapshot = open_file(p, o->snapshot_path, snapshot_written);
-    p->keyring = open_file(p, o->keyring_path, pool__keys_written);
+    p->snapshot = open_file(p, o->snapshot_path, 0644, snapshot_written);
+    p->keyring = open_file(p, o->keyring_path, 0600, pool__keys_written);
     *out = p;
     return 0;
 }
@@ -363,6 +365,7 @@ void pool_destroy(struct pool *p)
         keyring_clear(p->keys);
         free(p->keys);
     }
+    free(p->keyring_path);
     arena_free(&p->arena);
     free(p);
 }

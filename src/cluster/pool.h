@@ -33,7 +33,8 @@ struct pool {
     struct link observers;
     struct append_file *snapshot;
     struct append_file *keyring;
-    bool keys_unsaved;  /* the key was not proven by a peer yet */
+    char *keyring_path;
+    bool keys_unproven; /* no peer was read with the key yet */
     struct arena arena; /* of one turn's notices */
     struct pool_counters counters;
     bool started, leaving;
@@ -70,6 +71,6 @@ void pool__join_free(struct pool_request *r);
 
 /* pool_keys.c */
 int pool__keys_load(struct pool *p, const struct pool_options *o, struct error *err) must_check;
-/* Writes the ring that -encrypt gave once a peer was read with it. */
+/* Remembers that a peer was read with the key. */
 void pool__keys_prove(struct pool *p);
 void pool__keys_written(void *ctx, uint64_t save, const char *why);

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The key ring file of a pool (gossip.md 12.7): a JSON list of base64 keys, primary first. A key
- * given on the command line is kept in memory until a peer was read with it, so that a mistyped one
- * does not stick. */
+/* The key ring file of a pool (gossip.md 12.7): a JSON list of base64 keys, primary first.
+ *
+ * A key given on the command line is written at the first start, with an empty file beside the ring
+ * that says that no peer was read with it yet. As long as that one is there, another key on the
+ * command line takes its place, so that a mistyped key does not stick. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "consuld/wire/json.h"
 #include "pool.h"
@@ -43,25 +47,70 @@ static int parse_ring(
     return 0;
 }
 
+static struct str mark_path(struct arena *a, const char *path)
+{
+    return str_printf(a, "%s.unproven", path);
+}
+
+static int write_file(const char *path, struct str text, struct error *err)
+{
+    FILE *f = fopen(path, "we");
+    bool failed = !f || fchmod(fileno(f), 0600) != 0 || fwrite(text.p, 1, text.n, f) != text.n;
+    int code = errno;
+    if (f && fclose(f) != 0 && !failed) failed = true, code = errno;
+    return failed ? error_set(err, ERR_IO, "%s: %s", path, strerror(code)) : 0;
+}
+
+/* The first start with a key, or the first with another one than the unproven. */
+static int write_ring(struct pool *p, struct arena *a, const char *path, struct error *err)
+{
+    struct buf text = BUF_INIT(256);
+    char *folder = arena_copy(a, path, strlen(path) + 1), *slash = strrchr(folder, '/');
+    if (slash) *slash = '\0';
+    if (slash && mkdir(folder, 0700) != 0 && errno != EEXIST)
+        return error_set(err, ERR_IO, "%s: %s", folder, strerror(errno));
+    buf_put_c(&text, "[\"");
+    base64_encode(keyring_at(p->keys, 0), &text);
+    buf_put_c(&text, "\"]");
+    int failed = write_file(mark_path(a, path).p, STR(""), err);
+    if (!failed) failed = write_file(path, buf_str(&text), err);
+    buf_deinit(&text);
+    p->keys_unproven = !failed;
+    return failed;
+}
+
+static int use_ring(struct pool *p, const struct pool_options *o, struct arena *a, struct str text,
+    struct error *err)
+{
+    int failed = parse_ring(p->keys, a, o->keyring_path, text, err);
+    if (failed) return failed;
+    p->keys_unproven = access(mark_path(a, o->keyring_path).p, F_OK) == 0;
+    if (o->key.n == 0 || keyring_has(p->keys, o->key)) return 0;
+    if (!p->keys_unproven) {
+        log_warn("agent", "keyring doesn't include key provided with -encrypt, using keyring",
+            "keyring", o->label);
+        return 0;
+    }
+    log_warn("agent", "no peer was ever read with the keyring, using the key of -encrypt",
+        "keyring", o->label);
+    keyring_clear(p->keys);
+    failed = keyring_install(p->keys, o->key, err);
+    return failed ? failed : write_ring(p, a, o->keyring_path, err);
+}
+
 int pool__keys_load(struct pool *p, const struct pool_options *o, struct error *err)
 {
     struct arena a = ARENA_INIT;
     struct str text;
-    int failed = 0;
     p->keys = xcalloc(1, sizeof *p->keys);
+    if (o->keyring_path) p->keyring_path = xstrdup(o->keyring_path);
     int found = o->keyring_path ? read_file(o->keyring_path, &a, &text, err) : 0;
-    if (found < 0) {
-        failed = found;
-    } else if (found) {
-        failed = parse_ring(p->keys, &a, o->keyring_path, text, err);
-        if (!failed && o->key.n && !keyring_has(p->keys, o->key)) {
-            struct str line = str_printf(&a,
-                "%s keyring doesn't include key provided with -encrypt, using keyring", o->label);
-            log_warn("agent", line.p);
-        }
-    } else if (o->key.n) {
+    int failed = found < 0 ? found : 0;
+    if (found > 0) {
+        failed = use_ring(p, o, &a, text, err);
+    } else if (found == 0 && o->key.n) {
         failed = keyring_install(p->keys, o->key, err);
-        p->keys_unsaved = o->keyring_path != NULL;
+        if (!failed && o->keyring_path) failed = write_ring(p, &a, o->keyring_path, err);
     }
     arena_free(&a);
     return failed;
@@ -69,27 +118,19 @@ int pool__keys_load(struct pool *p, const struct pool_options *o, struct error *
 
 void pool__keys_prove(struct pool *p)
 {
-    if (!p->keys_unsaved || p->keys->keys[0].opened == 0 || !p->keyring) return;
-    struct buf text = BUF_INIT(256);
-    p->keys_unsaved = false;
-    buf_put_c(&text, "[\"");
-    base64_encode(keyring_at(p->keys, 0), &text);
-    buf_put_c(&text, "\"]");
-    append_file_put(p->keyring, buf_str(&text), STR(""), true, 0);
-    buf_deinit(&text);
+    if (!p->keys_unproven || p->keys->keys[0].opened == 0) return;
+    struct arena a = ARENA_INIT;
+    p->keys_unproven = false;
+    unlink(mark_path(&a, p->keyring_path).p);
+    arena_free(&a);
 }
 
-/* `save` 0 is ours, others are changes the core waits for. */
 void pool__keys_written(void *ctx, uint64_t save, const char *why)
 {
     struct pool *p = ctx;
     if (why) {
         p->counters.file_failures++;
         log_error(p->log_name, "the key ring file was not written", "error", why);
-    }
-    if (save == 0) {
-        p->keys_unsaved = why != NULL;
-        return;
     }
     struct serf_event ev = { .type = SERF_KEYS_SAVED,
         .keys_saved = { .save = save, .error = str_of(why ? why : "") } };

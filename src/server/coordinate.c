@@ -17,23 +17,6 @@ struct coordinate_batch {
     size_t dropped;
 };
 
-int coordinate_list_datacenters(struct eval *e)
-{
-    struct list *out = e->reply->record;
-    struct arena *a = &e->reply->arena;
-    struct datacenter_map *m = LIST_PUSH(a, out, struct datacenter_map);
-    m->datacenter = str_dup(a, e->server->opts.datacenter);
-    m->area_id = STR("wan");
-    struct coordinate *c = LIST_PUSH(a, &m->coordinates, struct coordinate);
-    c->node = str_dup(a, e->server->opts.self.name);
-    c->coord = arena_new(a, struct vivaldi_coordinate);
-    for (size_t i = 0; i < DIMENSIONS; i++)
-        *LIST_PUSH(a, &c->coord->vec, double) = 0;
-    c->coord->error = 1.5;
-    c->coord->height = 1e-5;
-    return 0;
-}
-
 int coordinate_list_nodes(struct eval *e)
 {
     const struct dc_specific_request *args = eval_args(e, dc_specific_request);

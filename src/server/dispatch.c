@@ -3,6 +3,7 @@
  * consistency, query metadata, errors (rpc.md 6). */
 #include <string.h>
 
+#include "consuld/cluster/pool.h"
 #include "server.h"
 
 void *server__field(const void *record, int offset)
@@ -95,6 +96,7 @@ static void unlink_pending(struct pending *p)
 {
     timer_stop(&p->timer);
     if (p->raft) raft_driver_forget(p->raft);
+    if (p->gossip) pool_forget(p->gossip);
     link_remove(&p->link);
 }
 
@@ -226,7 +228,7 @@ static void verify(struct pending *p)
 static struct pending *make_pending(struct server *s, struct rpc_call *call, const struct method *m,
     const struct method_layout *l, const void *args)
 {
-    size_t size = m->mode == MODE_WRITE ? sizeof(struct write) : sizeof(struct pending);
+    size_t size = m->write ? sizeof(struct write) : sizeof(struct pending);
     struct pending *p = arena_alloc(call->arena, size);
     p->server = s;
     p->call = call;
@@ -340,6 +342,10 @@ void server__submit(struct rpc_client *client, struct rpc_call *call)
     if (m->part) {
         server__fail(call, error_set(call->err, ERR_INTERNAL,
                                "%s is not available in this build yet: %s", m->name, m->part));
+        return;
+    }
+    if (m->mode == MODE_LOCAL && m->write) {
+        server__write(make_pending(s, call, m, l, args));
         return;
     }
     if (m->mode == MODE_LOCAL) {

@@ -7,6 +7,7 @@
 
 #define RETRY_MIN_MS 1000
 #define RETRY_MAX_MS 60000
+#define RECONCILE_MEMBERS_MAX 256 /* in one turn */
 
 /* One duty: `run` proposes at most one command through d->raft and returns 1, or finds nothing to
  * do and returns 0, or fails with a negative code. */
@@ -28,6 +29,7 @@ enum { DUTY_AUTOPILOT, DUTY_RECONCILE, DUTY_REAP, DUTY_FEDERATION, DUTY_COUNT };
 struct duties {
     struct raft_driver_request barrier;
     struct timer barrier_retry;
+    uint64_t members_at_ms; /* when all members are looked at again */
     struct duty duty[DUTY_COUNT];
 };
 
@@ -136,16 +138,58 @@ static int run_autopilot(struct duty *d)
     return propose(d, COMMAND_AUTOPILOT, &req);
 }
 
-static int run_reconcile(struct duty *d)
+/* One member: 1 if something was proposed, 0 if its state is as it should be. */
+static int reconcile(struct duty *d, struct str name)
 {
+    struct server *s = d->server;
     struct arena a = ARENA_INIT;
-    struct store_read *rd = store_read(d->server->store);
-    struct register_request req;
-    bool wanted = server__member_registration(d->server, rd, &a, &req);
+    struct store_read *rd = store_read(s->store);
+    struct register_request reg;
+    struct deregister_request dereg;
+    enum member_change change = server__member_change(s, rd, &a, name, &reg, &dereg);
     int rc = store_read_failed(rd, NULL) ? ERR_IO : 0;
-    if (rc == 0 && wanted) rc = propose(d, COMMAND_REGISTER, &req);
+    if (rc == 0) {
+        switch (change) {
+        case MEMBER_SETTLED:
+            server__member_settled(s);
+            break;
+        case MEMBER_REGISTER:
+            rc = propose(d, COMMAND_REGISTER, &reg);
+            break;
+        case MEMBER_DEREGISTER:
+            rc = propose(d, COMMAND_DEREGISTER, &dereg);
+            break;
+        }
+    }
+    if (rc > 0) {
+        server__member_tried(s); /* looked at again behind the others */
+        d->again = true;
+    }
     arena_free(&a);
     return rc;
+}
+
+static int run_reconcile(struct duty *d)
+{
+    struct server *s = d->server;
+    struct str name;
+    uint64_t now = world_now_ms(s->world);
+    if (!server__member_due(s, &name) && now >= s->duties->members_at_ms) {
+        server__members_due(s);
+        s->duties->members_at_ms = now + s->opts.reconcile_interval_ms;
+    }
+    for (int i = 0; i < RECONCILE_MEMBERS_MAX && server__member_due(s, &name); i++) {
+        int rc = reconcile(d, name);
+        if (rc) return rc;
+    }
+    d->again = server__member_due(s, &name);
+    return 0;
+}
+
+void server__reconcile_soon(struct server *s)
+{
+    struct duty *d = &s->duties->duty[DUTY_RECONCILE];
+    if (s->ready) tick_mark(&d->tick);
 }
 
 static int run_reap(struct duty *d)
@@ -206,6 +250,7 @@ static void start_duties(struct server *s)
     s->ready = true;
     server__tombstones_start(s);
     server__sessions_start(s);
+    s->duties->members_at_ms = 0;
     for (size_t i = 0; i < DUTY_COUNT; i++)
         run(&s->duties->duty[i]);
     server__release_held(s);
@@ -221,6 +266,7 @@ void server__leader_again(struct server *s)
 static void establish(struct server *s)
 {
     start_duties(s);
+    server__announce_leader(s);
     if (s->opts.leadership) s->opts.leadership(s->opts.ctx, true);
 }
 

@@ -1,12 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Members into the catalog (leader.md 4): what the register entry of an alive server holds, and
- * which nodes with a serfHealth check are no members any more. */
+/* Members into the catalog (leader.md 4): what the catalog lacks of what gossip says about a node,
+ * and which nodes with a serfHealth check are no members any more. */
+#include "consuld/cluster/member.h"
+#include "consuld/cluster/pool.h"
 #include "server.h"
 
 #define SERF_CHECK_ID STR("serfHealth")
 #define SERF_CHECK_NAME STR("Serf Health Status")
 #define SERF_ALIVE_OUTPUT STR("Agent alive and reachable")
+#define SERF_FAILED_OUTPUT STR("Agent not live or unreachable")
 #define SERVER_SERVICE STR("consul")
+
+struct member {
+    struct str name, id, address;
+    enum serf_status status;      /* SERF_NONE: not a member (any more) */
+    struct node_service *service; /* of a server, NULL for a client */
+};
 
 static struct node_service *server_service(const struct server_member *m, struct arena *a)
 {
@@ -28,40 +37,111 @@ static struct node_service *server_service(const struct server_member *m, struct
     return ns;
 }
 
-bool server__member_registration(
-    struct server *s, struct store_read *rd, struct arena *a, struct register_request *out)
+static struct health_check *serf_check(struct arena *a, struct str node, bool alive)
 {
-    const struct server_member *m = &s->opts.self;
-    struct node *node = NULL;
-    struct node_service *service = NULL, *want = server_service(m, a);
-    struct health_check *check = NULL;
-    store_node(rd, NULL, m->name, a, &node);
-    store_node_service(rd, NULL, m->name, SERVER_SERVICE, a, &service);
-    store_node_check(rd, NULL, m->name, SERF_CHECK_ID, a, &check);
-    if (node && str_eq(node->address, m->address) && service &&
-        record_equal(&type_map_str, &service->meta, &want->meta) && check &&
-        str_is(check->status, "passing")) {
-        return false;
+    struct health_check *c = arena_new(a, struct health_check);
+    c->node = node;
+    c->check_id = SERF_CHECK_ID;
+    c->name = SERF_CHECK_NAME;
+    c->status = alive ? STR("passing") : STR("critical");
+    c->output = alive ? SERF_ALIVE_OUTPUT : SERF_FAILED_OUTPUT;
+    return c;
+}
+
+/* What gossip says about a node; false for one that is none of ours. */
+static bool member_of(struct server *s, struct str name, struct arena *a, struct member *out)
+{
+    *out = (struct member){ .name = name, .status = SERF_NONE };
+    if (!s->opts.lan) {
+        if (!str_eq(name, s->opts.self.name)) return true;
+        out->status = SERF_ALIVE;
+        out->id = s->opts.self.id;
+        out->address = s->opts.self.address;
+        out->service = server_service(&s->opts.self, a);
+        return true;
     }
-    struct health_check *serf = arena_new(a, struct health_check);
-    serf->node = m->name;
-    serf->check_id = SERF_CHECK_ID;
-    serf->name = SERF_CHECK_NAME;
-    serf->status = STR("passing");
-    serf->output = SERF_ALIVE_OUTPUT;
-    *out = (struct register_request){
-        .datacenter = s->opts.datacenter,
+    const struct serf_member *m = serf_find(pool_serf(s->opts.lan), name);
+    if (!m) return true;
+    struct dict tags;
+    struct error ignored;
+    struct consul_server server;
+    struct str dc;
+    char ip[GOSSIP_ADDRESS_TEXT_MAX];
+    if (serf_tags_decode(m->meta, a, &tags, &ignored) != 0) return false;
+    out->status = m->status;
+    out->id = str_dup(a, dict_str(&tags, STR("id")));
+    out->address = str_dup(a, str_of(gossip_ip_text(&m->address, ip)));
+    if (consul_client_read(&tags, &dc)) return str_eq(dc, s->opts.datacenter);
+    if (!consul_server_read(name, &tags, &server)) return false;
+    struct server_member known = { .port = (uint16_t)server.port,
+        .version = str_dup(a, server.version),
+        .raft_version = (uint64_t)server.raft_version,
+        .protocol_min = m->vsn[0],
+        .protocol_max = m->vsn[1],
+        .protocol_current = m->vsn[2],
+        .non_voter = str_is(dict_str(&tags, STR("non_voter")), "true") };
+    out->service = server_service(&known, a);
+    return str_eq(server.datacenter, s->opts.datacenter) && server.segment.n == 0;
+}
+
+static enum member_change register_member(struct server *s, struct store_read *rd, struct arena *a,
+    const struct member *m, struct register_request *out)
+{
+    struct node *node = NULL;
+    struct node_service *service = NULL;
+    struct health_check *check = NULL;
+    bool alive = m->status == SERF_ALIVE;
+    store_node(rd, NULL, m->name, a, &node);
+    if (m->service) store_node_service(rd, NULL, m->name, SERVER_SERVICE, a, &service);
+    store_node_check(rd, NULL, m->name, SERF_CHECK_ID, a, &check);
+    bool same = node && str_eq(node->address, m->address) && check &&
+                str_is(check->status, alive ? "passing" : "critical");
+    if (alive && m->service)
+        same = same && service && record_equal(&type_map_str, &service->meta, &m->service->meta);
+    if (same || (!alive && !node)) return MEMBER_SETTLED;
+    *out = (struct register_request){ .datacenter = s->opts.datacenter,
         .node = m->name,
         .id = m->id,
         .address = m->address,
-        .service = want,
-        .check = serf,
-    };
+        .service = alive ? m->service : NULL,
+        .check = serf_check(a, m->name, alive),
+        .skip_node_update = !alive };
     if (node) {
         out->tagged_addresses = node->tagged_addresses;
         out->node_meta = node->meta;
     }
-    return true;
+    return MEMBER_REGISTER;
+}
+
+enum member_change server__member_change(struct server *s, struct store_read *rd, struct arena *a,
+    struct str name, struct register_request *reg, struct deregister_request *dereg)
+{
+    struct member m;
+    struct node *node = NULL;
+    struct health_check *check = NULL;
+    if (!member_of(s, str_dup(a, name), a, &m)) return MEMBER_SETTLED;
+    switch (m.status) {
+    case SERF_ALIVE:
+    case SERF_FAILED:
+        return register_member(s, rd, a, &m, reg);
+    case SERF_LEAVING:
+        return MEMBER_SETTLED;
+    case SERF_LEFT:
+    case SERF_NONE:
+        break;
+    }
+    if (str_eq_nocase(m.name, s->opts.self.name)) return MEMBER_SETTLED;
+    store_node(rd, NULL, m.name, a, &node);
+    store_node_check(rd, NULL, m.name, SERF_CHECK_ID, a, &check);
+    if (!node || (m.status == SERF_NONE && !check)) return MEMBER_SETTLED;
+    *dereg = (struct deregister_request){ .datacenter = s->opts.datacenter, .node = m.name };
+    return MEMBER_DEREGISTER;
+}
+
+static bool is_member(struct server *s, struct str name)
+{
+    if (str_eq_nocase(name, s->opts.self.name)) return true;
+    return s->opts.lan && serf_find(pool_serf(s->opts.lan), name) != NULL;
 }
 
 bool server__member_removal(
@@ -72,7 +152,7 @@ bool server__member_removal(
     for (size_t i = 0; i < checks.n; i++) {
         const struct health_check *c = &LIST_AT(&checks, struct health_check, i);
         if (!str_eq(c->check_id, SERF_CHECK_ID)) continue;
-        if (str_eq_nocase(c->node, s->opts.self.name)) continue;
+        if (is_member(s, c->node)) continue;
         *out = (struct deregister_request){ .datacenter = s->opts.datacenter, .node = c->node };
         return true;
     }

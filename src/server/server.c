@@ -59,6 +59,7 @@ int server_create(const struct server_options *opts, struct server **out, struct
     server__sessions_init(s);
     server__coordinates_init(s);
     server__tombstones_init(s);
+    server__gossip_init(s);
     server__leader_init(s);
     s->observer.changed = raft_changed;
     raft_driver_observe(s->raft, &s->observer);
@@ -80,6 +81,7 @@ void server_destroy(struct server *s)
     server__sessions_deinit(s);
     server__coordinates_deinit(s);
     server__tombstones_deinit(s);
+    server__gossip_deinit(s);
     server__forget_detached(s);
     free(s->layouts);
     buf_deinit(&s->scratch);

@@ -51,8 +51,8 @@ struct method {
     const char *name;
     uint8_t mode;
     uint8_t flags;
-    /* MODE_WRITE: checks the arguments, then proposes (WRITE_PENDING) or fills the reply
-     * (WRITE_DONE). Others: reads. Negative: the error's code. NULL: part `part` is not built. */
+    /* MODE_WRITE, and MODE_LOCAL with `write`: checks the arguments, then begins (WRITE_PENDING) or
+     * fills the reply (WRITE_DONE). Others: reads. Negative: the error's code. NULL: part `part` is not built. */
     int (*read)(struct eval *e);
     int (*write)(struct write *w);
     const char *part;
@@ -90,6 +90,7 @@ struct pending {
     uint64_t held_since_ms; /* 0: never held */
     bool verified;
     struct raft_driver_request *raft; /* the last one made, NULL: none */
+    struct pool_request *gossip;      /* the one under way, NULL: none */
     /* PENDING_PARKED */
     struct parked_query *query;
     uint64_t min_index;
@@ -153,6 +154,7 @@ struct server {
     struct session_timers *session_timers;
     struct coordinate_batch *coordinates;
     struct tombstone_gc *tombstones;
+    struct server_gossip *gossip;
 };
 
 /* dispatch.c */
@@ -198,6 +200,9 @@ int write_reply_bool(struct write *w, bool v);
 int write_reply_str(struct write *w, struct str v);
 /* Ends a write whose handler started `r` itself. */
 void write_end(struct write *w, const struct raft_driver_request *r);
+/* Ends a write that was pending for another reason: WRITE_DONE with the reply made, or the code of
+ * the error that w->err holds. */
+void write_answer(struct write *w, int rc);
 /* Runs a write method's handler for a pending call. */
 void server__write(struct pending *p);
 /* Proposes a command outside of any call (duties, timers). */
@@ -243,9 +248,23 @@ void server__tombstones_deinit(struct server *s);
 void server__tombstones_start(struct server *s);
 void server__tombstones_stop(struct server *s);
 
+/* leader.c: looks at the members that are due at the end of the turn. */
+void server__reconcile_soon(struct server *s);
+
+/* gossip.c */
+void server__gossip_init(struct server *s);
+void server__gossip_deinit(struct server *s);
+void server__announce_leader(struct server *s);
+/* All members are due; the first one; it needs nothing; it was changed, or should have been. */
+void server__members_due(struct server *s);
+bool server__member_due(struct server *s, struct str *name);
+void server__member_settled(struct server *s);
+void server__member_tried(struct server *s);
+
 /* reconcile.c: what the state lacks; true when there is something to do. */
-bool server__member_registration(
-    struct server *s, struct store_read *rd, struct arena *a, struct register_request *out);
+enum member_change { MEMBER_SETTLED, MEMBER_REGISTER, MEMBER_DEREGISTER };
+enum member_change server__member_change(struct server *s, struct store_read *rd, struct arena *a,
+    struct str name, struct register_request *reg, struct deregister_request *dereg);
 bool server__member_removal(
     struct server *s, struct store_read *rd, struct arena *a, struct deregister_request *out);
 bool server__federation_wanted(struct server *s, struct store_read *rd, struct watch_set *ws,
@@ -334,6 +353,8 @@ int intentions_get(struct eval *e);
 int intentions_match(struct eval *e);
 int intentions_check(struct eval *e);
 int intentions_apply(struct write *w);
+int internal_event_fire(struct write *w);
+int internal_keyring_operation(struct write *w);
 int prepared_query_get(struct eval *e);
 int prepared_query_list(struct eval *e);
 int prepared_query_apply(struct write *w);

@@ -70,6 +70,11 @@ static void proposed(struct raft_driver_request *r)
     settle(w, rc);
 }
 
+void write_answer(struct write *w, int rc)
+{
+    settle(w, rc);
+}
+
 void write_end(struct write *w, const struct raft_driver_request *r)
 {
     if (r->code)

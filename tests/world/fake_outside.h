@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Nobody outside: dials wait until the test says how they end, processes cannot be started.
+/* Nobody outside: dials wait until the test says how they end, names are looked up for ever,
+ * processes cannot be started.
  * Included by one file of a test binary: it defines the functions of base/outside.h. */
 #pragma once
 #include "consuld/base/outside.h"
@@ -26,6 +27,15 @@ __attribute__((unused)) static void fake_dial_refuse(void)
     error_set(&d->err, ERR_IO, "dial tcp %.*s:%u: connect: connection refused", STR_ARG(d->host),
         d->port);
     d->done(d, NULL);
+}
+
+void resolve_start(struct resolve *r)
+{
+    r->impl = NULL;
+}
+void resolve_cancel(struct resolve *r)
+{
+    r->impl = NULL;
 }
 
 struct process *process_start(

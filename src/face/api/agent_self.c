@@ -11,87 +11,20 @@
 
 #include "consuld/agent/config.h"
 #include "consuld/cluster.h"
+<<<<<<< 0ed5d4d5979577cc5b4a71454d6b9b22285f2808
 #include "consuld/cluster/rpc_router.h"
+=======
+#include "consuld/cluster/pool.h"
+>>>>>>> 91c4819
 #include "consuld/server.h"
 
 #include "agent_form.h"
+#include "agent_gossip.h"
 #include "agent_routes.h"
 
 static const struct face_context *context(const struct api_request *req)
 {
     return req->ctx;
-}
-
-/* --- members -------------------------------------------------------------------------------------
- */
-
-static void tag(struct arena *a, struct dict *tags, const char *key, struct str value)
-{
-    dict_set_str(a, tags, str_of(key), value);
-}
-
-static struct str decimal(struct arena *a, int64_t v)
-{
-    return str_printf(a, "%lld", (long long)v);
-}
-
-/* This node as gossip would tell of it. */
-static void member_of_self(
-    const struct face_context *ctx, struct arena *a, bool wan, struct agent_member *out)
-{
-    const struct agent_config *c = ctx->config;
-    *out = (struct agent_member){ .name = c->node_name,
-        .addr = wan ? c->advertise_addr_wan : c->advertise_addr_lan,
-        .port = wan ? c->serf_port_wan : c->serf_port_lan,
-        .status = 1,
-        .protocol_min = 1,
-        .protocol_max = 5,
-        .protocol_cur = 2,
-        .delegate_min = 2,
-        .delegate_max = 5,
-        .delegate_cur = 4 };
-    if (wan) {
-        out->name = str_printf(a, "%.*s.%.*s", STR_ARG(c->node_name), STR_ARG(c->datacenter));
-    }
-    struct dict *t = &out->tags;
-    tag(a, t, "acls", STR("0"));
-    tag(a, t, "build", STR(CONSUL_VERSION ":"));
-    tag(a, t, "dc", c->datacenter);
-    tag(a, t, "id", ctx->node_id);
-    tag(a, t, "segment", STR(""));
-    tag(a, t, "vsn", STR("2"));
-    tag(a, t, "vsn_max", STR("3"));
-    tag(a, t, "vsn_min", STR("2"));
-    if (!c->server_mode) {
-        tag(a, t, "role", STR("node"));
-        return;
-    }
-    tag(a, t, "role", STR("consul"));
-    if (c->bootstrap) tag(a, t, "bootstrap", STR("1"));
-    if (c->bootstrap_expect > 0) tag(a, t, "expect", decimal(a, c->bootstrap_expect));
-    tag(a, t, "ft_fs", STR("1"));
-    tag(a, t, "port", decimal(a, c->server_port));
-    tag(a, t, "raft_vsn", decimal(a, c->raft_protocol > 0 ? c->raft_protocol : 3));
-    if (!wan) tag(a, t, "wan_join_port", decimal(a, c->serf_port_wan));
-}
-
-static void members(struct api_request *req)
-{
-    const struct face_context *ctx = context(req);
-    struct str segment = api_param_str(req, "segment");
-    bool wan = api_param_str(req, "wan").n > 0;
-    struct list all = LIST_EMPTY;
-    if (wan && segment.n && !str_is(segment, "_all")) {
-        api_reply_text(req, 400, "Cannot provide a segment with wan=true");
-        return;
-    }
-    if (segment.n && !str_is(segment, "_all")) {
-        api_reply_text(req, 500, "Network segments are not supported in this version of Consul");
-        return;
-    }
-    if (!wan || ctx->server)
-        member_of_self(ctx, req->arena, wan, LIST_PUSH(req->arena, &all, struct agent_member));
-    api_reply_json(req, &type_agent_member_list, &all);
 }
 
 /* --- self
@@ -136,7 +69,7 @@ static void stats_server(const struct face_context *ctx, struct arena *a, struct
     json_object(w);
     pair(w, "acl", "disabled");
     pair(w, "bootstrap", ctx->config->bootstrap ? "true" : "false");
-    pair(w, "known_datacenters", "1");
+    pair_i64(w, "known_datacenters", (int64_t)agent_datacenters(ctx->wan));
     pair(w, "leader", raft_driver_is_leader(ctx->raft) ? "true" : "false");
     pair(w, "leader_addr", str_c(a, raft.leader_address));
     pair(w, "server", "true");
@@ -164,41 +97,6 @@ static void stats_runtime(struct json_writer *w)
     json_object_end(w);
 }
 
-/* A pool of one: what serf would count. */
-static void stats_serf(struct json_writer *w, const char *pool)
-{
-    static const char *const zeros[] = { "coordinate_resets", "encrypted", "event_queue",
-        "event_time", "failed", "health_score", "intent_queue", "left", "member_time", "members",
-        "query_queue", "query_time" };
-    json_key(w, pool);
-    json_object(w);
-    for (size_t i = 0; i < sizeof zeros / sizeof zeros[0]; i++) {
-        const char *value = "0";
-        if (strcmp(zeros[i], "encrypted") == 0) value = "false";
-        if (strstr("event_time member_time members query_time", zeros[i])) value = "1";
-        pair(w, zeros[i], value);
-    }
-    json_object_end(w);
-}
-
-static void coordinate(struct json_writer *w)
-{
-    json_key(w, "Coord");
-    json_object(w);
-    json_key(w, "Vec");
-    json_array(w);
-    for (int i = 0; i < 8; i++)
-        json_f64(w, 0);
-    json_array_end(w);
-    json_key(w, "Error");
-    json_f64(w, 1.5);
-    json_key(w, "Adjustment");
-    json_f64(w, 0);
-    json_key(w, "Height");
-    json_f64(w, 1e-5);
-    json_object_end(w);
-}
-
 static void config_part(const struct face_context *ctx, struct json_writer *w)
 {
     const struct agent_config *c = ctx->config;
@@ -223,11 +121,11 @@ static void self(struct api_request *req)
 {
     const struct face_context *ctx = context(req);
     struct agent_member member;
-    member_of_self(ctx, req->arena, false, &member);
+    agent_member_of(serf_self(pool_serf(ctx->lan)), req->arena, &member);
     struct json_writer *w = api_json_begin(req);
     json_object(w);
     config_part(ctx, w);
-    if (!ctx->disable_coordinates) coordinate(w);
+    if (!ctx->disable_coordinates) agent_coordinate(w, ctx->lan);
     json_key(w, "Member");
     json_obj(w, &type_agent_member, &member);
     json_key(w, "Stats");
@@ -246,8 +144,8 @@ static void self(struct api_request *req)
         json_object_end(w);
     }
     stats_runtime(w);
-    stats_serf(w, "serf_lan");
-    if (ctx->raft) stats_serf(w, "serf_wan");
+    agent_pool_stats(w, "serf_lan", ctx->lan);
+    if (ctx->wan) agent_pool_stats(w, "serf_wan", ctx->wan);
     json_object_end(w);
     json_key(w, "Meta");
     json_obj(w, &type_map_str, &ctx->node_meta);
@@ -403,21 +301,6 @@ static void leave(struct api_request *req)
     context(req)->leave(req);
 }
 
-static void join(struct api_request *req)
-{
-    api_reply_text(req, 500, "Joining other agents is not part of this build");
-}
-
-static void force_leave(struct api_request *req)
-{
-    const struct agent_config *c = context(req)->config;
-    if (str_eq(req->tail, c->node_name)) {
-        api_reply_empty(req, 200);
-        return;
-    }
-    api_reply_text(req, 500, "agent: No node found with name '%.*s'", STR_ARG(req->tail));
-}
-
 static void token(struct api_request *req)
 {
     if (!context(req)->config->acls_enabled) {
@@ -428,10 +311,7 @@ static void token(struct api_request *req)
 }
 
 const struct api_route api_agent_self_routes[] = {
-    { "/v1/agent/force-leave/", API_PUT, 0, 0, force_leave },
-    { "/v1/agent/join/", API_PUT, 0, 0, join },
     { "/v1/agent/leave", API_PUT, 0, 0, leave },
-    { "/v1/agent/members", API_GET, 0, 0, members },
     { "/v1/agent/metrics", API_GET, 0, 0, metrics },
     { "/v1/agent/monitor", API_GET, 0, 0, monitor },
     { "/v1/agent/reload", API_PUT, 0, 0, reload },

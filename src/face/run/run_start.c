@@ -164,7 +164,8 @@ static int local_begin(struct run *r, struct error *err)
 static const struct api_route *const *route_tables(struct arena *a)
 {
     static const struct api_route *const own[] = { api_agent_service_routes, api_agent_check_routes,
-        api_agent_health_routes, api_agent_self_routes, api_agent_host_routes };
+        api_agent_health_routes, api_agent_self_routes, api_agent_host_routes, api_agent_gossip_routes,
+        api_event_routes, api_keyring_routes };
     size_t n = 0;
     while (api_state_tables[n])
         n++;

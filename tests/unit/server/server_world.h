@@ -11,6 +11,7 @@
 #include "consuld/model.h"
 #include "consuld/server.h"
 #include "consuld/store.h"
+#include "world/fake_outside.h"
 #include "world/fake_world.h"
 
 struct fixture {
