@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "local_state.h"
+#include "central.h"
 
 #define OUTPUT_MAX_DEFAULT 4096
 #define OUTPUT_BUFFER_MAX ((size_t)1 << 20)
@@ -29,6 +29,7 @@ static void on_tick(struct tick *t)
 {
     struct local *l = container_of(t, struct local, tick);
     alias_update(l, false);
+    central_sweep(l, false);
     fire_watches(l);
     sync_kick(l->sync);
 }
@@ -60,6 +61,7 @@ int local_create(const struct local_options *opts, struct local **out, struct er
     link_init(&l->watches);
     link_init(&l->aliases);
     link_init(&l->touched);
+    link_init(&l->registrations);
     tick_init(&l->tick, opts->world, on_tick);
     timer_init(&l->reap, opts->world, on_reap);
     if (l->opts.data_dir.n) l->files = file_queue_create(opts->world);
@@ -94,6 +96,9 @@ void local_destroy(struct local *l)
     if (!l) return;
     timer_stop(&l->reap);
     sync_destroy(l->sync);
+    for (struct link *it; (it = link_pop(&l->registrations));)
+        local_registration_cancel(container_of(it, struct local_registration, link));
+    central_sweep(l, true);
     forget_everything(l);
     tick_cancel(&l->tick);
     link_each (it, &l->watches) {
@@ -105,6 +110,7 @@ void local_destroy(struct local *l)
     file_queue_destroy(l->files);
     map_deinit(&l->services);
     map_deinit(&l->checks);
+    map_deinit(&l->centrals);
     free(l->order);
     arena_free(&l->arena);
     free(l);
@@ -171,7 +177,14 @@ struct local_service *local__service_put(
 {
     struct local_service *old = map_get(&l->services, svc->id);
     struct local_service *s = xcalloc(1, sizeof *s);
-    record_copy(&s->arena, &type_node_service, &s->svc, svc);
+    record_copy(&s->arena, &type_node_service, &s->own, svc);
+    s->svc = s->own;
+    if (l->opts.central_config && central_applies(svc)) {
+        bool given = l->initial && str_eq(l->initial_id, svc->id);
+        const struct service_config_response *defaults =
+            central_watch(l, svc, token, given ? l->initial : NULL);
+        if (defaults) central_merge(&s->arena, &s->own, defaults, &s->svc);
+    }
     s->token = str_dup(&s->arena, token);
     s->source = source;
     s->hash = record_hash(&type_node_service, &s->svc);

@@ -15,7 +15,7 @@ static int load_configured(struct local *l, const struct list *services, struct 
                 error_prefix(err, "Failed to register service \"%.*s\": ",
                     STR_ARG(def->id.n ? def->id : def->name));
         } else {
-            persist_forget_service(l, def->id.n ? def->id : def->name);
+            persist_forget_registration(l, def->id.n ? def->id : def->name);
         }
     }
     return failed;

@@ -38,6 +38,11 @@ DEFINE_RECORD(persisted_check, PERSISTED_CHECK_FIELDS, "persistedCheck")
     X(S, expires,    INT, "Expires")
 DECLARE_RECORD(persisted_ttl, PERSISTED_TTL_FIELDS)
 DEFINE_RECORD(persisted_ttl, PERSISTED_TTL_FIELDS, "persistedCheckState")
+#define PERSISTED_DEFAULTS_FIELDS(X, S) \
+    X(S, service_id, STR,                          "ServiceID") \
+    X(S, defaults,   REC(service_config_response), "Defaults")
+DECLARE_RECORD(persisted_defaults, PERSISTED_DEFAULTS_FIELDS)
+DEFINE_RECORD(persisted_defaults, PERSISTED_DEFAULTS_FIELDS, "persistedServiceConfig")
 /* clang-format on */
 
 static const char *source_word(enum local_source source)
@@ -79,7 +84,7 @@ static void forget(struct local *l, const char *folder, struct str id)
 
 void persist_service(struct local *l, const struct local_service *s)
 {
-    struct node_service svc = s->svc;
+    struct node_service svc = s->own;
     struct persisted_service p = { .token = s->token,
         .service = &svc,
         .source = str_of(source_word(s->source)),
@@ -106,6 +111,18 @@ void persist_ttl(struct local *l, const struct local_check *c, int64_t expires_u
         .status = c->check.status,
         .expires = expires_unix };
     keep(l, "checks/state", c->check.check_id, &type_persisted_ttl, &p);
+}
+
+void persist_defaults(
+    struct local *l, struct str id, const struct service_config_response *defaults)
+{
+    struct persisted_defaults p = { .service_id = id, .defaults = *defaults };
+    keep(l, "services/configs", id, &type_persisted_defaults, &p);
+}
+
+void persist_forget_registration(struct local *l, struct str id)
+{
+    forget(l, "services", id);
 }
 
 void persist_forget_service(struct local *l, struct str id)
@@ -165,6 +182,21 @@ bool persist_ttl_state(
     *status = p.status;
     *output = p.output;
     return true;
+}
+
+bool persist_load_defaults(
+    struct local *l, struct str id, struct arena *a, struct service_config_response *out)
+{
+    if (!l->opts.data_dir.n) return false;
+    struct buf text = BUF_INIT(FILE_MAX);
+    struct persisted_defaults p = { 0 };
+    struct error err;
+    bool found = read_file(path_of(l, a, "services/configs", id), &text) == 0 &&
+                 json_decode(str_dup(a, buf_str(&text)), a, &type_persisted_defaults, &p,
+                     JSON_UNKNOWN_IGNORED, &err) == 0;
+    buf_deinit(&text);
+    *out = p.defaults;
+    return found;
 }
 
 static int by_name(const void *a, const void *b)

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "local_state.h"
+#include "central.h"
 
 #define INTERVAL_MIN_NS INT64_C(1000000000)
 
@@ -189,6 +189,22 @@ static void store_plan(
         if (source == LOCAL_FROM_API) persist_check(l, &c->check, &c->type, p->token, source);
     }
     if (replace) drop_unplanned_checks(l, p);
+}
+
+int local__plan_managed(struct local *l, const struct service_definition *def,
+    const struct local_register_options *opts, struct arena *a, struct node_service *out,
+    bool *managed, struct error *err)
+{
+    struct plan own = { .token = opts->token }, sidecar = { 0 };
+    bool with_sidecar;
+    *managed = false;
+    int failed = definition_check(l, a, def, opts->source, err);
+    if (!failed) failed = plan_sidecar(l, a, def, opts, &sidecar, &with_sidecar, err);
+    if (!failed) failed = plan_service(l, a, def, opts->source, &own, err);
+    if (failed) return failed;
+    *out = central_applies(&own.svc) || !with_sidecar ? own.svc : sidecar.svc;
+    *managed = central_applies(out);
+    return 0;
 }
 
 int local_service_register(struct local *l, const struct service_definition *def,

@@ -9,7 +9,8 @@
 
 struct local_service {
     struct arena arena;
-    struct node_service svc;
+    struct node_service svc; /* as shown and pushed */
+    struct node_service own; /* as registered: without what central configuration adds */
     struct str token;
     enum local_source source;
     uint64_t version; /* grows with each change, so that a sync knows what it sent */
@@ -61,7 +62,11 @@ struct local {
     struct tick tick;    /* runs aliases, fires watches, starts syncs */
     struct link aliases;
     struct timer reap;
-    struct file_queue *files; /* NULL without data directory */
+    struct map centrals;       /* service ID -> struct central */
+    struct link registrations; /* waiting for their first answer */
+    struct str initial_id;     /* the answer for this service came before its registration */
+    const struct service_config_response *initial; /* NULL: none */
+    struct file_queue *files;                      /* NULL without data directory */
     struct sync *sync;
 };
 
@@ -102,6 +107,12 @@ void service_from_definition(
 /* Default lan/wan tagged addresses of an IP address. */
 int service_fill_addresses(struct arena *a, struct node_service *svc, struct error *err) must_check;
 
+/* local_register.c: checks a definition as its registration would; *managed and *out when it brings
+ * a service under central configuration. */
+int local__plan_managed(struct local *l, const struct service_definition *def,
+    const struct local_register_options *opts, struct arena *a, struct node_service *out,
+    bool *managed, struct error *err) must_check;
+
 /* sidecar.c: the definition of the sidecar, or NULL in *out if none is asked for. */
 int sidecar_make(struct local *l, struct arena *a, const struct service_definition *parent,
     struct str token, struct service_definition **out, struct str *sidecar_token,
@@ -113,6 +124,13 @@ void persist_service(struct local *l, const struct local_service *s);
 /* As it was registered; `type` NULL for maintenance. */
 void persist_check(struct local *l, const struct health_check *check, const struct check_type *type,
     struct str token, enum local_source source);
+/* What central configuration said of a service. */
+void persist_defaults(
+    struct local *l, struct str id, const struct service_config_response *defaults);
+bool persist_load_defaults(
+    struct local *l, struct str id, struct arena *a, struct service_config_response *out);
+/* The registration alone. */
+void persist_forget_registration(struct local *l, struct str id);
 void persist_forget_service(struct local *l, struct str id);
 void persist_forget_check(struct local *l, struct str id);
 void persist_ttl(struct local *l, const struct local_check *c, int64_t expires_unix);

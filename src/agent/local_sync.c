@@ -360,12 +360,13 @@ static bool send_next_service(struct sync *s)
     return false;
 }
 
-/* Checks of a service that goes go with it. */
+/* Checks of a service that goes go with it. One that came while services were sent is sent with its
+ * checks by the next run: alone they would be refused. */
 static bool follows_service(const struct local *l, const struct local_check *c)
 {
     const struct local_service *s =
         c->check.service_id.n ? map_get(&l->services, c->check.service_id) : NULL;
-    return s && s->deleted;
+    return s && (s->deleted || !s->in_sync);
 }
 
 /* First what is new or changed, then what goes: the catalog never shows a service without the

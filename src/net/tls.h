@@ -6,7 +6,7 @@
 #include "consuld/net/tls.h"
 
 struct tls_material {
-    SSL_CTX *accept;
+    SSL_CTX *accept; /* NULL, as dial: nothing is configured */
     SSL_CTX *dial;
     SSL_CTX *system; /* checks by the system's CAs; made on first use */
     struct tls_facts facts;
@@ -19,7 +19,7 @@ struct net_tls {
     struct tls base;
     struct world *world;
     struct tls_material *material;
-    BIO_METHOD *bio; /* between OpenSSL and the stream below */
+    BIO_METHOD *bio; /* between OpenSSL and the stream below; made on first use */
     size_t refs;     /* the owner and each stream */
 };
 

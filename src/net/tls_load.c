@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tls.h"
@@ -291,10 +292,17 @@ static int context(struct loading *l, const SSL_METHOD *method, const struct pai
     return failed;
 }
 
-static void set_facts(struct tls_material *m, const struct loading *l, bool served)
+static int64_t not_after(const X509 *cert)
+{
+    struct tm tm;
+    return cert && ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) ? (int64_t)timegm(&tm) : 0;
+}
+
+static void set_facts(struct tls_material *m, const struct loading *l, const X509 *served)
 {
     const struct tls_config *c = l->c;
-    m->facts = (struct tls_facts){ .can_serve = served,
+    m->facts = (struct tls_facts){ .can_serve = served != NULL,
+        .served_until_s = not_after(served),
         .mutual = served && l->n_cas > 0,
         .require_rpc = c->verify_incoming || c->verify_incoming_rpc,
         .dial_rpc = c->verify_outgoing || c->verify_server_hostname || c->auto_tls,
@@ -320,17 +328,31 @@ static int load(struct loading *l, struct tls_material *m)
     if (!failed) {
         SSL_CTX_set_client_CA_list(m->accept, l->ca_names);
         l->ca_names = NULL;
-        set_facts(m, l, served->cert != NULL);
+        set_facts(m, l, served->cert);
     }
     pair_free(&file);
     pair_free(&own);
     return failed;
 }
 
+/* OpenSSL's first context costs megabytes, which an agent without TLS need not have. */
+static bool asks_for_nothing(const struct tls_config *c)
+{
+    bool authority = c->ca_file.n || c->ca_path.n || c->n_more_cas || c->system_cas;
+    bool pair = (c->cert_file.n && c->key_file.n) || c->auto_cert.n;
+    bool verify = c->verify_incoming || c->verify_incoming_rpc || c->verify_incoming_https ||
+                  c->verify_outgoing || c->verify_server_hostname;
+    return !authority && !pair && !verify && !c->auto_tls && !c->agent_tls_for_checks;
+}
+
 int tls_material_load(const struct tls_config *c, struct tls_material **out, struct error *err)
 {
-    struct loading l = { .c = c, .err = err, .cas = X509_STORE_new() };
     struct tls_material *m = xcalloc(1, sizeof *m);
+    if (asks_for_nothing(c)) {
+        *out = m;
+        return 0;
+    }
+    struct loading l = { .c = c, .err = err, .cas = X509_STORE_new() };
     l.ca_names = sk_X509_NAME_new_null();
     int failed = l.cas && l.ca_names ? load(&l, m) : error_set(err, ERR_INTERNAL, "out of memory");
     X509_STORE_free(l.cas);

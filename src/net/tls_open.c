@@ -154,19 +154,23 @@ static SSL_CTX *context_of(struct tls_material *m, enum tls_use use)
 
 bool tls__prepare(struct tls_stream *t, struct str server_name)
 {
-    SSL_CTX *ctx = context_of(t->tls->material, t->o.use);
-    BIO *bio = BIO_new(t->tls->bio);
-    t->ssl = ctx ? SSL_new(ctx) : NULL;
     if (server_name.n) {
         t->name = xmalloc(server_name.n + 1);
         memcpy(t->name, server_name.p, server_name.n);
         t->name[server_name.n] = '\0';
     }
     if (t->accepting && !t->tls->base.facts.can_serve) {
-        BIO_free(bio);
         tls__fail(t, ERR_IO, STR("tls: no certificates configured"));
         return false;
     }
+    SSL_CTX *ctx = context_of(t->tls->material, t->o.use);
+    if (!ctx) {
+        tls__fail(t, ERR_IO, STR("tls: not configured"));
+        return false;
+    }
+    if (!t->tls->bio) t->tls->bio = bio_method();
+    BIO *bio = BIO_new(t->tls->bio);
+    t->ssl = SSL_new(ctx);
     if (bio && t->ssl) {
         BIO_set_data(bio, t);
         BIO_set_init(bio, 1);
@@ -218,13 +222,13 @@ static void take(struct net_tls *t, struct tls_material *m)
 {
     t->material = m;
     t->base.facts = m->facts;
-    SSL_CTX_set_alpn_select_cb(m->accept, select_alpn, NULL);
+    if (m->accept) SSL_CTX_set_alpn_select_cb(m->accept, select_alpn, NULL);
 }
 
 struct tls *net_tls_create(struct world *w, struct tls_material *m)
 {
     struct net_tls *t = xcalloc(1, sizeof *t);
-    *t = (struct net_tls){ .base.ops = &ops, .world = w, .bio = bio_method(), .refs = 1 };
+    *t = (struct net_tls){ .base.ops = &ops, .world = w, .refs = 1 };
     take(t, m);
     return &t->base;
 }

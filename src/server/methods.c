@@ -33,11 +33,6 @@
 #define ACL "ACL system"
 #define AUTO "automatic configuration"
 #define CA "Connect CA"
-<<<<<<< 0ed5d4d5979577cc5b4a71454d6b9b22285f2808
-#define EVENTS "gossip"
-=======
-#define INTENTIONS "intentions"
->>>>>>> 91c4819
 
 /* clang-format off */
 const struct method server__methods[] = {
@@ -113,21 +108,12 @@ const struct method server__methods[] = {
     READ("Health.NodeChecks",         S,     health_node_checks),
     READ("Health.ServiceChecks",      S,     health_service_checks),
     READ("Health.ServiceNodes",       S,     health_service_nodes),
-<<<<<<< 0ed5d4d5979577cc5b4a71454d6b9b22285f2808
     WRITE("Intention.Apply",          P,     intentions_apply),
     READ("Intention.Check",           0,     intentions_check),
     READ("Intention.Get",             B,     intentions_get),
     READ("Intention.List",            S,     intentions_list),
     READ("Intention.Match",           B,     intentions_match),
-    ABSENT("Internal.EventFire",      READ,  EVENTS),
-=======
-    ABSENT("Intention.Apply",         WRITE, INTENTIONS),
-    ABSENT("Intention.Check",         READ,  INTENTIONS),
-    ABSENT("Intention.Get",           READ,  INTENTIONS),
-    ABSENT("Intention.List",          READ,  INTENTIONS),
-    ABSENT("Intention.Match",         READ,  INTENTIONS),
     WRITE("Internal.EventFire",       0,     internal_event_fire),
->>>>>>> 91c4819
     READ("Internal.GatewayServiceDump", S,   internal_gateway_service_dump),
     LOCAL_WORK("Internal.KeyringOperation", 0, internal_keyring_operation),
     READ("Internal.NodeDump",         S,     internal_node_dump),

@@ -28,10 +28,10 @@ class Authority:
         subprocess.run([self.binary, 'tls', *words], cwd=self.folder, check=True,
                        stdout=subprocess.DEVNULL)
 
-    def pair(self, kind):
+    def pair(self, kind, *more):
         """Paths of a fresh certificate and its key; kind is server or client."""
         before = set(os.listdir(self.folder))
-        self.run('cert', 'create', '-' + kind, '-additional-ipaddress=' + self.address)
+        self.run('cert', 'create', '-' + kind, '-additional-ipaddress=' + self.address, *more)
         made = sorted(set(os.listdir(self.folder)) - before, key=len)
         assert len(made) == 2, made
         return [os.path.join(self.folder, name) for name in made]
@@ -60,8 +60,9 @@ class Server(agent.Agent):
             shutil.copy(source, target + '.new')
             os.replace(target + '.new', target)
 
-    def context(self, pair=None, protocols=('http/1.1',)):
+    def context(self, pair=None, protocols=('http/1.1',), latest=ssl.TLSVersion.MAXIMUM_SUPPORTED):
         context = ssl.create_default_context(cafile=self.authority.ca)
+        context.maximum_version = latest
         context.check_hostname = True
         context.set_alpn_protocols(list(protocols))
         if pair:
@@ -106,6 +107,53 @@ def test_the_api_over_tls(opts):
             in server.log()
         with server.tls_socket(protocols=('h2', 'http/1.1')) as s:
             assert s.selected_alpn_protocol() == 'http/1.1' and s.version() == 'TLSv1.3'
+        with server.tls_socket(latest=ssl.TLSVersion.TLSv1_2) as s:
+            s.sendall(b'GET /v1/kv/a?raw HTTP/1.0\r\n\r\n')
+            assert s.version() == 'TLSv1.2' and s.makefile('rb').read().endswith(b'\r\n\r\nx')
+
+
+def test_a_unix_socket_with_tls(opts):
+    with Authority(opts) as ca, Server(opts, ca, tls_min_version='tls13') as server:
+        path = os.path.join(server.folder, 'https.sock')
+        server.write_config('unix.json', {'addresses': {'https': 'unix://' + path}})
+        server.start()
+        plain = socket.socket(socket.AF_UNIX)
+        plain.connect(path)
+        with server.context().wrap_socket(plain, server_hostname='server.dc1.consul') as s:
+            s.sendall(b'GET /v1/status/leader HTTP/1.0\r\n\r\n')
+            assert s.makefile('rb').read().startswith(b'HTTP/1.0 200 OK')
+        plain = socket.socket(socket.AF_UNIX)
+        plain.connect(path)
+        try:
+            server.context(latest=ssl.TLSVersion.TLSv1_2).wrap_socket(
+                plain, server_hostname='server.dc1.consul')
+            assert False, 'TLS 1.2 is below the minimum'
+        except ssl.SSLError:
+            server.wait_log('tls: client offered only unsupported versions')
+
+
+def rsa_pair(folder, address):
+    """A self-signed certificate with a key of the older kind."""
+    pair = [os.path.join(folder, name) for name in ('rsa.pem', 'rsa.key')]
+    subprocess.run(['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '3', '-subj',
+                    '/CN=rsa', '-addext', 'subjectAltName=IP:' + address, '-out', pair[0],
+                    '-keyout', pair[1]], check=True, stderr=subprocess.DEVNULL)
+    return pair
+
+
+def test_certificates_of_other_kinds_and_near_their_end(opts):
+    with Authority(opts) as ca, Server(opts, ca) as server:
+        server.start()
+        assert 'The certificate' not in server.log()
+        server.install(ca.pair('server', '-days=1'))
+        server.must(server.put('/v1/agent/reload'))
+        server.wait_log('[WARN]  agent.tlsutil: The certificate expires soon: not_after=')
+        pair = rsa_pair(ca.folder, server.address)
+        server.install(pair)
+        server.must(server.put('/v1/agent/reload'))
+        ca.ca = pair[0]
+        for latest in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            server.tls_socket(latest=latest).close()
 
 
 def test_large_bodies_and_slow_readers(opts):

@@ -29,6 +29,7 @@ struct local_options {
     bool discard_check_output;
     bool enable_remote_scripts; /* enable_script_checks */
     bool enable_local_scripts;
+    bool central_config; /* enable_central_service_config */
     struct str default_token;
     struct str agent_token;
     uint64_t sync_interval_ms;       /* 0: 60 s */
@@ -58,6 +59,27 @@ struct local_register_options {
  * behind. err->code ERR_BAD_REQUEST: HTTP 400 with the plain text; else 500 with the text. */
 int local_service_register(struct local *l, const struct service_definition *def,
     const struct local_register_options *opts, struct error *err) must_check;
+/* The same, but a proxy or gateway under central configuration is registered only when the servers
+ * have said what applies to it; if they can't, nothing is. Embedded in its owner. */
+struct local_registration {
+    /* the owner's, kept until the end */
+    const struct service_definition *def;
+    struct local_register_options opts;
+    void (*done)(struct local_registration *r); /* maybe before the call returns */
+    /* the outcome */
+    int code;
+    struct error err;
+    /* the callee's */
+    struct local *local;
+    struct arena arena;
+    struct node_service service;
+    struct rpc_call call;
+    bool calling;
+    struct link link;
+};
+void local_service_register_wait(struct local *l, struct local_registration *r);
+/* Only before `done`. */
+void local_registration_cancel(struct local_registration *r);
 /* Removes the service, its checks and the sidecar that its registration made. ERR_NOT_FOUND for an
  * unknown ID (callers answer success). */
 int local_service_deregister(struct local *l, struct str id);

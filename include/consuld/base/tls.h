@@ -70,12 +70,13 @@ struct tls_peer {
 
 /* What follows from the configuration; changes with a reload. */
 struct tls_facts {
-    bool can_serve;      /* has a certificate */
-    bool mutual;         /* has CAs and a certificate: native TLS is served and may be dialled */
-    bool require_rpc;    /* verify_incoming or _rpc: plain RPC is refused */
-    bool dial_rpc;       /* RPC is dialled with TLS: verify_outgoing or auto_encrypt */
-    bool verify_dialled; /* the servers' certificates are verified */
-    bool verify_names;   /* verify_server_hostname */
+    bool can_serve;         /* has a certificate */
+    bool mutual;            /* has CAs and a certificate: native TLS is served and may be dialled */
+    bool require_rpc;       /* verify_incoming or _rpc: plain RPC is refused */
+    bool dial_rpc;          /* RPC is dialled with TLS: verify_outgoing or auto_encrypt */
+    bool verify_dialled;    /* the servers' certificates are verified */
+    bool verify_names;      /* verify_server_hostname */
+    int64_t served_until_s; /* the end of the served certificate, Unix time; 0: there is none */
 };
 
 struct tls_counters {

@@ -15,12 +15,6 @@ static const struct {
     { "/v1/agent/connect", "ConnectCA.Roots" },
     { "/v1/connect/ca/configuration", "ConnectCA.ConfigurationGet" },
     { "/v1/connect/ca", "ConnectCA.Roots" },
-<<<<<<< 0ed5d4d5979577cc5b4a71454d6b9b22285f2808
-=======
-    { "/v1/connect/intentions/check", "Intention.Check" },
-    { "/v1/connect/intentions/match", "Intention.Match" },
-    { "/v1/connect/intentions", "Intention.List" },
->>>>>>> 91c4819
 };
 
 static void absent(struct api_request *req)
@@ -95,13 +89,6 @@ const struct api_route api_absent_routes[] = {
     ROW("/v1/agent/connect/ca/roots",     API_GET, absent),
     ROW("/v1/connect/ca/configuration",   API_GET | API_PUT, absent),
     ROW("/v1/connect/ca/roots",           API_GET, absent),
-<<<<<<< 0ed5d4d5979577cc5b4a71454d6b9b22285f2808
-=======
-    ROW("/v1/connect/intentions",         API_GET | API_POST, absent),
-    ROW("/v1/connect/intentions/",        API_GET | API_PUT | API_DELETE, absent),
-    ROW("/v1/connect/intentions/check",   API_GET, absent),
-    ROW("/v1/connect/intentions/match",   API_GET, absent),
->>>>>>> 91c4819
     ROW("/v1/internal/acl/authorize",     API_POST, acl),
     { 0 },
 };

@@ -11,11 +11,8 @@
 
 #include "consuld/agent/config.h"
 #include "consuld/cluster.h"
-<<<<<<< 0ed5d4d5979577cc5b4a71454d6b9b22285f2808
 #include "consuld/cluster/rpc_router.h"
-=======
 #include "consuld/cluster/pool.h"
->>>>>>> 91c4819
 #include "consuld/server.h"
 
 #include "agent_form.h"

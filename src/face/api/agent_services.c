@@ -129,24 +129,48 @@ static void service(struct api_request *req)
 /* --- changes ------------------------------------------------------------------------------------
  */
 
+struct registering {
+    struct local_registration registration;
+    struct service_definition def;
+    struct api_request *req;
+};
+
+static void registered(struct local_registration *r)
+{
+    struct api_request *req = container_of(r, struct registering, registration)->req;
+    req->on_abort = NULL;
+    if (r->code)
+        agent_reply_refused(req, &r->err);
+    else
+        agent_reply_pushed(req);
+}
+
+static void register_abort(struct api_request *req)
+{
+    struct registering *w = req->state;
+    local_registration_cancel(&w->registration);
+}
+
 static void service_register(struct api_request *req)
 {
-    struct service_definition def = { 0 };
+    struct registering *w = arena_new(req->arena, struct registering);
+    struct local_registration *r = &w->registration;
     struct error err;
     struct str how;
     if (api_refuse_namespace(req) != 0) return;
-    if (api_body_decode(req, &type_service_definition, &def, &err) != 0) {
+    if (api_body_decode(req, &type_service_definition, &w->def, &err) != 0) {
         api_reply_text(req, 400, "Request decode failed: %s", err.text);
         return;
     }
-    struct local_register_options opts = { .source = LOCAL_FROM_API, .token = api_token(req) };
+    w->req = req;
+    r->def = &w->def;
+    r->opts = (struct local_register_options){ .source = LOCAL_FROM_API, .token = api_token(req) };
     if (api_param(req, "replace-existing-checks", &how))
-        opts.replace_checks = how.n == 0 || str_is(how, "true");
-    if (local_service_register(api_local(req), &def, &opts, &err) != 0) {
-        agent_reply_refused(req, &err);
-        return;
-    }
-    agent_reply_pushed(req);
+        r->opts.replace_checks = how.n == 0 || str_is(how, "true");
+    r->done = registered;
+    req->state = w;
+    req->on_abort = register_abort;
+    local_service_register_wait(api_local(req), r);
 }
 
 static void service_deregister(struct api_request *req)

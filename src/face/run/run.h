@@ -82,6 +82,8 @@ struct tls_material;
 int run_tls_load(
     const struct agent_config *c, struct tls_material **out, struct error *err) must_check;
 int run_tls_create(struct run *r, struct error *err) must_check;
+/* Warns of a certificate near its end. */
+void run_tls_tell(const struct run *r);
 
 /* run_banner.c */
 void run_banner(const struct run *r);

@@ -102,6 +102,7 @@ static int switch_to(struct run *r, struct error *err)
     r->reload_arena = a;
     net_tls_switch(r->tls, tls);
     apply_log_level(whole);
+    run_tls_tell(r);
     return 0;
 }
 

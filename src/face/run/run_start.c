@@ -148,6 +148,7 @@ static int local_begin(struct run *r, struct error *err)
         .check_update_interval_ms = (int64_t)ms(c->check_update_interval),
         .discard_check_output = c->discard_check_output,
         .enable_remote_scripts = c->enable_remote_script_checks,
+        .central_config = c->enable_central_service_config,
         .enable_local_scripts = c->enable_local_script_checks,
         .default_token = c->acl_token,
         .agent_token = c->acl_agent_token };
@@ -248,6 +249,7 @@ static int listen_all(struct run *r, struct error *err)
 {
     int failed = listen_on(r, &r->config->http_addrs, false, err);
     if (!failed) failed = listen_on(r, &r->config->https_addrs, true, err);
+    run_tls_tell(r);
     if (!failed && r->config->https_addrs.n && !r->tls->facts.can_serve)
         log_warn("agent", "HTTPS needs a certificate: set cert_file and key_file");
     return failed;

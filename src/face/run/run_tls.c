@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The agent's TLS credentials: as configured, at the start and with each reload. */
+#include <time.h>
+
 #include "consuld/net/tls.h"
 #include "run.h"
+
+#define NS_PER_S 1000000000
+#define EXPIRES_SOON_S (14 * 86400)
 
 int run_tls_load(const struct agent_config *c, struct tls_material **out, struct error *err)
 {
@@ -26,6 +31,19 @@ int run_tls_load(const struct agent_config *c, struct tls_material **out, struct
     if (failed) error_set(err, failed, "%.*s", STR_ARG(buf_str(&why)));
     buf_deinit(&why);
     return failed ? failed : tls_material_load(&t, out, err);
+}
+
+void run_tls_tell(const struct run *r)
+{
+    int64_t until = r->tls->facts.served_until_s, now = world_wall_ns(r->world) / NS_PER_S;
+    char date[32] = "";
+    time_t end = (time_t)until;
+    struct tm tm;
+    if (until == 0 || until - now > EXPIRES_SOON_S) return;
+    if (gmtime_r(&end, &tm)) strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    log_warn("agent.tlsutil",
+        until <= now ? "The certificate has expired" : "The certificate expires soon", "not_after",
+        date);
 }
 
 int run_tls_create(struct run *r, struct error *err)

@@ -18,7 +18,9 @@ struct catalog {
     struct list checks;   /* struct health_check */
     struct node node;
     size_t registers, deregisters, reads;
+    size_t orphans; /* checks that came before their service */
     bool down;
+    void (*meanwhile)(struct catalog *c); /* once, while a registration is on its way */
 };
 
 struct bench {
@@ -46,8 +48,17 @@ static void drop_check(struct list *l, struct str id, bool by_service)
     }
 }
 
+static bool has_service(const struct catalog *c, struct str id)
+{
+    for (size_t i = 0; i < c->services.n; i++) {
+        if (str_eq(LIST_AT(&c->services, struct node_service, i).id, id)) return true;
+    }
+    return false;
+}
+
 static void catalog_check(struct catalog *c, const struct health_check *check)
 {
+    if (check->service_id.n && !has_service(c, check->service_id)) c->orphans++;
     drop_check(&c->checks, check->check_id, false);
     record_copy(&c->arena, &type_health_check,
         LIST_PUSH(&c->arena, &c->checks, struct health_check), check);
@@ -56,6 +67,9 @@ static void catalog_check(struct catalog *c, const struct health_check *check)
 static void catalog_register(struct catalog *c, const struct register_request *r)
 {
     c->registers++;
+    void (*meanwhile)(struct catalog *) = c->meanwhile;
+    c->meanwhile = NULL;
+    if (meanwhile) meanwhile(c);
     if (!r->skip_node_update) {
         struct node n = { .id = r->id,
             .node = r->node,
@@ -367,6 +381,25 @@ static void full_sync_removes_strangers_but_not_consul(void **state)
     assert_null(local_service_get(b->local, STR("ghost")));
 }
 
+static void another_service_comes(struct catalog *c)
+{
+    given(container_of(c, struct bench, catalog),
+        "{\"Name\":\"late\",\"Check\":{\"CheckID\":\"l\",\"TTL\":\"1h\"}}");
+}
+
+static void check_does_not_overtake_its_service(void **state)
+{
+    struct bench *b = *state;
+    fake_world_turn(&b->world);
+    b->catalog.meanwhile = another_service_comes;
+    given(b, "{\"Name\":\"web\"}");
+    fake_world_turn(&b->world);
+    fake_world_turn(&b->world);
+    assert_non_null(in_catalog(b, "late"));
+    assert_int_equal(b->catalog.checks.n, 1);
+    assert_int_equal(b->catalog.orphans, 0);
+}
+
 static void failed_sync_is_tried_again(void **state)
 {
     struct bench *b = *state;
@@ -580,6 +613,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(parent_takes_only_its_own_sidecar_along, setup, teardown),
         cmocka_unit_test_setup_teardown(
             full_sync_removes_strangers_but_not_consul, setup, teardown),
+        cmocka_unit_test_setup_teardown(check_does_not_overtake_its_service, setup, teardown),
         cmocka_unit_test_setup_teardown(failed_sync_is_tried_again, setup, teardown),
         cmocka_unit_test_setup_teardown(
             watch_fires_when_the_service_changes_and_only_then, setup, teardown),

@@ -517,6 +517,17 @@ static void without_a_certificate_nobody_is_served(void **state)
     refused(f, "tls: no certificates configured", "EOF");
 }
 
+static void without_tls_options_nothing_is_dialled_but_checks(void **state)
+{
+    struct fixture *f = *state;
+    f->dial_config = (struct tls_config){ .min_version = STR("tls12") };
+    refused(f, "EOF", "tls: not configured");
+    hang_up(f);
+    f->accept.use = TLS_ACCEPT_INSECURE;
+    f->dial.use = TLS_DIAL_CHECK_UNVERIFIED;
+    connected(f);
+}
+
 static void versions_below_the_minimum_are_refused(void **state)
 {
     struct fixture *f = *state;
@@ -926,6 +937,7 @@ int main(void)
         T(a_check_without_the_agents_tls_knows_the_systems_cas_alone),
         T(a_verified_use_without_a_name_is_refused),
         T(without_a_certificate_nobody_is_served),
+        T(without_tls_options_nothing_is_dialled_but_checks),
         T(versions_below_the_minimum_are_refused),
         T(only_suites_of_the_list_are_used),
         T(garbage_ends_the_connection),

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -95,6 +96,7 @@ static void files_are_loaded(void **state)
     struct fixture *f = *state;
     struct tls_facts facts = taken(f);
     assert_true(facts.can_serve && facts.mutual);
+    assert_in_range(facts.served_until_s - time(NULL), 86000, 86400);
     assert_false(facts.require_rpc || facts.dial_rpc || facts.verify_dialled || facts.verify_names);
 }
 

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Five agents of one pool: they agree, see deaths and departures, and find each other again."""
+import os
+import signal
+import subprocess
+import sys
+
+import agent
+from agent import eventually
+
+ALIVE, LEFT, FAILED = 1, 3, 4
+FAST = {'gossip_interval': '100ms', 'probe_interval': '500ms', 'probe_timeout': '200ms',
+        'suspicion_mult': 3}
+
+
+def server(opts, **config):
+    config.setdefault('node_name', 'server')
+    config.setdefault('gossip_lan', FAST)
+    return agent.Agent(opts, config)
+
+
+class Client(agent.Agent):
+    def __init__(self, opts, name, join, **config):
+        config = dict({'server': False, 'bootstrap': False, 'node_name': name, 'gossip_lan': FAST,
+                       'retry_join': join, 'retry_interval': '200ms'}, **config)
+        super().__init__(opts, config)
+
+    def stop(self, status=0):
+        """A client leaves and ends with 0; one that ended before has been looked at."""
+        super().stop(0 if self.alive() else status)
+
+
+def lan(a):
+    return '%s:%d' % (a.address, a.config['ports']['serf_lan'])
+
+
+def statuses(a):
+    return {m['Name']: m['Status'] for m in a.get('/v1/agent/members').json()}
+
+
+def agree(agents, expected, what):
+    for a in agents:
+        eventually(lambda: statuses(a) == expected, '%s at %s: %s instead of %s' % (
+            what, a.config['node_name'], statuses(a), expected))
+
+
+class Five:
+    def __init__(self, opts, **config):
+        self.server = server(opts, **config)
+        self.clients = [Client(opts, 'c%d' % i, [lan(self.server)], **config) for i in range(4)]
+        self.all = [self.server] + self.clients
+
+    def __enter__(self):
+        self.server.start()
+        for c in self.clients:
+            c.spawn()
+        for c in self.clients:
+            c.wait_http()
+        agree(self.all, {a.config['node_name']: ALIVE for a in self.all}, 'all alive')
+        return self
+
+    def __exit__(self, kind, value, trace):
+        # leaving clients first, then the server
+        for a in reversed(self.all):
+            a.__exit__(kind, value, trace)
+
+
+def health(a, node):
+    return [c['Status'] for c in a.get('/v1/health/node/' + node).json()
+            if c['CheckID'] == 'serfHealth']
+
+
+def test_five_agree_and_the_catalog_follows(opts):
+    with Five(opts) as five:
+        s = five.server
+        nodes = {'server', 'c0', 'c1', 'c2', 'c3'}
+        eventually(lambda: {n['Node'] for n in s.get('/v1/catalog/nodes').json()} == nodes,
+                   'all nodes in the catalog')
+        eventually(lambda: health(five.clients[3], 'c1') == ['passing'], 'a client is healthy')
+        five.clients[1].kill()
+        eventually(lambda: health(s, 'c1') == ['critical'], 'a killed client is critical')
+        agree([five.all[i] for i in (0, 1, 3, 4)],
+              {'server': ALIVE, 'c0': ALIVE, 'c1': FAILED, 'c2': ALIVE, 'c3': ALIVE}, 'one failed')
+        five.clients[1].spawn().wait_http()
+        agree(five.all, {n: ALIVE for n in nodes}, 'alive again')
+        eventually(lambda: health(s, 'c1') == ['passing'], 'healthy again')
+        five.clients[2].stop()
+        eventually(lambda: 'c2' not in {n['Node'] for n in s.get('/v1/catalog/nodes').json()},
+                   'a client that left is out of the catalog')
+        agree([five.all[i] for i in (0, 1, 2, 4)],
+              {'server': ALIVE, 'c0': ALIVE, 'c1': ALIVE, 'c2': LEFT, 'c3': ALIVE}, 'one left')
+
+
+def test_forced_leave_and_prune(opts):
+    with Five(opts) as five:
+        s = five.server
+        five.clients[0].kill()
+        five.clients[1].kill()
+        left = [s] + five.clients[2:]
+        agree(left, {'server': ALIVE, 'c0': FAILED, 'c1': FAILED, 'c2': ALIVE, 'c3': ALIVE},
+              'two failed')
+        unknown = s.put('/v1/agent/force-leave/nobody')
+        assert (unknown.status, unknown.text()) == (
+            500, "agent: No node found with name 'nobody'"), unknown.text()
+        s.must(five.clients[2].put('/v1/agent/force-leave/c0'))
+        agree(left, {'server': ALIVE, 'c0': LEFT, 'c1': FAILED, 'c2': ALIVE, 'c3': ALIVE},
+              'one removed')
+        s.must(s.put('/v1/agent/force-leave/c1?prune'))
+        agree(left, {'server': ALIVE, 'c0': LEFT, 'c2': ALIVE, 'c3': ALIVE}, 'one pruned')
+        eventually(lambda: {n['Node'] for n in s.get('/v1/catalog/nodes').json()} ==
+                   {'server', 'c2', 'c3'}, 'both out of the catalog')
+        five.clients[1].spawn().wait_http()
+        agree(left + [five.clients[1]],
+              {'server': ALIVE, 'c0': LEFT, 'c1': ALIVE, 'c2': ALIVE, 'c3': ALIVE}, 'returned')
+
+
+def test_rejoins_from_its_snapshot(opts):
+    with Five(opts) as five:
+        c = five.clients[3]
+        c.kill()
+        eventually(lambda: statuses(five.server)['c3'] == FAILED, 'seen as failed')
+        c.write_config('base.json', {k: v for k, v in c.config.items() if k != 'retry_join'})
+        c.spawn().wait_http()
+        agree(five.all, {'server': ALIVE, 'c0': ALIVE, 'c1': ALIVE, 'c2': ALIVE, 'c3': ALIVE},
+              'back by the snapshot alone')
+        assert 'Join cluster' not in c.log().split('Starting Consul agent')[-1]
+
+
+def test_retry_join_waits_for_its_target(opts):
+    s = server(opts)
+    c = Client(opts, 'early', [lan(s)])
+    with s, c:
+        c.spawn().wait_http()
+        c.wait_log('Join cluster failed, will retry: cluster=LAN retry_interval=200ms')
+        s.start()
+        agree([s, c], {'server': ALIVE, 'early': ALIVE}, 'joined late')
+        c.wait_log('Join cluster completed. Synced with initial agents: cluster=LAN num_agents=1')
+        c.stop()
+
+
+def test_retry_join_gives_up(opts):
+    c = Client(opts, 'lonely', ['%s:%d' % (opts.bind, agent.free_port(opts.bind))],
+               retry_max=2)
+    with c:
+        c.spawn()
+        assert c.wait_end() == 1
+        assert 'agent: max join LAN retry exhausted, exiting' in c.log(), c.tail()
+
+
+def test_missing_provider_is_named(opts):
+    c = Client(opts, 'cloudy', ['provider=aws tag_key=x tag_value=y'])
+    with c:
+        c.spawn()
+        c.wait_log('discovery provider \\"aws\\" is not part of this build')
+        c.wait_log('No servers to join')
+        c.stop()
+
+
+def test_start_join_works_or_ends_it(opts):
+    with server(opts) as s:
+        s.start()
+        c = Client(opts, 'joiner', [], start_join=[lan(s)])
+        with c:
+            c.spawn().wait_http()
+            c.wait_log('Consul agent running!')
+            agree([s, c], {'server': ALIVE, 'joiner': ALIVE}, 'joined at start')
+            c.stop()
+        lost = Client(opts, 'lost', [],
+                      start_join=['%s:%d' % (opts.bind, agent.free_port(opts.bind))])
+        with lost:
+            lost.spawn()
+            assert lost.wait_end() == 1
+            assert 'Consul agent running!' not in lost.log()
+
+
+def test_stalled_agent_suspects_nobody(opts):
+    with Five(opts) as five:
+        c = five.clients[0]
+        c.signal(signal.SIGSTOP)
+        try:
+            eventually(lambda: statuses(five.server)['c0'] == FAILED, 'the stalled one is missed')
+        finally:
+            c.signal(signal.SIGCONT)
+        agree(five.all, {a.config['node_name']: ALIVE for a in five.all}, 'alive again')
+        for a in five.all[:1] + five.all[2:]:
+            for name in ('c1', 'c2', 'c3', 'server'):
+                assert 'EventMemberFailed: ' + name not in a.log(), a.config['node_name']
+
+
+def test_members_and_events_on_the_command_line(opts):
+    with Five(opts) as five:
+        http = '-http-addr=http://%s:%d' % (opts.bind, five.clients[0].port)
+
+        def cli(*args):
+            return subprocess.run([five.server.binary, args[0], http, *args[1:]],
+                                  stdout=subprocess.PIPE, text=True, timeout=60)
+        out = cli('members')
+        assert out.returncode == 0 and out.stdout.count('alive') == 5, out.stdout
+        out = cli('event', '-name=deploy', 'payload')
+        assert out.returncode == 0 and 'Event ID' in out.stdout, out.stdout
+        for a in five.all:
+            eventually(lambda: a.get('/v1/event/list?name=deploy').json(),
+                       'the event at ' + a.config['node_name'])
+
+
+def test_a_mistyped_key_does_not_stick(opts):
+    key, typo = 'AQEBAQEBAQEBAQEBAQEBAQ==', 'AgICAgICAgICAgICAgICAg=='
+    with server(opts, encrypt=key) as s:
+        s.start()
+        c = Client(opts, 'typist', [lan(s)], encrypt=typo)
+        with c:
+            c.spawn().wait_http()
+            c.wait_log('Join cluster failed')
+            assert 'typist' not in statuses(s)
+            c.kill()
+            c.write_config('base.json', dict(c.config, encrypt=key))
+            c.spawn().wait_http()
+            agree([s, c], {'server': ALIVE, 'typist': ALIVE}, 'the right key')
+            assert not os.path.exists(os.path.join(c.data_dir, 'serf', 'local.keyring.unproven'))
+            c.stop()
+
+
+if __name__ == '__main__':
+    sys.exit(agent.main(globals()))
