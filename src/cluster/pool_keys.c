@@ -101,7 +101,7 @@ static int use_ring(struct pool *p, const struct pool_options *o, struct arena *
 int pool__keys_load(struct pool *p, const struct pool_options *o, struct error *err)
 {
     struct arena a = ARENA_INIT;
-    struct str text;
+    struct str text = STR_NIL;
     p->keys = xcalloc(1, sizeof *p->keys);
     if (o->keyring_path) p->keyring_path = xstrdup(o->keyring_path);
     int found = o->keyring_path ? read_file(o->keyring_path, &a, &text, err) : 0;
