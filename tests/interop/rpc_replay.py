@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plays the recorded conversations of port 8300 against an agent and compares what it answers."""
 import glob
+import hashlib
 import io
 import json
 import os
@@ -45,6 +46,8 @@ class Replay:
 
     def normal(self, v, own):
         if isinstance(v, dict):
+            if 'SourceNS' in v and 'Hash' in v and v['Hash'] == intention_hash(v):
+                v = dict(v, Hash='<of the fields>')
             return {k: '<volatile>' if k in VOLATILE else self.normal(v[k], own) for k in sorted(v)}
         if isinstance(v, list):
             return [self.normal(e, own) for e in v]
@@ -93,9 +96,44 @@ class Replay:
             self.learn(recorded, answer)
         if header['Error'] and raw != b'\x80':
             raise AssertionError('%s: error with body %s' % (c['method'], raw.hex()))
+        recorded, answer = comparable(c['method'], recorded), comparable(c['method'], answer)
         return ([self.normal(recorded_header, False),
                  self.unordered(c, self.normal(recorded, False))],
                 [self.normal(header, True), self.unordered(c, self.normal(answer, True))])
+
+
+def intention_hash(v):
+    """It covers the ID, so it differs with each server; it must fit the fields it came with."""
+    fields = ['ID', 'Description', 'SourceNS', 'SourceName', 'DestinationNS', 'DestinationName',
+              'SourceType', 'Action', 'DefaultAddr']
+    meta = v['Meta'] or {}
+    text = b''.join(v[k] for k in fields) + b''.join(k.encode() + meta[k] for k in sorted(meta))
+    return hashlib.blake2b(text, digest_size=32).digest()
+
+
+def opened(v):
+    """A raw that holds msgpack, as configuration entries travel: its values, and theirs."""
+    if isinstance(v, dict):
+        return {k: opened(v[k]) for k in v}
+    if isinstance(v, list):
+        return [opened(e) for e in v]
+    if not isinstance(v, bytes) or not v or not (v[0] & 0xf0 == 0x80 or v[0] in (0xde, 0xdf)):
+        return v
+    return opened(unpack_all(v))
+
+
+def unpack_all(raw):
+    at, values = 0, []
+    while at < len(raw):
+        value, at = rpcwire.unpack(raw, at)
+        values.append(value)
+    return values
+
+
+def comparable(method, answer):
+    if method.startswith('ConfigEntry.') and isinstance(answer, bytes):
+        return opened(unpack_all(answer))
+    return answer
 
 
 def recorded_calls():
@@ -138,15 +176,28 @@ def new_agent(opts):
         'serf_lan': agent.free_port(opts.bind), 'serf_wan': agent.free_port(opts.bind)}})
 
 
-# What differs for a reason, by its order; each goes when its part is built.
+# What differs for a reason, by its order; an entry that passes is a fault too.
 ALLOWED = {
     23: 'a syntax error of a filter lists what was expected less fully',
-    134: 'needs configuration entries',
-    135: 'needs configuration entries',
-    151: 'the leader may have put its own record right already',
+    131: 'needs the Connect CA',
+    132: 'needs the Connect CA',
 }
+# The leader may or may not have put its own record right already.
+EITHER = {151}
 # What becomes true after a while: a batch is written, the leader puts its own record right.
 AFTER_A_WHILE = {86, 155}
+
+
+def judge(c, want, got):
+    """None, or what is wrong with an answer."""
+    absent = NOT_BUILT.encode() in got[0]['Error']
+    difference = first_difference(want, got)
+    if absent or c['order'] in EITHER:
+        return None
+    if bool(difference) == (c['order'] in ALLOWED):
+        return None
+    return '%d %s (%s): %s' % (c['order'], c['method'], c.get('note', ''),
+                               difference or 'is answered as recorded: take it off the list')
 
 
 def test_recorded_calls_get_the_recorded_answers(opts):
@@ -156,23 +207,18 @@ def test_recorded_calls_get_the_recorded_answers(opts):
         a.port = a.config['ports']['http']
         a.start()
         replay = Replay(a, opts.bind, 8300)
-        same = absent = 0
-        faults = []
+        faults, absent = [], []
         for c in calls:
             want, got = replay.call(c)
             if c['order'] in AFTER_A_WHILE:
                 agent.eventually(lambda: len(set(map(repr, replay.call(c)))) == 1,
                                  'the recorded answer to %d' % c['order'], every=0.2)
                 want, got = replay.call(c)
+            faults += filter(None, [judge(c, want, got)])
             if NOT_BUILT.encode() in got[0]['Error']:
-                absent += 1
-                continue
-            difference = first_difference(want, got)
-            if difference and c['order'] not in ALLOWED:
-                faults.append('%d %s (%s): %s' % (c['order'], c['method'], c.get('note', ''),
-                                                  difference))
-            same += not difference
-        print('%d of %d calls answered as recorded, %d not built' % (same, len(calls), absent))
+                absent.append(c['method'])
+        print('%d calls, %d of them not built: %s' % (
+            len(calls), len(absent), ', '.join(sorted(set(absent)))))
         replay.mux.close()
         assert not faults, '\n'.join(faults)
 
