@@ -90,15 +90,35 @@ static void bootstrap(struct raft_driver *d)
     driver_step(d, &ev);
 }
 
+bool raft_driver_pristine(const struct raft_driver *d)
+{
+    struct raft_state st;
+    raft_get_state(d->raft, &st);
+    return st.term == 0 && st.last_index == 0 && st.snapshot_index == 0;
+}
+
+int raft_driver_bootstrap(
+    struct raft_driver *d, const struct raft_driver_server *servers, size_t n, struct error *err)
+{
+    struct raft_configuration c = { 0 };
+    struct raft_event ev = { .type = RAFT_BOOTSTRAP, .bootstrap = &c };
+    bool fits = d->started && !d->stopping && raft_driver_pristine(d);
+    for (size_t i = 0; fits && i < n; i++)
+        fits = raft_configuration_add(&c, servers[i].id, servers[i].address,
+            servers[i].suffrage == RAFT_VOTER ? RAFT_VOTER : RAFT_NONVOTER);
+    if (!fits || !raft_configuration_valid(&c))
+        return error_set(err, ERR_BAD_REQUEST, "bootstrap only works on new clusters");
+    driver_step(d, &ev);
+    tick_mark(&d->tick);
+    return 0;
+}
+
 void raft_driver_start(struct raft_driver *d)
 {
     struct raft_event ev = { .type = RAFT_TICK };
-    struct raft_state st;
     ensure(!d->started);
     d->started = true;
-    raft_get_state(d->raft, &st);
-    bool pristine = st.term == 0 && st.last_index == 0 && st.snapshot_index == 0;
-    if (pristine && d->bootstrap)
+    if (raft_driver_pristine(d) && d->bootstrap)
         bootstrap(d);
     else
         driver_step(d, &ev);
@@ -198,10 +218,29 @@ struct raft_driver_state raft_driver_state(struct raft_driver *d)
         .configuration_index = st.latest_index,
         .servers = d->servers,
         .servers_n = st.latest->n,
+        .configuration_pending = st.latest_index != st.committed_index,
+        .transferring = st.transferring,
         .contact_known = leader || st.last_contact_ms != 0,
         .last_contact_ms = leader || now < st.last_contact_ms ? 0 : now - st.last_contact_ms,
         .writes_refused = d->refused || d->broken,
     };
+}
+
+bool raft_driver_peer(struct raft_driver *d, struct str id, struct raft_driver_peer *out)
+{
+    char name[RAFT_ID_MAX];
+    struct raft_peer_state p;
+    *out = (struct raft_driver_peer){ 0 };
+    if (id.n >= sizeof name || id.n == 0) return false;
+    memcpy(name, id.p, id.n);
+    name[id.n] = '\0';
+    if (!raft_get_peer(d->raft, name, &p)) return false;
+    uint64_t now = world_now_ms(d->world);
+    out->match_index = p.match_index;
+    out->contact_known = p.last_contact_ms != 0;
+    out->last_contact_ms = now > p.last_contact_ms ? now - p.last_contact_ms : 0;
+    out->snapshots = p.snapshots;
+    return true;
 }
 
 bool raft_driver_is_leader(const struct raft_driver *d)

@@ -27,6 +27,7 @@ enum work_kind {
     WORK_BARRIER,
     WORK_VERIFY,
     WORK_CHANGE,
+    WORK_TRANSFER,
     WORK_SNAPSHOT,
     WORK_SAVE,
     WORK_RESTORE,

@@ -179,6 +179,15 @@ void raft_driver_change(struct raft_driver *d, struct raft_driver_request *r,
     if (address.n < sizeof w->address) memcpy(w->address, address.p, address.n);
 }
 
+void raft_driver_transfer(struct raft_driver *d, struct raft_driver_request *r, struct str id)
+{
+    struct raft_driver_work *w = submit(d, r, WORK_TRANSFER);
+    if (id.n < sizeof w->id && id.n) memcpy(w->id, id.p, id.n);
+    if (id.n < sizeof w->id) return;
+    link_remove(&w->link);
+    driver_finish(d, w, ERR_BAD_REQUEST, "there is no such server");
+}
+
 void raft_driver_forget(struct raft_driver_request *r)
 {
     if (!r->work) return;
@@ -390,6 +399,9 @@ static void step_one(struct raft_driver *d, struct raft_driver_work *w)
     }
     if (w->kind == WORK_VERIFY) {
         ev = (struct raft_event){ .type = RAFT_VERIFY, .verify.handle = driver_work_put(d, w) };
+    } else if (w->kind == WORK_TRANSFER) {
+        ev = (struct raft_event){ .type = RAFT_TRANSFER,
+            .transfer = { .id = str_of(w->id), .handle = driver_work_put(d, w) } };
     } else {
         ev = (struct raft_event){ .type = RAFT_CHANGE,
             .change = { .type = changes[w->change],

@@ -103,6 +103,20 @@ void raft_driver_forget(struct raft_driver_request *r);
 enum raft_driver_change_op { DRIVER_ADD_VOTER, DRIVER_ADD_NONVOTER, DRIVER_DEMOTE, DRIVER_REMOVE };
 void raft_driver_change(struct raft_driver *d, struct raft_driver_request *r,
     enum raft_driver_change_op op, struct str id, struct str address);
+/* Hands leadership to a voter; id empty: to the one that is furthest along (raft.md 6.10). Done
+ * when this server leads no more; fails after an election timeout, and at once when it does not
+ * lead or there is no such voter. */
+void raft_driver_transfer(struct raft_driver *d, struct raft_driver_request *r, struct str id);
+
+/* --- the first configuration ----------------------------------------------------------------- */
+
+struct raft_driver_server;
+/* Neither term, log nor snapshot: never was part of a cluster. */
+bool raft_driver_pristine(const struct raft_driver *d);
+/* Writes the first configuration of a pristine, started driver (raft.md 7.1). ERR_BAD_REQUEST: it
+ * has state, or the configuration is not valid. */
+int raft_driver_bootstrap(struct raft_driver *d, const struct raft_driver_server *servers, size_t n,
+    struct error *err) must_check;
 
 /* --- for the transport ---------------------------------------------------------------------- */
 
@@ -136,10 +150,22 @@ struct raft_driver_state {
     uint64_t configuration_index;
     const struct raft_driver_server *servers; /* latest configuration */
     size_t servers_n;
-    bool contact_known;       /* a leader was heard of (followers) */
-    uint64_t last_contact_ms; /* since then; 0 for a leader */
-    bool writes_refused;      /* the disk does not take writes now */
+    bool configuration_pending; /* the latest is not committed yet */
+    bool transferring;          /* leadership is being handed over */
+    bool contact_known;         /* a leader was heard of (followers) */
+    uint64_t last_contact_ms;   /* since then; 0 for a leader */
+    bool writes_refused;        /* the disk does not take writes now */
 };
+
+/* What the leader knows of another server of the configuration; false: does not lead, or no such
+ * server. */
+struct raft_driver_peer {
+    uint64_t match_index; /* its log holds the leader's up to here */
+    bool contact_known;
+    uint64_t last_contact_ms; /* since its last answer */
+    uint32_t snapshots;       /* sent to it in this leadership */
+};
+bool raft_driver_peer(struct raft_driver *d, struct str id, struct raft_driver_peer *out);
 
 /* Borrowed until the next turn. */
 struct raft_driver_state raft_driver_state(struct raft_driver *d);
