@@ -27,7 +27,7 @@ struct state_call {
     const struct type *type;
     unsigned variant;
     const void *own; /* what finish needs beside the reply */
-    bool retried; /* a stale answer was too old: asked again of the leader */
+    bool retried;    /* a stale answer was too old: asked again of the leader */
 };
 
 #define state_context(req) ((struct face_context *)(req)->ctx)

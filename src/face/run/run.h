@@ -35,8 +35,9 @@ struct run {
     struct raft_driver *raft;
     struct server *server;
     struct rpc_port *port;     /* of RPC; servers only */
-    struct rpc_pool *rpc_pool; /* clients only */
-    struct rpc_router *router;
+    struct rpc_pool *rpc_pool;
+    struct str domain;         /* of the names in certificates */
+    struct rpc_router *router; /* clients only, as the next */
     struct snapshot_remote *snapshots;
     struct pool *lan, *wan; /* wan: servers only, NULL when off */
     struct pool_observer lan_observer;
@@ -62,7 +63,7 @@ struct run {
     bool leaving;
     bool stopping;
     struct timer drain;
-    struct timer leave_timer; /* most a leave may take */
+    struct timer leave_timer;    /* most a leave may take */
     struct run_logfile *logfile; /* NULL: not asked for */
     int syslog_slot;             /* of the log's taps, -1: not asked for */
     int exit_code;
@@ -106,7 +107,8 @@ void run_joins_stop(struct run *r);
 /* run.c: says that the agent runs. */
 void run_running(struct run *r);
 
-/* run_servers.c: a client agent's way to the servers. */
+/* run_servers.c: calls to servers; a client agent's way to those of its datacenter. */
+void run_calls_start(struct run *r);
 void run_servers_start(struct run *r);
 void run_servers_stop(struct run *r, void (*stopped)(void *ctx));
 /* What the LAN pool tells of a member. */

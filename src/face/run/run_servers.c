@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a client agent asks: the servers that gossip tells of (rpc.md 9.2). */
+/* How an agent calls servers; and what a client agent asks: the servers that gossip tells of
+ * (rpc.md 9.2). */
 #include "consuld/cluster/member.h"
 #include "run.h"
 
@@ -9,12 +10,17 @@ static size_t lan_members(void *ctx)
     return r->lan ? serf_count(pool_serf(r->lan)) : 0;
 }
 
+void run_calls_start(struct run *r)
+{
+    r->domain = str_dup(&r->arena, r->config->dns_domain);
+    r->rpc_pool = rpc_pool_create(
+        &(struct rpc_pool_options){ .world = r->world, .tls = r->tls, .domain = r->domain });
+}
+
 void run_servers_start(struct run *r)
 {
     const struct agent_config *c = r->config;
-    struct str domain = str_dup(&r->arena, c->dns_domain);
-    r->rpc_pool = rpc_pool_create(
-        &(struct rpc_pool_options){ .world = r->world, .tls = r->tls, .domain = domain });
+    run_calls_start(r);
     r->router = rpc_router_create(&(struct rpc_router_options){ .world = r->world,
         .pool = r->rpc_pool,
         .hold_timeout_ms = (uint64_t)(c->rpc_hold_timeout / INT64_C(1000000)),
@@ -23,7 +29,7 @@ void run_servers_start(struct run *r)
         .members = lan_members,
         .ctx = r });
     r->snapshots = snapshot_remote_create(&(struct snapshot_remote_options){
-        .world = r->world, .router = r->router, .tls = r->tls, .domain = domain });
+        .world = r->world, .router = r->router, .tls = r->tls, .domain = r->domain });
     r->context.rpc = rpc_router_client(r->router);
     r->context.router = r->router;
     r->context.snapshots = snapshot_remote_client(r->snapshots);

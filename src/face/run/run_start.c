@@ -72,6 +72,7 @@ static int server_start(struct run *r, struct error *err)
         .raft = r->raft,
         .lan = r->lan,
         .wan = r->wan,
+        .rpc_pool = r->rpc_pool,
         .datacenter = c->datacenter,
         .primary_datacenter = c->primary_datacenter,
         .self = { .name = c->node_name,
@@ -165,8 +166,8 @@ static int local_begin(struct run *r, struct error *err)
 static const struct api_route *const *route_tables(struct arena *a)
 {
     static const struct api_route *const own[] = { api_agent_service_routes, api_agent_check_routes,
-        api_agent_health_routes, api_agent_self_routes, api_agent_host_routes, api_agent_gossip_routes,
-        api_event_routes, api_keyring_routes };
+        api_agent_health_routes, api_agent_self_routes, api_agent_host_routes,
+        api_agent_gossip_routes, api_event_routes, api_keyring_routes };
     size_t n = 0;
     while (api_state_tables[n])
         n++;
@@ -310,6 +311,7 @@ int run_start(struct run *r, struct error *err)
     failed = run_pools_create(r, err);
     if (failed) return failed;
     if (c->server_mode) {
+        run_calls_start(r);
         failed = raft_start(r, err);
         if (!failed) failed = server_start(r, err);
         if (!failed) failed = port_start(r, err);

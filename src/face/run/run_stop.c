@@ -22,6 +22,11 @@ static void all_stopped(void *ctx)
     net_world_stop(r->world);
 }
 
+static void calls_stopped(void *ctx)
+{
+    run_pools_stop(ctx, all_stopped);
+}
+
 static void raft_stopped(void *ctx)
 {
     struct run *r = ctx;
@@ -31,7 +36,7 @@ static void raft_stopped(void *ctx)
     r->server = NULL;
     r->raft = NULL;
     r->store = NULL;
-    run_pools_stop(r, all_stopped);
+    run_servers_stop(r, calls_stopped);
 }
 
 static void pool_gone(void *ctx)
@@ -50,10 +55,13 @@ static void port_gone(void *ctx)
 {
     struct run *r = ctx;
     r->port = NULL;
-    user_events_services(r->events, NULL);
+    if (r->events) user_events_services(r->events, NULL);
     local_destroy(r->local);
     r->local = NULL;
-    run_servers_stop(r, pool_gone);
+    if (r->raft)
+        pool_gone(r); /* the server makes calls to its end */
+    else
+        run_servers_stop(r, pool_gone);
 }
 
 static void api_gone(void *ctx)
