@@ -13,6 +13,7 @@ struct world;
 struct store;
 struct pool;
 struct raft_driver;
+struct rpc_pool;
 struct server;
 struct snapshot_client;
 
@@ -33,6 +34,8 @@ struct server_options {
     struct store *store;
     struct raft_driver *raft;
     struct pool *lan, *wan; /* gossip; NULL: none, then `self` is the only member */
+    /* The way to other servers; NULL: none. Outlives the server. */
+    struct rpc_pool *rpc_pool;
     struct str datacenter;
     struct str primary_datacenter; /* empty: own */
     struct server_member self;

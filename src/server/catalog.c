@@ -5,9 +5,7 @@
 
 int catalog_list_datacenters(struct eval *e)
 {
-    struct list *out = e->reply->record;
-    *LIST_PUSH(&e->reply->arena, out, struct str) =
-        str_dup(&e->reply->arena, e->server->opts.datacenter);
+    server__datacenters(e->server, &e->reply->arena, e->reply->record);
     return 0;
 }
 

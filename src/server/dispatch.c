@@ -97,6 +97,7 @@ static void unlink_pending(struct pending *p)
     timer_stop(&p->timer);
     if (p->raft) raft_driver_forget(p->raft);
     if (p->gossip) pool_forget(p->gossip);
+    server__remote_cancel(p);
     link_remove(&p->link);
 }
 
@@ -290,24 +291,21 @@ void server__release_held(struct server *s)
         route(container_of(it, struct pending, link));
 }
 
-/* Checks Datacenter; the arguments to go on with, or NULL and the call's error. */
-static const void *own_datacenter(
-    struct server *s, struct rpc_call *call, const struct method *m, const struct method_layout *l)
+/* Where the call belongs: the own datacenter or another. *args is what to go on with. */
+static struct str datacenter_of(struct server *s, struct rpc_call *call, const struct method *m,
+    const struct method_layout *l, const void **args)
 {
-    if (l->datacenter < 0) return call->args;
+    struct str own = s->opts.datacenter, primary = s->opts.primary_datacenter;
+    *args = call->args;
+    if (l->datacenter < 0) return own;
     struct str dc = *(const struct str *)server__field(call->args, l->datacenter);
-    struct str own = s->opts.datacenter;
-    if (m->flags & METHOD_PRIMARY) {
-        struct str primary = s->opts.primary_datacenter;
-        void *args = arena_copy(call->arena, call->args, l->args->size);
-        dc = primary.n ? primary : own;
-        *(struct str *)server__field(args, l->datacenter) = dc;
-        if (str_eq(dc, own)) return args;
-    } else if (str_eq(dc, own) || ((m->flags & METHOD_DC_OPTIONAL) && dc.n == 0)) {
-        return call->args;
-    }
-    error_set(call->err, ERR_INTERNAL, "%s", RPC_ERR_NO_DC_PATH);
-    return NULL;
+    if ((m->flags & METHOD_DC_OPTIONAL) && dc.n == 0) return own;
+    if (!(m->flags & METHOD_PRIMARY)) return dc;
+    void *copy = arena_copy(call->arena, call->args, l->args->size);
+    dc = primary.n ? primary : own;
+    *(struct str *)server__field(copy, l->datacenter) = dc;
+    *args = copy;
+    return dc;
 }
 
 /* The common case, which needs no state of its own: a plain read of the leader. */
@@ -334,9 +332,10 @@ void server__submit(struct rpc_client *client, struct rpc_call *call)
         return;
     }
     const struct method_layout *l = &s->layouts[m - server__methods];
-    const void *args = own_datacenter(s, call, m, l);
-    if (!args) {
-        server__fail(call, ERR_INTERNAL);
+    const void *args;
+    struct str dc = datacenter_of(s, call, m, l, &args);
+    if (!str_eq(dc, s->opts.datacenter)) {
+        server__remote(make_pending(s, call, m, l, args), dc);
         return;
     }
     if (m->part) {

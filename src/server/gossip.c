@@ -196,8 +196,9 @@ static void on_lan(struct pool_observer *o, enum serf_notice_type type, const st
 
 static void on_wan(struct pool_observer *o, enum serf_notice_type type, const struct serf_member *m)
 {
+    struct server_gossip *g = o->ctx;
     struct arena a = ARENA_INIT;
-    (void)o;
+    server__routes_member(g->server, type, m);
     log_info(SERVER_LOG, "Handled event for server in area", "event", serf_notice_name(type),
         "server", str_c(&a, m->name), "area", "wan");
     arena_free(&a);

@@ -2,9 +2,6 @@
 /* Operator.* (leader.md 8, 14). */
 #include "server.h"
 
-/* serf's member status numbers */
-enum { SERF_NONE = 0, SERF_ALIVE = 1 };
-
 int operator_raft_configuration(struct eval *e)
 {
     struct raft_driver_state state = raft_driver_state(e->server->raft);

@@ -82,6 +82,7 @@ void server_destroy(struct server *s)
     server__coordinates_deinit(s);
     server__tombstones_deinit(s);
     server__gossip_deinit(s);
+    server__routes_deinit(s);
     server__forget_detached(s);
     free(s->layouts);
     buf_deinit(&s->scratch);

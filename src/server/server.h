@@ -3,7 +3,9 @@
  * through the log, parked queries, leader duties. */
 #pragma once
 #include "consuld/cluster/raft_driver.h"
+#include "consuld/cluster/rpc_pool.h"
 #include "consuld/cluster/snapshot_call.h"
+#include "consuld/gossip/serf.h"
 #include "consuld/model.h"
 #include "consuld/server.h"
 #include "consuld/store.h"
@@ -75,6 +77,7 @@ enum pending_kind {
     PENDING_VERIFY, /* for the leadership check of a consistent read */
     PENDING_WRITE,  /* for the log */
     PENDING_PARKED, /* for a change */
+    PENDING_REMOTE, /* for another datacenter's answer */
 };
 
 /* What call->impl points to while a call waits; memory of the call's arena. */
@@ -91,6 +94,7 @@ struct pending {
     bool verified;
     struct raft_driver_request *raft; /* the last one made, NULL: none */
     struct pool_request *gossip;      /* the one under way, NULL: none */
+    struct remote_call *remote;       /* the same */
     /* PENDING_PARKED */
     struct parked_query *query;
     uint64_t min_index;
@@ -137,7 +141,8 @@ struct server {
     struct raft_driver_observer observer;
     struct method_layout *layouts; /* one per row */
     bool leader, ready, leaving;
-    struct link calls;     /* held, verifying and writing calls */
+    struct link calls;     /* held, verifying, writing and forwarded calls */
+    struct map routes;     /* datacenter -> its servers: routes.c */
     struct link detached;  /* commands proposed outside of calls */
     struct link snapshots; /* calls to save and restore */
     struct map parked;     /* key -> struct parked_query */
@@ -220,6 +225,19 @@ void server__leader_changed(struct server *s, const struct raft_driver_state *st
 
 /* A new state was restored under a leader: it takes up its duties anew. */
 void server__leader_again(struct server *s);
+
+/* routes.c: other datacenters, as the WAN pool knows them */
+void server__routes_member(
+    struct server *s, enum serf_notice_type type, const struct serf_member *m);
+void server__routes_deinit(struct server *s);
+/* The own one, or one with a server in any state. */
+bool server__route_known(const struct server *s, struct str datacenter);
+/* Has the call made there and answers with what comes back. */
+void server__remote(struct pending *p, struct str datacenter);
+void server__remote_cancel(struct pending *p);
+/* All of them -> struct str, the nearest first: the own one has no distance, an unknown distance is
+ * the largest; by name where they are equal. */
+void server__datacenters(struct server *s, struct arena *a, struct list *out);
 
 /* snapshot.c */
 void server__snapshot_submit(struct snapshot_client *client, struct snapshot_call *call);
