@@ -23,7 +23,9 @@ struct verdict {
 };
 
 struct check_runner {
-    struct link link; /* of local->aliases, when it looks at this agent */
+    struct link link;     /* of local->aliases, when it looks at this agent */
+    struct link of_group; /* of what it looks at */
+    struct local_group *group;
     struct local *local;
     struct local_check *check;
     /* the catalog's side */
@@ -36,7 +38,6 @@ struct check_runner {
     uint64_t index;
     unsigned failures;
     struct verdict seen; /* kept while existence is asked */
-    bool dirty;
 };
 
 static bool fits(const struct check_type *t)
@@ -77,15 +78,33 @@ static void conclude_missing(struct check_runner *r, struct arena *a)
     local__check_result(r->check, STR("critical"), text, true);
 }
 
+static void take_shown(struct arena *a, const struct local_group *g, struct list *out)
+{
+    if (!g) return;
+    link_each (it, &g->checks) {
+        const struct local_check *c = container_of(it, struct local_check, of_group);
+        if (!c->deleted && !c->stale) *LIST_PUSH(a, out, const struct health_check *) = &c->check;
+    }
+}
+
+static int by_id(const void *a, const void *b)
+{
+    const struct health_check *const *x = a, *const *y = b;
+    return str_cmp((*x)->check_id, (*y)->check_id);
+}
+
 static void evaluate_local(struct check_runner *r)
 {
     struct local *l = r->local;
     struct arena a = ARENA_INIT;
+    struct list checks = { 0 };
     struct verdict v = { .status = STR("passing") };
     struct str target = r->check->type.alias_service;
-    const struct health_check *c;
-    for (size_t it = 0; (c = local_check_next(l, &it));) {
-        if (judge(&v, &a, c, target)) break;
+    take_shown(&a, local__group(l, STR("")), &checks);
+    take_shown(&a, r->group, &checks);
+    if (checks.n) qsort(checks.v, checks.n, sizeof(struct health_check *), by_id);
+    for (size_t i = 0; i < checks.n; i++) {
+        if (judge(&v, &a, LIST_AT(&checks, const struct health_check *, i), target)) break;
     }
     if (!v.target_seen && target.n && !local__service(l, target)) {
         conclude_missing(r, &a);
@@ -97,19 +116,34 @@ static void evaluate_local(struct check_runner *r)
 
 void alias_touch(struct local *l, struct str service_id)
 {
-    link_each (it, &l->aliases) {
-        struct check_runner *r = container_of(it, struct check_runner, link);
-        if (str_eq(r->check->type.alias_service, service_id)) r->dirty = true;
+    if (service_id.n == 0) {
+        l->all_touched = true;
+        return;
     }
+    struct local_group *g = local__group(l, service_id);
+    if (!g || link_empty(&g->aliases) || !link_empty(&g->touched)) return;
+    link_push(&l->touched_groups, &g->touched);
 }
 
+/* What is touched meanwhile is for the next turn. */
 void alias_update(struct local *l, bool all)
 {
-    link_each (it, &l->aliases) {
-        struct check_runner *r = container_of(it, struct check_runner, link);
-        if (!r->dirty && !all) continue;
-        r->dirty = false;
-        evaluate_local(r);
+    struct link groups;
+    link_init(&groups);
+    for (struct link *it; (it = link_pop(&l->touched_groups));)
+        link_push(&groups, it);
+    all = all || l->all_touched;
+    l->all_touched = false;
+    for (struct link *it; (it = link_pop(&groups));) {
+        struct local_group *g = container_of(it, struct local_group, touched);
+        if (all) continue;
+        link_each (alias, &g->aliases) {
+            evaluate_local(container_of(alias, struct check_runner, of_group));
+        }
+    }
+    if (!all) return;
+    link_each (alias, &l->aliases) {
+        evaluate_local(container_of(alias, struct check_runner, link));
     }
 }
 
@@ -229,7 +263,10 @@ static struct check_runner *start(struct local *l, struct local_check *c)
     r->local = l;
     r->check = c;
     link_init(&r->link);
+    link_init(&r->of_group);
     if (c->type.alias_node.n == 0) {
+        r->group = local__group_join(l, c->type.alias_service);
+        link_push(&r->group->aliases, &r->of_group);
         link_push(&l->aliases, &r->link);
         timer_init(&r->retry, l->opts.world, on_retry);
         evaluate_local(r);
@@ -243,6 +280,8 @@ static struct check_runner *start(struct local *l, struct local_check *c)
 static void stop(struct check_runner *r)
 {
     link_remove(&r->link);
+    link_remove(&r->of_group);
+    if (r->group) local__group_leave(r->local, r->group);
     timer_stop(&r->retry);
     if (r->in_flight) rpc_cancel(r->local->opts.rpc, &r->call);
     arena_free(&r->arena);

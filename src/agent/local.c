@@ -58,7 +58,11 @@ int local_create(const struct local_options *opts, struct local **out, struct er
     options_copy(l, opts);
     world_random(opts->world, &seed, sizeof seed);
     prng_seed(&l->prng, seed);
-    link_init(&l->watches);
+    for (size_t i = 0; i < WATCH_BUCKETS; i++)
+        link_init(&l->watches[i]);
+    link_init(&l->unsynced_services);
+    link_init(&l->unsynced_checks);
+    link_init(&l->touched_groups);
     link_init(&l->aliases);
     link_init(&l->touched);
     link_init(&l->registrations);
@@ -74,12 +78,6 @@ void local_start(struct local *l)
 {
     timer_start(&l->reap, l->opts.check_reap_interval_ms);
     sync_start(l->sync);
-}
-
-static void check_stop(struct local_check *c)
-{
-    if (c->runner) c->kind->stop(c->runner);
-    c->runner = NULL;
 }
 
 static void forget_everything(struct local *l)
@@ -101,8 +99,10 @@ void local_destroy(struct local *l)
     central_sweep(l, true);
     forget_everything(l);
     tick_cancel(&l->tick);
-    link_each (it, &l->watches) {
-        link_remove(it);
+    for (size_t i = 0; i < WATCH_BUCKETS; i++) {
+        link_each (it, &l->watches[i]) {
+            link_remove(it);
+        }
     }
     link_each (it, &l->touched) {
         link_remove(it);
@@ -110,23 +110,28 @@ void local_destroy(struct local *l)
     file_queue_destroy(l->files);
     map_deinit(&l->services);
     map_deinit(&l->checks);
+    map_deinit(&l->groups);
     map_deinit(&l->centrals);
     free(l->order);
     arena_free(&l->arena);
     free(l);
 }
 
-void local_changed(struct local *l, struct str service_id)
+void local_changed(struct local *l)
 {
-    if (service_id.n) alias_touch(l, service_id);
     tick_mark(&l->tick);
 }
 
 /* --- watches -------------------------------------------------------------------------------- */
 
+static struct link *bucket(struct local *l, struct str id)
+{
+    return &l->watches[hash_bytes(id.p, id.n) % WATCH_BUCKETS];
+}
+
 void local_watch_add(struct local *l, struct local_watch *w)
 {
-    link_push(&l->watches, &w->link);
+    link_push(bucket(l, w->id), &w->link);
 }
 
 void local_watch_cancel(struct local_watch *w)
@@ -136,7 +141,7 @@ void local_watch_cancel(struct local_watch *w)
 
 void local_fire(struct local *l, struct str id)
 {
-    link_each (it, &l->watches) {
+    link_each (it, bucket(l, id)) {
         struct local_watch *w = container_of(it, struct local_watch, link);
         if (!str_eq(w->id, id)) continue;
         link_remove(&w->link);
@@ -150,7 +155,7 @@ void local_fire(struct local *l, struct str id)
 struct local_service *local__service(struct local *l, struct str id)
 {
     struct local_service *s = map_get(&l->services, id);
-    return s && !s->deleted ? s : NULL;
+    return s && !s->deleted && !s->stale ? s : NULL;
 }
 
 const struct node_service *local_service_get(struct local *l, struct str id)
@@ -167,16 +172,16 @@ uint64_t local_service_hash(struct local *l, struct str id)
 
 void local__service_forget(struct local *l, struct local_service *s)
 {
+    link_remove(&s->unsynced);
     map_remove(&l->services, s->svc.id);
     arena_free(&s->arena);
     free(s);
 }
 
-struct local_service *local__service_put(
-    struct local *l, const struct node_service *svc, struct str token, enum local_source source)
+static void entry_fill(struct local *l, struct local_service *s, const struct node_service *svc,
+    struct str token, enum local_source source)
 {
-    struct local_service *old = map_get(&l->services, svc->id);
-    struct local_service *s = xcalloc(1, sizeof *s);
+    link_init(&s->unsynced);
     record_copy(&s->arena, &type_node_service, &s->own, svc);
     s->svc = s->own;
     if (l->opts.central_config && central_applies(svc)) {
@@ -187,172 +192,58 @@ struct local_service *local__service_put(
     }
     s->token = str_dup(&s->arena, token);
     s->source = source;
-    s->hash = record_hash(&type_node_service, &s->svc);
+}
+
+static bool same_entry(const struct local_service *a, const struct local_service *b)
+{
+    return a->source == b->source && str_eq(a->token, b->token) &&
+           record_equal(&type_node_service, &a->own, &b->own) &&
+           a->own.locally_registered_as_sidecar == b->own.locally_registered_as_sidecar;
+}
+
+static void entry_free(struct local_service *s)
+{
+    arena_free(&s->arena);
+    free(s);
+}
+
+struct local_service *local__service_put(
+    struct local *l, const struct node_service *svc, struct str token, enum local_source source)
+{
+    struct local_service *old = map_get(&l->services, svc->id);
+    struct local_service *s = xcalloc(1, sizeof *s);
+    entry_fill(l, s, svc, token, source);
     bool shown = old && !old->deleted;
-    bool same = old && record_equal(&type_node_service, &old->svc, &s->svc);
-    if (same && shown) {
-        /* an identical registration costs nothing at the servers */
-        s->in_sync = old->in_sync && str_eq(old->token, token);
-        s->version = old->version;
-    } else {
-        s->version = old ? old->version + 1 : 1;
+    bool same = shown && record_equal(&type_node_service, &old->svc, &s->svc);
+    if (same && same_entry(old, s)) {
+        entry_free(s);
+        old->stale = false;
+        return old;
     }
+    s->hash = record_hash(&type_node_service, &s->svc);
+    s->version = !old ? 1 : same ? old->version : old->version + 1;
+    /* an identical registration costs nothing at the servers */
+    bool in_sync = same && old->in_sync && str_eq(old->token, token);
     if (old) local__service_forget(l, old);
     map_put(&l->services, s->svc.id, s);
-    if (!same || !shown) local_fire(l, s->svc.id);
-    local_changed(l, s->svc.id);
+    local__service_mark(l, s, in_sync);
+    if (!same) {
+        local_fire(l, s->svc.id);
+        alias_touch(l, s->svc.id);
+    }
+    local_changed(l);
     return s;
 }
 
 void local__service_drop(struct local *l, struct local_service *s)
 {
     s->deleted = true;
-    s->in_sync = false;
+    s->stale = false;
     s->version++;
+    local__service_mark(l, s, false);
     local_fire(l, s->svc.id);
-    local_changed(l, s->svc.id);
-}
-
-/* --- checks --------------------------------------------------------------------------------- */
-
-struct local_check *local__check(struct local *l, struct str id)
-{
-    struct local_check *c = map_get(&l->checks, id);
-    return c && !c->deleted ? c : NULL;
-}
-
-const struct health_check *local_check_get(struct local *l, struct str id)
-{
-    struct local_check *c = local__check(l, id);
-    return c ? &c->check : NULL;
-}
-
-void local__check_forget(struct local *l, struct local_check *c)
-{
-    check_stop(c);
-    timer_stop(&c->defer);
-    map_remove(&l->checks, c->check.check_id);
-    buf_deinit(&c->output);
-    arena_free(&c->arena);
-    free(c);
-}
-
-static void set_output(struct local_check *c, struct str output)
-{
-    buf_clear(&c->output);
-    if (!c->local->opts.discard_check_output) buf_put_str(&c->output, output);
-    c->check.output = buf_str(&c->output);
-}
-
-static struct str status_text(struct str status)
-{
-    static const char *const known[] = { "passing", "warning", "critical" };
-    for (size_t i = 0; i < 3; i++) {
-        if (str_is(status, known[i])) return str_of(known[i]);
-    }
-    return STR("critical");
-}
-
-static void set_status(struct local_check *c, struct str status)
-{
-    bool was_critical = str_is(c->check.status, "critical");
-    c->check.status = status_text(status);
-    bool is_critical = str_is(c->check.status, "critical");
-    if (!is_critical) {
-        c->critical_since_ms = 0;
-    } else if (!was_critical || c->critical_since_ms == 0) {
-        c->critical_since_ms = world_now_ms(c->local->opts.world) | 1;
-    }
-}
-
-static void on_defer(struct timer *t)
-{
-    struct local_check *c = container_of(t, struct local_check, defer);
-    c->in_sync = false;
-    c->version++;
-    local_changed(c->local, STR_NIL);
-}
-
-struct local_check *local__check_put(struct local *l, const struct health_check *check,
-    const struct check_type *type, struct str token, enum local_source source)
-{
-    struct local_check *old = map_get(&l->checks, check->check_id);
-    struct local_check *c = xcalloc(1, sizeof *c);
-    c->local = l;
-    c->output = (struct buf)BUF_INIT(OUTPUT_BUFFER_MAX);
-    record_copy(&c->arena, &type_health_check, &c->check, check);
-    c->has_type = type != NULL;
-    if (type) record_copy(&c->arena, &type_check_type, &c->type, type);
-    c->token = str_dup(&c->arena, token);
-    c->source = source;
-    timer_init(&c->defer, l->opts.world, on_defer);
-    bool shown = old && !old->deleted;
-    set_output(c, shown ? old->check.output : check->output);
-    set_status(c, shown ? old->check.status : check->status);
-    c->successes =
-        c->type.success_before_passing > 0 ? (uint64_t)c->type.success_before_passing : 0;
-    c->failures =
-        c->type.failures_before_critical > 0 ? (uint64_t)c->type.failures_before_critical : 0;
-    c->version = old ? old->version + 1 : 1;
-    if (shown && record_equal(&type_health_check, &old->check, &c->check)) {
-        c->in_sync = old->in_sync;
-        c->version = old->version;
-    }
-    if (old) local__check_forget(l, old);
-    map_put(&l->checks, c->check.check_id, c);
-    c->kind = type ? check_kind_of(type) : NULL;
-    if (c->kind) c->runner = c->kind->start(l, c);
-    local_changed(l, c->check.service_id);
-    return c;
-}
-
-void local__check_drop(struct local *l, struct local_check *c)
-{
-    check_stop(c);
-    timer_stop(&c->defer);
-    c->deleted = true;
-    c->in_sync = false;
-    c->version++;
-    local_changed(l, c->check.service_id);
-}
-
-/* True once the counters let the status through. */
-static bool past_thresholds(struct local_check *c, struct str status)
-{
-    bool success = !str_is(status, "critical");
-    int64_t need = success ? c->type.success_before_passing : c->type.failures_before_critical;
-    uint64_t *count = success ? &c->successes : &c->failures;
-    *(success ? &c->failures : &c->successes) = 0;
-    ++*count;
-    return need <= 0 || *count >= (uint64_t)need;
-}
-
-void local__check_result(struct local_check *c, struct str status, struct str output, bool direct)
-{
-    struct local *l = c->local;
-    if (!direct && !past_thresholds(c, status)) return;
-    status = status_text(status);
-    bool first = c->critical_since_ms == 0 && str_is(status, "critical");
-    bool same_status = str_eq(c->check.status, status);
-    struct str kept = l->opts.discard_check_output ? STR("") : output;
-    bool same_output = str_eq(c->check.output, kept);
-    if (same_status && same_output && !first) return;
-    bool unsent = c->check.output.n == 0;
-    set_output(c, output);
-    set_status(c, status);
-    if (same_status && same_output) return;
-    /* a changed output alone may wait, but the first one is told at once */
-    if (same_status && !unsent && l->opts.check_update_interval_ms > 0 && c->in_sync) {
-        if (!timer_active(&c->defer)) {
-            uint64_t base = (uint64_t)l->opts.check_update_interval_ms;
-            timer_start(&c->defer, base / 2 + prng_below(&l->prng, base));
-        }
-        return;
-    }
-    timer_stop(&c->defer);
-    c->in_sync = false;
-    c->version++;
-    local_changed(l, c->check.service_id);
+    alias_touch(l, s->svc.id);
+    local_changed(l);
 }
 
 /* --- iteration ------------------------------------------------------------------------------ */

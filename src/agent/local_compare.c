@@ -20,7 +20,7 @@ static void compare_service(struct local *l, const struct node_service *remote)
         return;
     }
     if (svc->deleted) {
-        svc->in_sync = false;
+        local__service_mark(l, svc, false);
         return;
     }
     if (svc->svc.enable_tag_override &&
@@ -29,7 +29,7 @@ static void compare_service(struct local *l, const struct node_service *remote)
         svc->hash = record_hash(&type_node_service, &svc->svc);
         local_fire(l, svc->svc.id);
     }
-    svc->in_sync = record_equal(&type_node_service, &svc->svc, remote);
+    local__service_mark(l, svc, record_equal(&type_node_service, &svc->svc, remote));
 }
 
 static void compare_check(struct local *l, const struct health_check *remote)
@@ -42,12 +42,12 @@ static void compare_check(struct local *l, const struct health_check *remote)
         return;
     }
     if (c->deleted) {
-        c->in_sync = false;
+        local__check_mark(c, false);
         return;
     }
     struct health_check seen = *remote;
     if (timer_active(&c->defer)) seen.output = c->check.output;
-    c->in_sync = record_equal(&type_health_check, &c->check, &seen);
+    local__check_mark(c, record_equal(&type_health_check, &c->check, &seen));
 }
 
 static void mark_absent(
@@ -60,7 +60,7 @@ static void mark_absent(
     for (size_t it = 0; map_next(&l->services, &it, NULL, &value);) {
         struct local_service *svc = value;
         if (map_get(&seen, svc->svc.id)) continue;
-        svc->in_sync = false;
+        local__service_mark(l, svc, false);
         if (svc->deleted) local__service_forget(l, svc);
     }
     map_deinit(&seen);
@@ -69,7 +69,7 @@ static void mark_absent(
     for (size_t it = 0; map_next(&l->checks, &it, NULL, &value);) {
         struct local_check *c = value;
         if (map_get(&seen, c->check.check_id)) continue;
-        c->in_sync = false;
+        local__check_mark(c, false);
         if (c->deleted) local__check_forget(l, c);
     }
     map_deinit(&seen);

@@ -53,43 +53,30 @@ int local_load(
     return failed;
 }
 
-/* What a check said before the reload. */
-struct kept {
-    struct str id, status, output;
-};
-
-static struct list results_keep(struct local *l, struct arena *a)
-{
-    struct list all = { 0 };
-    void *value;
-    for (size_t it = 0; map_next(&l->checks, &it, NULL, &value);) {
-        const struct local_check *c = value;
-        if (c->deleted) continue;
-        *LIST_PUSH(a, &all, struct kept) = (struct kept){ str_dup(a, c->check.check_id),
-            str_dup(a, c->check.status), str_dup(a, c->check.output) };
-    }
-    return all;
-}
-
-static void drop_all(struct local *l)
+/* Everything is to be seen again. */
+static void all_stale(struct local *l)
 {
     void *value;
     for (size_t it = 0; map_next(&l->checks, &it, NULL, &value);) {
         struct local_check *c = value;
-        if (!c->deleted) local__check_drop(l, c);
+        c->stale = !c->deleted;
     }
     for (size_t it = 0; map_next(&l->services, &it, NULL, &value);) {
         struct local_service *s = value;
-        if (!s->deleted) local__service_drop(l, s);
+        s->stale = !s->deleted;
     }
 }
 
-static void results_restore(struct local *l, const struct list *all)
+static void drop_stale(struct local *l)
 {
-    for (size_t i = 0; i < all->n; i++) {
-        const struct kept *k = &LIST_AT(all, struct kept, i);
-        struct local_check *c = local__check(l, k->id);
-        if (c) local__check_result(c, k->status, k->output, true);
+    void *value;
+    for (size_t it = 0; map_next(&l->checks, &it, NULL, &value);) {
+        struct local_check *c = value;
+        if (c->stale) local__check_drop(l, c);
+    }
+    for (size_t it = 0; map_next(&l->services, &it, NULL, &value);) {
+        struct local_service *s = value;
+        if (s->stale) local__service_drop(l, s);
     }
 }
 
@@ -103,7 +90,7 @@ static void node_meta_set(struct local *l, struct dict node_meta)
 /* Files of what is now configured stay until it is known that all of it is taken. */
 static int load_again(struct local *l, const struct local_configured *c, struct error *err)
 {
-    drop_all(l);
+    all_stale(l);
     if (l->files) file_queue_hold(l->files);
     int failed = local_load(l, c->services, c->checks, err);
     if (l->files) {
@@ -118,18 +105,15 @@ static int load_again(struct local *l, const struct local_configured *c, struct 
 int local_reload(struct local *l, const struct local_configured *present,
     const struct local_configured *fresh, struct error *err)
 {
-    struct arena a = ARENA_INIT;
     struct error again;
     sync_pause(l->sync);
-    struct list results = results_keep(l, &a);
     int failed = load_again(l, fresh, err);
     if (!failed) {
         node_meta_set(l, fresh->node_meta);
     } else if (load_again(l, present, &again) != 0) {
         log_error("agent", "Failed to load the former configuration again", "error", again.text);
     }
-    results_restore(l, &results);
+    drop_stale(l);
     sync_resume(l->sync);
-    arena_free(&a);
     return failed;
 }

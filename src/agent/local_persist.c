@@ -82,8 +82,10 @@ static void forget(struct local *l, const char *folder, struct str id)
     arena_free(&a);
 }
 
-void persist_service(struct local *l, const struct local_service *s)
+void persist_service(struct local *l, struct local_service *s)
 {
+    if (s->kept) return;
+    s->kept = true;
     struct node_service svc = s->own;
     struct persisted_service p = { .token = s->token,
         .service = &svc,
@@ -92,16 +94,16 @@ void persist_service(struct local *l, const struct local_service *s)
     keep(l, "services", svc.id, &type_persisted_service, &p);
 }
 
-void persist_check(struct local *l, const struct health_check *check, const struct check_type *type,
-    struct str token, enum local_source source)
+void persist_check(struct local *l, struct local_check *c, const struct health_check *registered)
 {
-    struct health_check as_registered = *check;
-    struct check_type copy = type ? *type : (struct check_type){ 0 };
+    if (c->kept) return;
+    c->kept = true;
+    struct health_check as_registered = *registered;
     struct persisted_check p = { .check = &as_registered,
-        .chk_type = type ? &copy : NULL,
-        .token = token,
-        .source = str_of(source_word(source)) };
-    keep(l, "checks", check->check_id, &type_persisted_check, &p);
+        .chk_type = c->has_type ? &c->type : NULL,
+        .token = c->token,
+        .source = str_of(source_word(c->source)) };
+    keep(l, "checks", c->check.check_id, &type_persisted_check, &p);
 }
 
 void persist_ttl(struct local *l, const struct local_check *c, int64_t expires_unix)
@@ -278,7 +280,7 @@ static int load_service(
         p.service->weights = arena_new(a, struct weights);
         *p.service->weights = (struct weights){ 1, 1 };
     }
-    local__service_put(l, p.service, p.token, source);
+    local__service_put(l, p.service, p.token, source)->kept = true;
     log_debug("agent", "restored service definition from file", "service", str_c(a, p.service->id),
         "file", path);
     return 0;
@@ -315,7 +317,7 @@ static int load_check(
         p.check->status = status;
         p.check->output = output;
     }
-    local__check_put(l, p.check, p.chk_type, p.token, source);
+    local__check_put(l, p.check, p.chk_type, p.token, source)->kept = true;
     log_debug("agent", "restored health check from file", "check", id, "file", path);
     return 0;
 }

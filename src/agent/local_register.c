@@ -166,15 +166,21 @@ static bool planned(const struct plan *p, struct str check_id)
     return false;
 }
 
-static void drop_unplanned_checks(struct local *l, const struct plan *p)
+static void drop_check(struct local *l, struct local_check *c)
 {
-    void *value;
-    for (size_t it = 0; map_next(&l->checks, &it, NULL, &value);) {
-        struct local_check *c = value;
-        if (c->deleted || !str_eq(c->check.service_id, p->svc.id)) continue;
-        if (planned(p, c->check.check_id)) continue;
-        persist_forget_check(l, c->check.check_id);
-        local__check_drop(l, c);
+    persist_forget_check(l, c->check.check_id);
+    local__check_drop(l, c);
+}
+
+/* Drops the checks of a service but those of the plan (NULL: all). */
+static void drop_checks(struct local *l, struct str service_id, const struct plan *p)
+{
+    const struct local_group *g = local__group(l, service_id);
+    if (!g) return;
+    link_each (it, &g->checks) {
+        struct local_check *c = container_of(it, struct local_check, of_group);
+        if (c->deleted || (p && planned(p, c->check.check_id))) continue;
+        drop_check(l, c);
     }
 }
 
@@ -184,11 +190,12 @@ static void store_plan(
     struct local_service *s = local__service_put(l, &p->svc, p->token, source);
     if (source == LOCAL_FROM_API) persist_service(l, s);
     for (size_t i = 0; i < p->checks.n; i++) {
-        const struct planned_check *c = &LIST_AT(&p->checks, struct planned_check, i);
-        local__check_put(l, &c->check, &c->type, p->token, source);
-        if (source == LOCAL_FROM_API) persist_check(l, &c->check, &c->type, p->token, source);
+        const struct planned_check *planned = &LIST_AT(&p->checks, struct planned_check, i);
+        struct local_check *c =
+            local__check_put(l, &planned->check, &planned->type, p->token, source);
+        if (source == LOCAL_FROM_API) persist_check(l, c, &planned->check);
     }
-    if (replace) drop_unplanned_checks(l, p);
+    if (replace) drop_checks(l, p->svc.id, p);
 }
 
 int local__plan_managed(struct local *l, const struct service_definition *def,
@@ -226,15 +233,8 @@ int local_service_register(struct local *l, const struct service_definition *def
 
 static void service_remove(struct local *l, struct local_service *s)
 {
-    void *value;
-    struct str id = s->svc.id;
-    for (size_t it = 0; map_next(&l->checks, &it, NULL, &value);) {
-        struct local_check *c = value;
-        if (c->deleted || !str_eq(c->check.service_id, id)) continue;
-        persist_forget_check(l, c->check.check_id);
-        local__check_drop(l, c);
-    }
-    persist_forget_service(l, id);
+    drop_checks(l, s->svc.id, NULL);
+    persist_forget_service(l, s->svc.id);
     local__service_drop(l, s);
 }
 
@@ -277,8 +277,8 @@ int local_check_register(struct local *l, struct str id, struct str service_id,
             check.service_tags = s->svc.tags;
         }
         interval_raise(&a, &t, check.check_id);
-        local__check_put(l, &check, &t, opts->token, opts->source);
-        if (opts->source == LOCAL_FROM_API) persist_check(l, &check, &t, opts->token, opts->source);
+        struct local_check *c = local__check_put(l, &check, &t, opts->token, opts->source);
+        if (opts->source == LOCAL_FROM_API) persist_check(l, c, &check);
     }
     arena_free(&a);
     return failed;
@@ -288,7 +288,6 @@ int local_check_deregister(struct local *l, struct str id)
 {
     struct local_check *c = local__check(l, id);
     if (!c) return ERR_NOT_FOUND;
-    persist_forget_check(l, id);
-    local__check_drop(l, c);
+    drop_check(l, c);
     return 0;
 }

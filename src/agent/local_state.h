@@ -9,14 +9,26 @@
 
 struct local_service {
     struct arena arena;
+    struct link unsynced;    /* of local->unsynced_services or a sync run's list, unless in sync */
     struct node_service svc; /* as shown and pushed */
     struct node_service own; /* as registered: without what central configuration adds */
     struct str token;
     enum local_source source;
     uint64_t version; /* grows with each change, so that a sync knows what it sent */
-    bool in_sync;
-    bool deleted; /* gone here, not yet in the catalog */
+    bool in_sync;     /* by local__service_mark */
+    bool deleted;     /* gone here, not yet in the catalog */
+    bool stale;       /* while loading again: not seen yet */
+    bool kept;        /* written to the data directory as it is */
     uint64_t hash;
+};
+
+/* The checks of one service (of the node: empty ID) and the aliases that look at it. There is one
+ * as long as it has either. */
+struct local_group {
+    struct str id;       /* owned */
+    struct link checks;  /* struct local_check, the deleted ones too */
+    struct link aliases; /* struct check_runner of local aliases */
+    struct link touched; /* of local->touched_groups: its aliases must be evaluated */
 };
 
 struct check_runner;
@@ -33,6 +45,9 @@ struct check_kind {
 struct local_check {
     struct arena arena;
     struct local *local;
+    struct local_group *group;
+    struct link of_group;
+    struct link unsynced;      /* as of a service */
     struct health_check check; /* output points into `output` */
     struct check_type type;
     bool has_type; /* false: maintenance */
@@ -40,8 +55,10 @@ struct local_check {
     struct str token;
     enum local_source source;
     uint64_t version;
-    bool in_sync;
+    bool in_sync; /* by local__check_mark */
     bool deleted;
+    bool stale;
+    bool kept;
     struct timer defer; /* an output-only change waits to be sent */
     uint64_t critical_since_ms;
     uint64_t successes, failures;
@@ -49,17 +66,23 @@ struct local_check {
     struct check_runner *runner;
 };
 
+#define WATCH_BUCKETS 256
+
 struct local {
     struct local_options opts;
     struct arena arena; /* of opts */
     struct prng prng;
-    struct map services; /* ID -> struct local_service */
-    struct map checks;   /* CheckID -> struct local_check */
-    struct str *order;   /* scratch of iteration: sorted IDs */
+    struct map services;                            /* ID -> struct local_service */
+    struct map checks;                              /* CheckID -> struct local_check */
+    struct map groups;                              /* service ID -> struct local_group */
+    struct link unsynced_services, unsynced_checks; /* the next sync run's work */
+    struct link touched_groups;
+    bool all_touched;  /* a check of the node changed: every alias must be evaluated */
+    struct str *order; /* scratch of iteration: sorted IDs */
     size_t order_n, order_cap;
-    struct link watches;
-    struct link touched; /* watches to fire with the next tick */
-    struct tick tick;    /* runs aliases, fires watches, starts syncs */
+    struct link watches[WATCH_BUCKETS]; /* by hash of the ID */
+    struct link touched;                /* watches to fire with the next tick */
+    struct tick tick;                   /* runs aliases, fires watches, starts syncs */
     struct link aliases;
     struct timer reap;
     struct map centrals;       /* service ID -> struct central */
@@ -70,8 +93,8 @@ struct local {
     struct sync *sync;
 };
 
-/* Something must be pushed; aliases of `service_id` (nil: of none) are evaluated again. */
-void local_changed(struct local *l, struct str service_id);
+/* Something must be pushed or evaluated at the end of the turn. */
+void local_changed(struct local *l);
 void local_fire(struct local *l, struct str id);
 
 struct local_service *local__service(struct local *l, struct str id);
@@ -81,6 +104,14 @@ struct local_service *local__service_put(
     struct local *l, const struct node_service *svc, struct str token, enum local_source source);
 struct local_check *local__check_put(struct local *l, const struct health_check *check,
     const struct check_type *type, struct str token, enum local_source source);
+/* Whether the catalog is known to have it; what is not in sync is in a list of work. */
+void local__service_mark(struct local *l, struct local_service *s, bool in_sync);
+void local__check_mark(struct local_check *c, bool in_sync);
+/* NULL: neither checks nor aliases. */
+struct local_group *local__group(struct local *l, struct str service_id);
+/* Made if there is none; group_leave frees it once empty. */
+struct local_group *local__group_join(struct local *l, struct str service_id);
+void local__group_leave(struct local *l, struct local_group *g);
 /* Marks as deleted (dropped once the catalog agrees). */
 void local__service_drop(struct local *l, struct local_service *s);
 void local__check_drop(struct local *l, struct local_check *c);
@@ -120,10 +151,10 @@ int sidecar_make(struct local *l, struct arena *a, const struct service_definiti
 struct str sidecar_id(struct arena *a, struct str parent_id);
 
 /* local_persist.c */
-void persist_service(struct local *l, const struct local_service *s);
-/* As it was registered; `type` NULL for maintenance. */
-void persist_check(struct local *l, const struct health_check *check, const struct check_type *type,
-    struct str token, enum local_source source);
+/* Nothing is written for an entry that is kept already. */
+void persist_service(struct local *l, struct local_service *s);
+/* With status and output as registered. */
+void persist_check(struct local *l, struct local_check *c, const struct health_check *registered);
 /* What central configuration said of a service. */
 void persist_defaults(
     struct local *l, struct str id, const struct service_config_response *defaults);
@@ -158,7 +189,8 @@ void sync_resume(struct sync *s);
 /* The node's own record must be sent again (metadata changed). */
 void sync_node_dirty(struct sync *s);
 
-/* check_alias.c: the aliases of a service must be evaluated again, at the end of the turn. */
+/* check_alias.c: the aliases of a service (empty: every one) must be evaluated again, at the end of
+ * the turn. */
 void alias_touch(struct local *l, struct str service_id);
 void alias_update(struct local *l, bool all);
 

@@ -34,14 +34,9 @@ struct sync {
     struct timer timer;  /* next full run */
     struct rpc_reply *services;
     struct file_wait files;
-    struct arena arena; /* of the run: what its phases have to send */
-    struct list todo;   /* IDs of services */
-    struct list checks; /* struct todo_check */
-    size_t at;          /* the next of either */
-};
-
-struct todo_check {
-    struct str service_id, id;
+    struct link services_todo; /* of the running phase: struct local_service */
+    struct link checks_todo;   /* struct local_check */
+    struct link checks_going;  /* deleted ones, sent last */
 };
 
 /* One call in flight. */
@@ -64,8 +59,6 @@ struct sent_check {
 };
 
 static void step(struct sync *s);
-static size_t first_check(const struct sync *s, struct str service_id);
-static struct local_check *next_check(const struct sync *s, struct str service_id, size_t *at);
 
 static struct op *op_new(struct sync *s)
 {
@@ -116,13 +109,25 @@ static bool already_gone(const struct op *op, const struct error *err)
            (strstr(err->text, "Unknown service") || strstr(err->text, "Unknown check"));
 }
 
+static void forget_deleted_checks(struct local *l, struct str service_id)
+{
+    struct local_group *g = local__group(l, service_id);
+    if (!g) return;
+    link_each (it, &g->checks) {
+        struct local_check *c = container_of(it, struct local_check, of_group);
+        bool last = it->prev == it->next; /* the group may go with it */
+        if (c->deleted) local__check_forget(l, c);
+        if (last) return;
+    }
+}
+
 static void service_sent(struct op *op, bool denied)
 {
     struct local *l = op->sync->local;
     struct local_service *s = op->service_id.p ? map_get(&l->services, op->service_id) : NULL;
     if (!s || s->version != op->service_version) return;
     const char *id = str_c(&op->arena, op->service_id);
-    s->in_sync = true;
+    local__service_mark(l, s, true);
     if (denied) {
         log_warn("agent",
             op->deregister ? "Service deregistration blocked by ACLs"
@@ -134,11 +139,7 @@ static void service_sent(struct op *op, bool denied)
         log_info("agent", "Synced service", "service", id);
     }
     if (!op->deregister || denied) return;
-    struct local_check *c; /* they went with it */
-    for (size_t at = first_check(op->sync, op->service_id);
-         (c = next_check(op->sync, op->service_id, &at));) {
-        if (c->deleted) local__check_forget(l, c);
-    }
+    forget_deleted_checks(l, op->service_id);
     local__service_forget(l, s);
 }
 
@@ -148,7 +149,7 @@ static void check_sent(struct op *op, const struct sent_check *sent, bool denied
     struct local_check *c = map_get(&l->checks, sent->id);
     if (!c || c->version != sent->version) return;
     const char *id = str_c(&op->arena, sent->id);
-    c->in_sync = true;
+    local__check_mark(c, true);
     if (denied) {
         log_warn("agent", "Check registration blocked by ACLs", "check", id);
     } else if (op->deregister) {
@@ -243,34 +244,6 @@ static void fold_single_check(struct op *op, struct register_request *r)
     r->checks = (struct list){ 0 };
 }
 
-/* Place of the first marked check of that service, or of where it would be. */
-static size_t first_check(const struct sync *s, struct str service_id)
-{
-    size_t low = 0, high = s->checks.n;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        if (str_cmp(LIST_AT(&s->checks, struct todo_check, mid).service_id, service_id) < 0) {
-            low = mid + 1;
-        } else {
-            high = mid;
-        }
-    }
-    return low;
-}
-
-/* Steps over the marked checks of a service. */
-static struct local_check *next_check(const struct sync *s, struct str service_id, size_t *at)
-{
-    while (*at < s->checks.n) {
-        const struct todo_check *t = &LIST_AT(&s->checks, struct todo_check, *at);
-        if (!str_eq(t->service_id, service_id)) return NULL;
-        ++*at;
-        struct local_check *c = map_get(&s->local->checks, t->id);
-        if (c && !c->in_sync) return c;
-    }
-    return NULL;
-}
-
 static void send_service(struct sync *s, struct local_service *svc)
 {
     struct local *l = s->local;
@@ -285,9 +258,12 @@ static void send_service(struct sync *s, struct local_service *svc)
     r->token = svc->token.n ? str_dup(&op->arena, svc->token) : l->opts.default_token;
     r->service = arena_new(&op->arena, struct node_service);
     record_copy(&op->arena, &type_node_service, r->service, &svc->svc);
-    const struct local_check *c;
-    for (size_t at = first_check(s, svc->svc.id); (c = next_check(s, svc->svc.id, &at));) {
-        if (!c->deleted && str_eq(c->token, svc->token)) take_check(op, r, c);
+    const struct local_group *g = local__group(l, svc->svc.id);
+    if (g) {
+        link_each (it, &g->checks) {
+            const struct local_check *c = container_of(it, struct local_check, of_group);
+            if (!c->in_sync && !c->deleted && str_eq(c->token, svc->token)) take_check(op, r, c);
+        }
     }
     fold_single_check(op, r);
     op_submit(op, "Catalog.Register", r, on_sent);
@@ -312,52 +288,39 @@ static void send_check(struct sync *s, struct local_check *c)
 /* --- what a phase has to send ------------------------------------------------------------------
  */
 
-static int by_service(const void *a, const void *b)
+static void move_all(struct link *from, struct link *to)
 {
-    const struct todo_check *x = a, *y = b;
-    int order = str_cmp(x->service_id, y->service_id);
-    return order ? order : str_cmp(x->id, y->id);
+    for (struct link *it; (it = link_pop(from));)
+        link_push(to, it);
 }
 
-/* Marked checks, those of a service side by side. */
-static void list_checks(struct sync *s)
+/* What changes meanwhile is for the next run, and so is all that is sent until it is known to have
+ * arrived. */
+static void take_services(struct sync *s)
 {
-    void *value;
-    s->checks = (struct list){ 0 };
-    s->at = 0;
-    for (size_t it = 0; map_next(&s->local->checks, &it, NULL, &value);) {
-        const struct local_check *c = value;
-        if (c->in_sync) continue;
-        *LIST_PUSH(&s->arena, &s->checks, struct todo_check) =
-            (struct todo_check){ str_dup(&s->arena, c->check.service_id),
-                str_dup(&s->arena, c->check.check_id) };
-    }
-    if (s->checks.n) qsort(s->checks.v, s->checks.n, sizeof(struct todo_check), by_service);
+    move_all(&s->local->unsynced_services, &s->services_todo);
 }
 
-static void list_services(struct sync *s)
+static void take_checks(struct sync *s)
 {
-    void *value;
-    s->todo = (struct list){ 0 };
-    s->at = 0;
-    for (size_t it = 0; map_next(&s->local->services, &it, NULL, &value);) {
-        const struct local_service *svc = value;
-        if (svc->in_sync) continue;
-        *LIST_PUSH(&s->arena, &s->todo, struct str) = str_dup(&s->arena, svc->svc.id);
-    }
+    move_all(&s->local->unsynced_checks, &s->checks_todo);
+}
+
+static void give_back_work(struct sync *s)
+{
+    move_all(&s->services_todo, &s->local->unsynced_services);
+    move_all(&s->checks_todo, &s->local->unsynced_checks);
+    move_all(&s->checks_going, &s->local->unsynced_checks);
 }
 
 /* Sends the next that is still marked; false if there is none. */
 static bool send_next_service(struct sync *s)
 {
-    while (s->at < s->todo.n) {
-        struct str id = LIST_AT(&s->todo, struct str, s->at++);
-        struct local_service *svc = map_get(&s->local->services, id);
-        if (!svc || svc->in_sync) continue;
-        send_service(s, svc);
-        return true;
-    }
-    return false;
+    struct link *it = link_pop(&s->services_todo);
+    if (!it) return false;
+    link_push(&s->local->unsynced_services, it);
+    send_service(s, container_of(it, struct local_service, unsynced));
+    return true;
 }
 
 /* Checks of a service that goes go with it. One that came while services were sent is sent with its
@@ -373,16 +336,18 @@ static bool follows_service(const struct local *l, const struct local_check *c)
  * checks it is to have. */
 static bool send_next_check(struct sync *s)
 {
-    while (s->at < 2 * s->checks.n) {
-        bool going = s->at >= s->checks.n;
-        struct str id = LIST_AT(&s->checks, struct todo_check, s->at++ % s->checks.n).id;
-        struct local_check *c = map_get(&s->local->checks, id);
-        if (!c || c->in_sync || c->deleted != going) continue;
-        if (!c->deleted && follows_service(s->local, c)) continue;
+    for (struct link *it; (it = link_pop(&s->checks_todo));) {
+        struct local_check *c = container_of(it, struct local_check, unsynced);
+        link_push(c->deleted ? &s->checks_going : &s->local->unsynced_checks, it);
+        if (c->deleted || follows_service(s->local, c)) continue;
         send_check(s, c);
         return true;
     }
-    return false;
+    struct link *it = link_pop(&s->checks_going);
+    if (!it) return false;
+    link_push(&s->local->unsynced_checks, it);
+    send_check(s, container_of(it, struct local_check, unsynced));
+    return true;
 }
 
 /* --- reading
@@ -471,8 +436,7 @@ static void run_end(struct sync *s)
 {
     uint64_t interval = s->local->opts.sync_interval_ms;
     s->phase = IDLE;
-    s->todo = s->checks = (struct list){ 0 };
-    arena_reset(&s->arena);
+    give_back_work(s);
     if (s->failed) {
         s->want_full = false;
         timer_start(&s->timer, spread(s, RETRY_MS));
@@ -492,15 +456,14 @@ static void advance(struct sync *s)
     }
     if (s->phase == SEND_NODE && s->in_flight == 0) {
         s->phase = SEND_SERVICES;
-        list_checks(s);
-        list_services(s);
+        take_services(s);
     }
     while (s->phase == SEND_SERVICES && !s->failed) {
         if (s->in_flight >= IN_FLIGHT_MAX) return;
         if (send_next_service(s)) continue;
         if (s->in_flight) return;
         s->phase = SEND_CHECKS;
-        list_checks(s);
+        take_checks(s);
     }
     while (s->phase == SEND_CHECKS && !s->failed) {
         if (s->in_flight >= IN_FLIGHT_MAX) return;
@@ -559,6 +522,9 @@ struct sync *sync_create(struct local *l)
     link_init(&s->ops);
     link_init(&s->pushes);
     link_init(&s->waiting);
+    link_init(&s->services_todo);
+    link_init(&s->checks_todo);
+    link_init(&s->checks_going);
     link_init(&s->files.link);
     s->files.done = files_done;
     timer_init(&s->timer, l->opts.world, on_timer);
@@ -581,7 +547,7 @@ void sync_destroy(struct sync *s)
     }
     file_wait_cancel(&s->files);
     timer_stop(&s->timer);
-    arena_free(&s->arena);
+    give_back_work(s);
     free(s);
 }
 

@@ -17,8 +17,7 @@ static void enable(struct local *l, struct str check_id, const char *name, struc
         check.service_name = svc->service;
         check.service_tags = svc->tags;
     }
-    local__check_put(l, &check, NULL, token, LOCAL_FROM_CONFIG);
-    persist_check(l, &check, NULL, token, LOCAL_FROM_CONFIG);
+    persist_check(l, local__check_put(l, &check, NULL, token, LOCAL_FROM_CONFIG), &check);
 }
 
 static void disable(struct local *l, struct str check_id)

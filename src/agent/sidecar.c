@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* connect { sidecar_service {} }: from the parent's definition to the sidecar's (agent.md 4.4). */
+#include <stdlib.h>
+
 #include "local_state.h"
 
 struct str sidecar_id(struct arena *a, struct str parent_id)
@@ -7,17 +9,8 @@ struct str sidecar_id(struct arena *a, struct str parent_id)
     return str_printf(a, "%.*s-sidecar-proxy", STR_ARG(parent_id));
 }
 
-static bool port_taken(struct local *l, int64_t port)
-{
-    for (size_t it = 0;;) {
-        void *value;
-        if (!map_next(&l->services, &it, NULL, &value)) return false;
-        const struct local_service *s = value;
-        if (!s->deleted && s->svc.port == port) return true;
-    }
-}
-
-/* The port of an earlier registration if it lies in the range, else the lowest free one. */
+/* The port of an earlier registration if it lies in the range, else the lowest free one. While
+ * loading again, what is not seen yet still has its port. */
 static int port_allocate(struct local *l, struct str id, int64_t *port, struct error *err)
 {
     int64_t min = l->opts.sidecar_min_port, max = l->opts.sidecar_max_port;
@@ -25,16 +18,25 @@ static int port_allocate(struct local *l, struct str id, int64_t *port, struct e
         return error_set(err, ERR_BAD_REQUEST,
             "no port provided for sidecar_service and auto-assignment disabled in config");
     }
-    const struct local_service *old = local__service(l, id);
-    if (old && old->svc.port >= min && old->svc.port <= max) {
+    const struct local_service *old = map_get(&l->services, id);
+    if (old && !old->deleted && old->svc.port >= min && old->svc.port <= max) {
         *port = old->svc.port;
         return 0;
     }
-    for (int64_t p = min; p <= max; p++) {
-        if (port_taken(l, p)) continue;
-        *port = p;
-        return 0;
+    size_t n = max >= min ? (size_t)(max - min) + 1 : 0;
+    bool *taken = xcalloc(n + 1, 1);
+    void *value;
+    for (size_t it = 0; map_next(&l->services, &it, NULL, &value);) {
+        const struct local_service *s = value;
+        if (!s->deleted && s->svc.port >= min && s->svc.port <= max)
+            taken[s->svc.port - min] = true;
     }
+    size_t at = 0;
+    while (taken[at])
+        at++;
+    free(taken);
+    *port = min + (int64_t)at;
+    if (at < n) return 0;
     return error_set(err, ERR_BAD_REQUEST,
         "no port provided for sidecar_service and none left in the configured range [%lld, %lld]",
         (long long)min, (long long)max);
