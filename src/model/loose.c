@@ -212,8 +212,9 @@ static void read_dict(struct loose *l, const struct value *v, const struct type 
     for (size_t i = 0; i < object->map.n; i++) {
         const struct value_entry *e = &object->map.v[i];
         struct str at = str_printf(l->arena, "%.*s[%.*s]", STR_ARG(path), STR_ARG(e->key));
-        read_into(l, &e->value, NULL, elem, at, dict_put(l->arena, out, elem, e->key));
+        read_into(l, &e->value, NULL, elem, at, dict_append(l->arena, out, elem, e->key));
     }
+    dict_unique(out, elem);
 }
 
 static bool same_name(struct str key, const char *name)

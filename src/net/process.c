@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Child processes in groups of their own, their output read through one pipe. */
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@ struct process {
     struct world *world;
     bool forgotten;
     bool started;
+    bool reaped; /* its id may be another's */
     int handles; /* not closed yet */
     int status;
 };
@@ -33,6 +35,7 @@ static void child_exited(uv_process_t *child, int64_t status, int signum)
 {
     struct process *p = child->data;
     p->status = signum ? -signum : (int)status;
+    p->reaped = true;
     uv_close((uv_handle_t *)child, handle_closed);
 }
 
@@ -108,8 +111,11 @@ struct process *process_start(
 
 void process_kill(struct process *p)
 {
-    /* also when the leader has ended and a grandchild holds the pipe open */
-    if (p->started) kill(-p->child.pid, SIGKILL);
+    if (!p->started) return;
+    /* Also when the leader has ended and a grandchild holds the pipe open. As long as the group has
+     * members its id is given to nobody: if somebody has it, the group is gone. */
+    if (p->reaped && !(kill(p->child.pid, 0) != 0 && errno == ESRCH)) return;
+    kill(-p->child.pid, SIGKILL);
 }
 
 void process_forget(struct process *p)

@@ -102,6 +102,7 @@ static int refresh(struct parked_query *q, bool arm, struct error *err)
     arm = arm || !link_empty(&q->waiters);
     if (q->reply && q->evaluated_at == applied && !q->abandoned && (q->armed || !arm)) return 0;
     watch_set_clear(&q->ws);
+    q->armed = false;
     err->code = ERR_OK;
     struct rpc_reply *r =
         server__evaluate(s, q->method, q->layout, q->args, arm ? &q->ws : NULL, err);

@@ -88,7 +88,7 @@ static int filter_services(struct eval *e, struct str expr, struct dict *d)
         bool match;
         rc = filter_match(f, ns, &match, e->err);
         if (rc || !match) continue;
-        *(struct node_service *)dict_put(
+        *(struct node_service *)dict_append(
             &e->reply->arena, &kept, &type_node_service, dict_key(d, &type_node_service, i)) = *ns;
     }
     *d = kept.v ? kept : DICT_EMPTY;
@@ -125,9 +125,6 @@ int catalog_node_service_list(struct eval *e)
 int catalog_gateway_services(struct eval *e)
 {
     const struct service_specific_request *args = eval_args(e, service_specific_request);
-    if (args->service_name.n == 0) {
-        return error_set(e->err, ERR_INTERNAL, "Must provide gateway name");
-    }
     e->reply->index = store_gateway_services(e->rd, e->ws, args->service_name, &e->reply->arena,
         &eval_reply(e, indexed_gateway_services)->services);
     return 0;

@@ -121,12 +121,18 @@ static size_t fold_pairs(struct dict *d, const struct type *elem)
     return folded;
 }
 
-static size_t fold_sorted(struct dict *d, const struct type *elem)
+struct str **dict_sorted(const struct dict *d, const struct type *elem)
 {
-    struct str **order = xcalloc(d->n, sizeof *order);
+    struct str **order = xcalloc(d->n + 1, sizeof *order);
     for (size_t i = 0; i < d->n; i++)
         order[i] = entry_at(d, elem, i);
     qsort(order, d->n, sizeof *order, entry_order);
+    return order;
+}
+
+static size_t fold_sorted(struct dict *d, const struct type *elem)
+{
+    struct str **order = dict_sorted(d, elem);
     size_t folded = 0;
     for (size_t first = 0, i = 1; i < d->n; i++) {
         if (str_eq(*order[first], *order[i])) {

@@ -9,7 +9,5 @@ static inline size_t dict_stride(const struct type *elem)
     return (sizeof(struct str) + elem->size + 7) & ~(size_t)7;
 }
 
-/* Appends without looking for the key. */
-void *dict_append(struct arena *a, struct dict *d, const struct type *elem, struct str key);
-/* Leaves one entry per key: the last one met, at the place of the first. */
-void dict_unique(struct dict *d, const struct type *elem);
+/* The entries in the order of their keys, equal ones in the order met; free() them. */
+struct str **dict_sorted(const struct dict *d, const struct type *elem);

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
 #include <string.h>
 
 #include "collection.h"
+
+/* Up to here looking for each key is cheaper than sorting. */
+#define PAIRS_MAX 32
 
 static const void *at(const void *obj, const struct field *f)
 {
@@ -24,14 +28,26 @@ static bool list_equal(const struct type *elem, const struct list *a, const stru
     return true;
 }
 
+static bool sorted_equal(const struct type *elem, const struct dict *a, const struct dict *b)
+{
+    struct str **x = dict_sorted(a, elem), **y = dict_sorted(b, elem);
+    bool equal = true;
+    for (size_t i = 0; i < a->n && equal; i++)
+        equal = str_eq(*x[i], *y[i]) && record_equal(elem, x[i] + 1, y[i] + 1);
+    free(x);
+    free(y);
+    return equal;
+}
+
 static bool dict_equal(const struct type *elem, const struct dict *a, const struct dict *b)
 {
     if (a->n != b->n || !a->v != !b->v) return false;
     for (size_t i = 0; i < a->n; i++) {
         /* Maps that were made alike have their keys at the same place. */
         struct str key = dict_key(a, elem, i);
-        const void *other =
-            str_eq(key, dict_key(b, elem, i)) ? dict_at(b, elem, i) : dict_get(b, elem, key);
+        bool here = str_eq(key, dict_key(b, elem, i));
+        if (!here && a->n > PAIRS_MAX) return sorted_equal(elem, a, b);
+        const void *other = here ? dict_at(b, elem, i) : dict_get(b, elem, key);
         if (!other || !record_equal(elem, dict_at(a, elem, i), other)) return false;
     }
     return true;

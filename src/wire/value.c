@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "consuld/wire/value.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define ROOM_MIN 4
+/* Up to here looking for each key is cheaper than sorting. */
+#define PAIRS_MAX 32
 
 /* Doubles the room of a vector that is full, exact or borrowed. */
 static void *vector_grow(struct arena *a, void *v, size_t n, size_t *cap, size_t size)
@@ -80,14 +83,49 @@ struct value value_copy(struct arena *a, const struct value *v)
     return out;
 }
 
+static int by_key(const void *a, const void *b)
+{
+    const struct value_entry *const *x = a, *const *y = b;
+    int order = str_cmp((*x)->key, (*y)->key);
+    return order ? order : (*x > *y) - (*x < *y);
+}
+
+/* The entries that count in the order of their keys; free() them. */
+static const struct value_entry **map_sorted(const struct value *v, size_t *n)
+{
+    const struct value_entry **order = xcalloc(v->map.n + 1, sizeof *order);
+    for (size_t i = 0; i < v->map.n; i++)
+        order[i] = &v->map.v[i];
+    qsort(order, v->map.n, sizeof *order, by_key);
+    *n = 0;
+    for (size_t i = 0; i < v->map.n; i++) {
+        if (*n && str_eq(order[*n - 1]->key, order[i]->key)) --*n;
+        order[(*n)++] = order[i];
+    }
+    return order;
+}
+
+static bool sorted_equal(const struct value *a, const struct value *b)
+{
+    size_t n, m;
+    const struct value_entry **x = map_sorted(a, &n), **y = map_sorted(b, &m);
+    bool equal = n == m;
+    for (size_t i = 0; i < n && equal; i++)
+        equal = str_eq(x[i]->key, y[i]->key) && value_equal(&x[i]->value, &y[i]->value);
+    free(x);
+    free(y);
+    return equal;
+}
+
 static bool map_equal(const struct value *a, const struct value *b)
 {
     if (a->map.n != b->map.n) return false;
     for (size_t i = 0; i < a->map.n; i++) {
         /* Maps that were made alike have their keys at the same place. */
         const struct value_entry *e = &a->map.v[i];
-        const struct value *other =
-            str_eq(e->key, b->map.v[i].key) ? &b->map.v[i].value : value_get(b, e->key);
+        bool here = str_eq(e->key, b->map.v[i].key);
+        if (!here && a->map.n > PAIRS_MAX) return sorted_equal(a, b);
+        const struct value *other = here ? &b->map.v[i].value : value_get(b, e->key);
         if (!other || !value_equal(&e->value, other)) return false;
     }
     return true;

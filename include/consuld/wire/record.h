@@ -240,6 +240,10 @@ void *dict_at(const struct dict *d, const struct type *elem, size_t i);
 void *dict_get(const struct dict *d, const struct type *elem, struct str key);
 /* Element under `key`, made zeroed if absent. Key is borrowed. */
 void *dict_put(struct arena *a, struct dict *d, const struct type *elem, struct str key);
+/* Appends without looking for the key: it is known to be new, or dict_unique follows. */
+void *dict_append(struct arena *a, struct dict *d, const struct type *elem, struct str key);
+/* Leaves one entry per key: the last one met, at the place of the first. */
+void dict_unique(struct dict *d, const struct type *elem);
 void dict_remove(struct dict *d, const struct type *elem, struct str key);
 /* Shorthands for maps of strings. Missing: nil. */
 struct str dict_str(const struct dict *d, struct str key);

@@ -28,7 +28,7 @@ static void checks(struct api_request *req)
             return;
         }
         if (!match) continue;
-        struct health_check *form = dict_put(req->arena, &all, &type_health_check, check->check_id);
+        struct health_check *form = dict_append(req->arena, &all, &type_health_check, check->check_id);
         *form = *check;
         if (!form->service_tags.v) form->service_tags = LIST_EMPTY;
     }

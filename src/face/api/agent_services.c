@@ -30,7 +30,7 @@ static void services(struct api_request *req)
         }
         if (!match) continue;
         agent_service_form(
-            req->arena, svc, STR_NIL, dict_put(req->arena, &all, &type_agent_service, svc->id));
+            req->arena, svc, STR_NIL, dict_append(req->arena, &all, &type_agent_service, svc->id));
     }
     api_reply_json(req, &type_agent_service_map, &all);
 }

@@ -65,7 +65,7 @@ static void catalog_datacenters(struct api_request *req)
     c->type = &type_list_str;
     if (api_query_consistency(req, &c->q, &c->err)) c->finish = finish_refused_datacenters;
     api_query_fill(args, &c->q);
-    state_call_submit(c, "Catalog.ListDatacenters", args);
+    state_call_submit_cached(c, "Catalog.ListDatacenters", args);
 }
 
 /* --- nodes and services --------------------------------------------------------------------- */
@@ -106,7 +106,7 @@ static const void *services_view(struct state_call *c)
     *out = (struct dict){ 0 };
     for (size_t i = 0; i < in->n; i++) {
         struct list *tags =
-            dict_put(c->req->arena, out, &type_list_str, dict_key(in, &type_list_str, i));
+            dict_append(c->req->arena, out, &type_list_str, dict_key(in, &type_list_str, i));
         *tags = state_list(*(struct list *)dict_at(in, &type_list_str, i));
     }
     return out;
@@ -118,7 +118,7 @@ static void catalog_services(struct api_request *req)
     if (!c) return;
     c->view = services_view;
     c->type = &type_map_list_str;
-    state_call_submit(c, "Catalog.ListServices", dc_args(c));
+    state_call_submit_cached(c, "Catalog.ListServices", dc_args(c));
 }
 
 static const void *service_nodes_view(struct state_call *c)
@@ -154,7 +154,7 @@ static void service_nodes(struct api_request *req, bool connect)
     api_query_fill(args, &c->q);
     c->view = service_nodes_view;
     c->type = &type_service_node_list;
-    state_call_submit(c, "Catalog.ServiceNodes", args);
+    state_call_submit_cached(c, "Catalog.ServiceNodes", args);
 }
 
 static void catalog_service(struct api_request *req)
@@ -188,7 +188,7 @@ static const void *node_view(struct state_call *c)
     if (in->services.n) (*out)->services = (struct dict){ 0 };
     for (size_t i = 0; i < in->services.n; i++) {
         struct str id = dict_key(&in->services, &type_node_service, i);
-        struct node_service *to = dict_put(a, &(*out)->services, &type_node_service, id);
+        struct node_service *to = dict_append(a, &(*out)->services, &type_node_service, id);
         *to = shown_service(dict_at(&in->services, &type_node_service, i));
     }
     return out;

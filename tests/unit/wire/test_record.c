@@ -126,6 +126,30 @@ static void order_of_maps_does_not_matter(void **state)
     assert_false(record_equal(&type_map_str, &a, &b));
 }
 
+static void order_of_large_maps_does_not_matter(void **state)
+{
+    (void)state;
+    enum { N = 5000 };
+    struct dict a = { 0 }, b = { 0 };
+    struct value m = { .kind = V_MAP }, n = { .kind = V_MAP };
+    for (int i = 0; i < N; i++) {
+        struct str up = str_printf(&arena, "k%d", i), down = str_printf(&arena, "k%d", N - 1 - i);
+        *(struct str *)dict_append(&arena, &a, &type_str, up) = up;
+        *(struct str *)dict_append(&arena, &b, &type_str, down) = down;
+        *value_map_add(&arena, &m, up) = value_of_str(up);
+        *value_map_add(&arena, &n, down) = value_of_str(down);
+    }
+    assert_true(record_equal(&type_map_str, &a, &b));
+    assert_true(value_equal(&m, &n));
+    dict_set_str(&arena, &b, STR("k7"), STR("other"));
+    assert_false(record_equal(&type_map_str, &a, &b));
+    *value_get(&n, STR("k4999")) = value_of_str(STR("other"));
+    assert_false(value_equal(&m, &n));
+    *value_map_add(&arena, &m, STR("k0")) = value_of_str(STR("k0"));
+    *value_map_add(&arena, &n, STR("k4999")) = value_of_str(STR("k4999"));
+    assert_true(value_equal(&m, &n)); /* the last of equal keys counts */
+}
+
 static void nil_and_empty_differ(void **state)
 {
     (void)state;
@@ -190,6 +214,7 @@ int main(void)
         cmocka_unit_test(equal_records_hash_equal_and_changed_ones_differ),
         cmocka_unit_test(raft_indexes_are_not_compared),
         cmocka_unit_test(order_of_maps_does_not_matter),
+        cmocka_unit_test(order_of_large_maps_does_not_matter),
         cmocka_unit_test(nil_and_empty_differ),
         cmocka_unit_test(values_compare_by_kind_and_content),
         cmocka_unit_test(empty_is_what_omitempty_leaves_out),
