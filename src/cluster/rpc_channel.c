@@ -182,10 +182,17 @@ static const struct method_types *find_method(struct str name, bool insecure, st
     return NULL;
 }
 
+static void tell(struct rpc_channel *ch, const char *why)
+{
+    ch->port->counters.requests_bad++;
+    log_error(RPC_PORT_LOG, "RPC error", "conn", rpc_port__from(ch->ops->connection(ch)).text,
+        "error", why);
+}
+
 static void refuse(struct rpc_channel *ch, struct served *q, const char *text)
 {
     q->last = true;
-    ch->port->counters.requests_bad++;
+    tell(ch, text);
     send_error(ch, q, text);
     answered(ch, q);
 }
@@ -233,8 +240,7 @@ static void begin(struct rpc_channel *ch, struct str message, size_t header_n)
 /* Without an answer: there is no header to answer to. */
 static void give_up(struct rpc_channel *ch, const char *why)
 {
-    ch->port->counters.requests_bad++;
-    log_error(RPC_PORT_LOG, "RPC error", "error", why);
+    tell(ch, why);
     end(ch);
 }
 

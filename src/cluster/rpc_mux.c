@@ -50,6 +50,11 @@ static void consumed(struct rpc_channel *ch, size_t n)
     tick_mark(&m->tick);
 }
 
+static const struct stream *connection(struct rpc_channel *ch)
+{
+    return stream_of(ch)->mux->stream;
+}
+
 static void end(struct rpc_channel *ch)
 {
     struct mux *m = stream_of(ch)->mux;
@@ -59,7 +64,7 @@ static void end(struct rpc_channel *ch)
 }
 
 static const struct rpc_channel_ops ops = {
-    .ready = ready, .send = send, .consumed = consumed, .end = end
+    .ready = ready, .send = send, .consumed = consumed, .connection = connection, .end = end
 };
 
 /* --- the session ---------------------------------------------------------------------------- */
@@ -76,8 +81,8 @@ static void fail(struct mux *m)
     if (m->over) return;
     m->over = true;
     m->port->counters.sessions_failed++;
-    log_error(RPC_PORT_LOG, "multiplex conn failed", "conn", m->stream->peer, "error",
-        yamux_why(&m->yamux));
+    log_error(RPC_PORT_LOG, "multiplex conn failed", "conn", rpc_port__from(m->stream).text,
+        "error", yamux_why(&m->yamux));
     drop_streams(m);
     tick_mark(&m->tick);
 }

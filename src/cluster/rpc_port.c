@@ -7,6 +7,7 @@
 #include "rpc_port.h"
 
 #define UNKNOWN_BYTE "unrecognized RPC byte"
+#define HANDSHAKE_FAILED "failed TLS handshake"
 #define SCRATCH_MAX ((size_t)80 << 20)
 
 /* The filter between the socket and the protocol: it knows the address to give back. */
@@ -90,12 +91,17 @@ static const char *const alpn_names[] = { "consul/rpc-single", "consul/raft", "c
 static const uint8_t alpn_bytes[] = { 0x00, 0x01, 0x04, 0x05, 0x06, 0x06, 0x06 };
 #define ALPN_NAMES (sizeof alpn_names / sizeof alpn_names[0])
 
+struct rpc_port_from rpc_port__from(const struct stream *s)
+{
+    struct rpc_port_from from;
+    snprintf(from.text, sizeof from.text, "from=%s:%u", s->peer, s->peer_port);
+    return from;
+}
+
 static void refuse(struct port_conn *c, const char *what, const char *value, const char *why)
 {
-    char from[PEER_TEXT_MAX + 16];
-    snprintf(from, sizeof from, "from=%s:%u", c->up.peer, c->up.peer_port);
     c->port->counters.refused_byte++;
-    log_error(RPC_PORT_LOG, why, what, value, "conn", from);
+    log_error(RPC_PORT_LOG, why, what, value, "conn", rpc_port__from(&c->up).text);
     stream_close(c->down);
 }
 
@@ -251,7 +257,8 @@ static void tell_tls(struct port_conn *c, const struct stream *s)
     tls_state(c->port->opts.tls, s, &state);
     if (state.ready || !state.why) return;
     c->port->counters.refused_tls++;
-    log_error(RPC_PORT_LOG, "failed TLS handshake", "conn", c->up.peer, "error", state.why);
+    log_error(
+        RPC_PORT_LOG, HANDSHAKE_FAILED, "conn", rpc_port__from(&c->up).text, "error", state.why);
 }
 
 static void down_closed(struct stream *s, int code)
@@ -277,7 +284,11 @@ static const struct stream_events down_events = {
 static void silent(struct timer *t)
 {
     struct port_conn *c = container_of(t, struct port_conn, handshake);
+    struct tls_state state = { .ready = true };
+    if (c->layer != LAYER_PLAIN) tls_state(c->port->opts.tls, c->down, &state);
     c->port->counters.refused_silent++;
+    log_error(RPC_PORT_LOG, state.ready ? "failed to read byte" : HANDSHAKE_FAILED, "conn",
+        rpc_port__from(&c->up).text, "error", "i/o timeout");
     stream_close(c->down);
 }
 
@@ -288,7 +299,7 @@ void rpc_port_accept(struct rpc_port *p, struct stream *s)
     if (p->closing || (p->opts.conns_per_client_max && n >= p->opts.conns_per_client_max)) {
         p->counters.refused_limit++;
         log_error(RPC_PORT_LOG, "rpc.listener: connection over rpc_max_conns_per_client is closed",
-            "conn", s->peer);
+            "conn", rpc_port__from(s).text);
         stream_close(s);
         return;
     }

@@ -37,6 +37,12 @@ struct rpc_port {
     struct rpc_port_counters counters;
 };
 
+/* A connection as log lines name it: from=ADDRESS:PORT. */
+struct rpc_port_from {
+    char text[PEER_TEXT_MAX + 16];
+};
+struct rpc_port_from rpc_port__from(const struct stream *s);
+
 /* --- channels: rpc_channel.c ---------------------------------------------------------------- */
 
 struct rpc_channel;
@@ -48,6 +54,7 @@ struct rpc_channel_ops {
     void (*send)(struct rpc_channel *ch, const struct stream_part *parts, size_t n);
     /* n more bytes given by rpc_channel_data have been read. May be NULL. */
     void (*consumed)(struct rpc_channel *ch, size_t n);
+    const struct stream *(*connection)(struct rpc_channel *ch);
     /* Nothing more is read: what was sent goes out, then the channel's carrier ends. The channel is
      * already clean. */
     void (*end)(struct rpc_channel *ch);

@@ -26,6 +26,11 @@ static void send(struct rpc_channel *ch, const struct stream_part *parts, size_t
     if (stream_write(self(ch)->stream, parts, n) == ERR_FULL) stream_close(self(ch)->stream);
 }
 
+static const struct stream *connection(struct rpc_channel *ch)
+{
+    return self(ch)->stream;
+}
+
 /* The peer may still be sending: closing at once could take the last answer from it. */
 static void end(struct rpc_channel *ch)
 {
@@ -35,7 +40,9 @@ static void end(struct rpc_channel *ch)
     timer_start(&c->linger, RPC_PORT_LINGER_MS);
 }
 
-static const struct rpc_channel_ops ops = { .ready = ready, .send = send, .end = end };
+static const struct rpc_channel_ops ops = {
+    .ready = ready, .send = send, .connection = connection, .end = end
+};
 
 static void pause_if_full(struct single *c)
 {

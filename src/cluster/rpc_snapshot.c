@@ -72,8 +72,8 @@ static void done(struct snapshot_call *call)
     struct snapshot_conn *c = call->ctx;
     c->busy = false;
     if (call->code)
-        log_error(RPC_PORT_LOG, "Failed to handle snapshot request", "conn", c->stream->peer,
-            "error", call->err.text);
+        log_error(RPC_PORT_LOG, "Failed to handle snapshot request", "conn",
+            rpc_port__from(c->stream).text, "error", call->err.text);
     respond(c, call->code ? call->err.text : NULL);
     restore_over(c);
 }
@@ -111,15 +111,21 @@ static void refuse_op(struct snapshot_conn *c)
     respond(c, text);
 }
 
+static void unreadable(struct snapshot_conn *c)
+{
+    c->port->counters.requests_bad++;
+    log_error(RPC_PORT_LOG, "Failed to handle snapshot request", "conn",
+        rpc_port__from(c->stream).text, "error", "the request is no msgpack, or too large");
+    stream_close(c->stream);
+}
+
 static void begin(struct snapshot_conn *c)
 {
     struct cursor cursor;
     struct str bytes = str_dup(&c->arena, str_slice(buf_str(&c->input), 0, c->request_n));
     cursor_init(&cursor, bytes.p, bytes.n, NULL);
     if (msgpack_decode(&cursor, &c->arena, &type_snapshot_request, &c->request)) {
-        c->port->counters.requests_bad++;
-        log_error(RPC_PORT_LOG, "Failed to decode snapshot request", "conn", c->stream->peer);
-        stream_close(c->stream);
+        unreadable(c);
         return;
     }
     c->port->counters.requests++;
@@ -145,8 +151,7 @@ static void on_data(struct stream *s, struct str bytes)
         struct str rest = str_slice(buf_str(&c->input), c->scan.size, c->input.n);
         enum rpc_scan_result r = rpc_scan_take(&c->scan, &rest);
         if (r == RPC_SCAN_BAD) {
-            c->port->counters.requests_bad++;
-            stream_close(s);
+            unreadable(c);
             return;
         }
         if (r == RPC_SCAN_MORE) return;

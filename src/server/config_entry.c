@@ -28,6 +28,7 @@ int config_entry_list(struct eval *e)
     out->kind = str_dup(&e->reply->arena, args->kind);
     e->reply->index =
         store_config_entries(e->rd, e->ws, args->kind, &e->reply->arena, &out->entries);
+    if (!out->entries.v) out->entries = LIST_EMPTY;
     return 0;
 }
 

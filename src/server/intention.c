@@ -15,6 +15,7 @@ int intentions_list(struct eval *e)
     const struct dc_specific_request *args = eval_args(e, dc_specific_request);
     struct list *out = &eval_reply(e, indexed_intentions)->intentions;
     e->reply->index = store_intentions(e->rd, e->ws, &e->reply->arena, out);
+    if (!out->v) *out = LIST_EMPTY;
     return eval_filter(e, args->filter, &type_intention, out);
 }
 

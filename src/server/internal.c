@@ -5,8 +5,9 @@
 int internal_node_info(struct eval *e)
 {
     const struct node_specific_request *args = eval_args(e, node_specific_request);
+    struct str node = args->node.n ? args->node : STR("");
     e->reply->index = store_node_dump(
-        e->rd, e->ws, args->node, &e->reply->arena, &eval_reply(e, indexed_node_dump)->dump);
+        e->rd, e->ws, node, &e->reply->arena, &eval_reply(e, indexed_node_dump)->dump);
     return 0;
 }
 

@@ -339,6 +339,7 @@ int health_service_checks(struct eval *e);
 int health_service_nodes(struct eval *e);
 int status_leader(struct eval *e);
 int status_peers(struct eval *e);
+int acl_disabled(struct eval *e);
 int status_ping(struct eval *e);
 int status_raft_stats(struct eval *e);
 int internal_node_info(struct eval *e);

@@ -168,7 +168,7 @@ int store_prepared_query_resolve(struct store_read *rd, struct str id_or_name, s
     struct prepared_query row;
     *out = NULL;
     if (id_or_name.n == 0)
-        return error_set(err, ERR_BAD_REQUEST, "Must provide a query ID or name");
+        return error_set(err, ERR_BAD_REQUEST, "Missing Query ID");
     bool found = uuid_valid(id_or_name) && query_find(&rd->view, id_or_name, a, &row);
     if (found && is_template(&row))
         return error_set(err, ERR_BAD_REQUEST,

@@ -11,6 +11,7 @@ struct local;
 struct pool;
 struct raft_driver;
 struct server;
+struct rpc_port;
 struct rpc_router;
 struct snapshot_client;
 struct user_events;
@@ -24,6 +25,7 @@ struct face_context {
     struct local *local;      /* local services and checks; NULL where a test has none */
     struct server *server;    /* NULL on a client */
     struct raft_driver *raft; /* NULL on a client */
+    const struct rpc_port *port; /* NULL on a client */
     struct pool *lan, *wan;   /* gossip; wan: NULL on a client or when off */
     struct user_events *events;
     const struct agent_config *config;          /* the running one */

@@ -11,8 +11,9 @@
 
 #include "consuld/agent/config.h"
 #include "consuld/cluster.h"
-#include "consuld/cluster/rpc_router.h"
 #include "consuld/cluster/pool.h"
+#include "consuld/cluster/rpc_port.h"
+#include "consuld/cluster/rpc_router.h"
 #include "consuld/server.h"
 
 #include "agent_form.h"
@@ -200,6 +201,26 @@ static void counter(
     json_object_end(w);
 }
 
+/* What came in at the servers' port, and why what was refused was. */
+static void port_counters(const struct face_context *ctx, struct json_writer *w)
+{
+    struct rpc_port_counters c = rpc_port_counters(ctx->port);
+    const struct {
+        const char *name;
+        uint64_t count;
+    } rows[] = {
+        { "rpc.accept_conn", c.connections },
+        { "rpc.refused_byte", c.refused_byte },
+        { "rpc.refused_limit", c.refused_limit },
+        { "rpc.refused_silent", c.refused_silent },
+        { "rpc.refused_tls", c.refused_tls },
+        { "rpc.request_error", c.requests_bad },
+        { "rpc.session_error", c.sessions_failed },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        counter(w, ctx, rows[i].name, rows[i].count);
+}
+
 static bool wants_prometheus(const struct api_request *req)
 {
     struct str accept = api_request_header(req, "Accept");
@@ -235,6 +256,7 @@ static void metrics(struct api_request *req)
     json_array(w);
     if (ctx->server) counter(w, ctx, "rpc.request", server_stats(ctx->server).calls);
     if (ctx->server) counter(w, ctx, "rpc.query", server_stats(ctx->server).evaluations);
+    if (ctx->port) port_counters(ctx, w);
     json_array_end(w);
     json_key(w, "Samples");
     json_array(w);

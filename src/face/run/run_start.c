@@ -320,6 +320,7 @@ int run_start(struct run *r, struct error *err)
         r->context.snapshots = server_snapshots(r->server);
         r->context.server = r->server;
         r->context.raft = r->raft;
+        r->context.port = r->port;
     } else {
         run_servers_start(r);
     }

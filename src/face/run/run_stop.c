@@ -55,6 +55,7 @@ static void port_gone(void *ctx)
 {
     struct run *r = ctx;
     r->port = NULL;
+    r->context.port = NULL;
     if (r->events) user_events_services(r->events, NULL);
     local_destroy(r->local);
     r->local = NULL;

@@ -123,7 +123,7 @@ static void template_is_rendered_for_the_name(void **state)
     req.query_id_or_name = STR("ge");
     expect_error(f, "PreparedQuery.Explain", &req, "Query not found");
     req.query_id_or_name = STR("");
-    expect_error(f, "PreparedQuery.Execute", &req, "Must provide a query ID or name");
+    expect_error(f, "PreparedQuery.Execute", &req, "Missing Query ID");
 }
 
 static void template_that_does_not_compile_is_refused(void **state)
