@@ -38,10 +38,15 @@ def eventually(condition, what, deadline=DEADLINE, every=0.02):
         time.sleep(every)
 
 
-def free_port(address):
-    with socket.socket() as s:
-        s.bind((address, 0))
-        return s.getsockname()[1]
+def free_port(address, given=set()):
+    """A port that this program was not given before."""
+    while True:
+        with socket.socket() as s:
+            s.bind((address, 0))
+            port = s.getsockname()[1]
+        if (address, port) not in given:
+            given.add((address, port))
+            return port
 
 
 class Answer:
@@ -98,10 +103,12 @@ class Agent:
         env['ASAN_OPTIONS'] = env.get('ASAN_OPTIONS', '') + ':exitcode=66'
         env['UBSAN_OPTIONS'] = env.get('UBSAN_OPTIONS', '') + ':print_stacktrace=1:exitcode=66'
         with open(self.log_path, 'ab') as log:
-            self.proc = subprocess.Popen(
-                [self.binary, 'agent', '-config-dir', self.config_dir] + self.flags,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, cwd=self.folder)
+            self.proc = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log,
+                                         stderr=log, env=env, cwd=self.folder)
         return self
+
+    def command(self):
+        return [self.binary, 'agent', '-config-dir', self.config_dir] + self.flags
 
     def start(self):
         self.spawn()

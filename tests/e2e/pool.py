@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Five agents of one pool: they agree, see deaths and departures, and find each other again."""
+"""Five agents of one pool, each on an address of its own: they agree, see deaths and departures, and
+find each other again."""
+import argparse
 import os
 import signal
 import subprocess
@@ -11,6 +13,12 @@ from agent import eventually
 ALIVE, LEFT, FAILED = 1, 3, 4
 FAST = {'gossip_interval': '100ms', 'probe_interval': '500ms', 'probe_timeout': '200ms',
         'suspicion_mult': 3}
+
+
+def on(opts, host):
+    """The options with another loopback address: 127.<host>.x.y."""
+    first, _, rest = opts.bind.split('.', 2)
+    return argparse.Namespace(**dict(vars(opts), bind='%s.%d.%s' % (first, host, rest)))
 
 
 def server(opts, **config):
@@ -47,7 +55,8 @@ def agree(agents, expected, what):
 class Five:
     def __init__(self, opts, **config):
         self.server = server(opts, **config)
-        self.clients = [Client(opts, 'c%d' % i, [lan(self.server)], **config) for i in range(4)]
+        self.clients = [Client(on(opts, i + 1), 'c%d' % i, [lan(self.server)], **config)
+                        for i in range(4)]
         self.all = [self.server] + self.clients
 
     def __enter__(self):
@@ -110,8 +119,33 @@ def test_forced_leave_and_prune(opts):
         eventually(lambda: {n['Node'] for n in s.get('/v1/catalog/nodes').json()} ==
                    {'server', 'c2', 'c3'}, 'both out of the catalog')
         five.clients[1].spawn().wait_http()
-        agree(left + [five.clients[1]],
-              {'server': ALIVE, 'c0': LEFT, 'c1': ALIVE, 'c2': ALIVE, 'c3': ALIVE}, 'returned')
+        agree(left, {'server': ALIVE, 'c0': LEFT, 'c1': ALIVE, 'c2': ALIVE, 'c3': ALIVE},
+              'returned')
+        # nobody tells a newcomer of members that left before
+        agree([five.clients[1]], {'server': ALIVE, 'c1': ALIVE, 'c2': ALIVE, 'c3': ALIVE},
+              'at the one that returned')
+
+
+def test_a_pruned_name_does_not_come_back(opts):
+    with Five(opts) as five:
+        s, stale = five.server, five.clients[3]
+        five.clients[0].kill()
+        agree(five.all[:1] + five.clients[1:], {'server': ALIVE, 'c0': FAILED, 'c1': ALIVE,
+                                                'c2': ALIVE, 'c3': ALIVE}, 'one failed')
+        # this one does not hear of the removal, and carries the old word back
+        stale.signal(signal.SIGSTOP)
+        agree([s], {'server': ALIVE, 'c0': FAILED, 'c1': ALIVE, 'c2': ALIVE, 'c3': FAILED},
+              'one stalled')
+        s.must(s.put('/v1/agent/force-leave/c0?prune'))
+        rest = [s, five.clients[1], five.clients[2]]
+        agree(rest, {'server': ALIVE, 'c1': ALIVE, 'c2': ALIVE, 'c3': FAILED}, 'one pruned')
+        stale.signal(signal.SIGCONT)
+        agree(rest, {'server': ALIVE, 'c1': ALIVE, 'c2': ALIVE, 'c3': ALIVE}, 'the other is back')
+        for a in rest:
+            before = len(a.log())
+            s.must(stale.put('/v1/agent/join/' + lan(a)))
+            eventually(lambda: statuses(a)['c3'] == ALIVE, 'exchanged')
+            assert 'c0' not in statuses(a), a.log()[before:]
 
 
 def test_rejoins_from_its_snapshot(opts):
@@ -128,7 +162,7 @@ def test_rejoins_from_its_snapshot(opts):
 
 def test_retry_join_waits_for_its_target(opts):
     s = server(opts)
-    c = Client(opts, 'early', [lan(s)])
+    c = Client(on(opts, 1), 'early', [lan(s)])
     with s, c:
         c.spawn().wait_http()
         c.wait_log('Join cluster failed, will retry: cluster=LAN retry_interval=200ms')
@@ -151,7 +185,7 @@ def test_missing_provider_is_named(opts):
     c = Client(opts, 'cloudy', ['provider=aws tag_key=x tag_value=y'])
     with c:
         c.spawn()
-        c.wait_log('discovery provider \\"aws\\" is not part of this build')
+        c.wait_log('discovery provider "aws" is not part of this build')
         c.wait_log('No servers to join')
         c.stop()
 
@@ -159,13 +193,13 @@ def test_missing_provider_is_named(opts):
 def test_start_join_works_or_ends_it(opts):
     with server(opts) as s:
         s.start()
-        c = Client(opts, 'joiner', [], start_join=[lan(s)])
+        c = Client(on(opts, 1), 'joiner', [], start_join=[lan(s)])
         with c:
             c.spawn().wait_http()
             c.wait_log('Consul agent running!')
             agree([s, c], {'server': ALIVE, 'joiner': ALIVE}, 'joined at start')
             c.stop()
-        lost = Client(opts, 'lost', [],
+        lost = Client(on(opts, 1), 'lost', [],
                       start_join=['%s:%d' % (opts.bind, agent.free_port(opts.bind))])
         with lost:
             lost.spawn()
@@ -189,7 +223,7 @@ def test_stalled_agent_suspects_nobody(opts):
 
 def test_members_and_events_on_the_command_line(opts):
     with Five(opts) as five:
-        http = '-http-addr=http://%s:%d' % (opts.bind, five.clients[0].port)
+        http = '-http-addr=http://%s:%d' % (five.clients[0].address, five.clients[0].port)
 
         def cli(*args):
             return subprocess.run([five.server.binary, args[0], http, *args[1:]],
@@ -207,7 +241,7 @@ def test_a_mistyped_key_does_not_stick(opts):
     key, typo = 'AQEBAQEBAQEBAQEBAQEBAQ==', 'AgICAgICAgICAgICAgICAg=='
     with server(opts, encrypt=key) as s:
         s.start()
-        c = Client(opts, 'typist', [lan(s)], encrypt=typo)
+        c = Client(on(opts, 1), 'typist', [lan(s)], encrypt=typo)
         with c:
             c.spawn().wait_http()
             c.wait_log('Join cluster failed')
