@@ -53,6 +53,8 @@ struct filter {
 /* Text to tree; nothing is bound. */
 int filter__parse(
     struct str expr, struct arena *a, struct filter_node **out, struct error *err) must_check;
+/* What stands between double quotes, as Go reads it; false: malformed. */
+bool filter__unquote(struct str body, struct arena *a, struct str *out) must_check;
 /* Resolves selectors against the element type, coerces values, compiles expressions. */
 int filter__bind(
     struct filter *f, struct arena *a, struct filter_node *n, struct error *err) must_check;

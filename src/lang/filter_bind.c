@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "consuld/wire/quote.h"
 #include "filter.h"
 
 /* Fields that are no selectors, by record (http-api.md 2.7). Sorted by record name. */
@@ -38,10 +39,11 @@ static const struct type *element(const struct type *t)
     return t;
 }
 
-/* The type a selector ends at, or NULL. */
-static const struct type *resolve(const struct type *t, struct filter_selector *s)
+/* The type a selector ends at, or NULL, and how many parts lead somewhere. */
+static const struct type *resolve(const struct type *t, struct filter_selector *s, size_t *good)
 {
     for (size_t i = 0; i < s->n; i++) {
+        *good = i;
         struct filter_part *part = &s->parts[i];
         t = element(t);
         switch (t->kind) {
@@ -173,9 +175,14 @@ static int coerce(struct arena *a, const struct type *t, struct filter_node *n, 
         break;
     }
     if (!parser) return 0;
-    return error_set(err, ERR_BAD_REQUEST,
-        "Failed to coerce value \"%s\" for selector \"%.*s\": strconv.%s: parsing \"%s\": %s", text,
-        STR_ARG(n->selector.text), parser, text, why);
+    struct buf b = BUF_INIT(4 * FILTER_TEXT_MAX);
+    quote_go(&b, n->value);
+    struct str quoted = buf_str(&b);
+    int rc = error_set(err, ERR_BAD_REQUEST,
+        "Failed to coerce value %.*s for selector \"%.*s\": strconv.%s: parsing %.*s: %s",
+        STR_ARG(quoted), STR_ARG(n->selector.text), parser, STR_ARG(quoted), why);
+    buf_deinit(&b);
+    return rc;
 }
 
 static int compile_regex(struct arena *a, struct filter_node *n, struct error *err)
@@ -183,17 +190,27 @@ static int compile_regex(struct arena *a, struct filter_node *n, struct error *e
     struct error why;
     n->regex = regex_compile(n->value, a, &why);
     if (n->regex) return 0;
-    return error_set(err, ERR_BAD_REQUEST, "Failed to compile regular expression \"%.*s\": %s",
-        STR_ARG(n->value), why.text);
+    struct buf quoted = BUF_INIT(4 * FILTER_TEXT_MAX);
+    quote_go(&quoted, n->value);
+    int rc = error_set(err, ERR_BAD_REQUEST, "Failed to compile regular expression %.*s: %s",
+        STR_ARG(buf_str(&quoted)), why.text);
+    buf_deinit(&quoted);
+    return rc;
+}
+
+static int not_valid(const struct filter_selector *s, size_t good, struct error *err)
+{
+    size_t n = 0;
+    for (size_t i = 0; i <= good; i++)
+        n += s->parts[i].name.n + (i > 0);
+    return error_set(err, ERR_BAD_REQUEST, "Selector \"%.*s\" is not valid", (int)n, s->text.p);
 }
 
 static int bind_match(struct filter *f, struct arena *a, struct filter_node *n, struct error *err)
 {
-    const struct type *t = resolve(f->elem, &n->selector);
-    if (!t) {
-        return error_set(
-            err, ERR_BAD_REQUEST, "Selector \"%.*s\" is not valid", STR_ARG(n->selector.text));
-    }
+    size_t good = 0;
+    const struct type *t = resolve(f->elem, &n->selector, &good);
+    if (!t) return not_valid(&n->selector, good, err);
     if (!(allowed_ops(t) & 1u << n->op)) {
         return error_set(err, ERR_BAD_REQUEST,
             "Invalid match operator \"%s\" for selector \"%.*s\"", op_name(n->op),

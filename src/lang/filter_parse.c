@@ -1,7 +1,61 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Recursive descent over an ordered grammar. A refusal names every terminal that was tried at the
+ * furthest place reached, in the order of their spelling, or, when a literal was malformed, only
+ * what was malformed; so each mismatch is noted, also on ways that are given up. */
 #include <string.h>
 
 #include "filter.h"
+
+/* Sorted by spelling. */
+#define TERMINALS(X) \
+    X(NOT_EQUAL, "!=") \
+    X(OPEN, "(") \
+    X(CLOSE, ")") \
+    X(MINUS, "-") \
+    X(DOT, ".") \
+    X(ZERO, "0") \
+    X(EQUAL, "==") \
+    X(BRACKET, "[") \
+    X(QUOTE, "\"") \
+    X(UNBRACKET, "]") \
+    X(BACKQUOTE, "`") \
+    X(AND, "and") \
+    X(CONTAINS, "contains") \
+    X(EMPTY, "empty") \
+    X(IN, "in") \
+    X(IS, "is") \
+    X(MATCHES, "matches") \
+    X(NOT, "not") \
+    X(OR, "or")
+/* Of one character each, spelt behind all of the above. */
+#define CLASSES(X) \
+    X(BLANK, "[ \\t\\r\\n]") \
+    X(DIGIT, "[0-9]") \
+    X(DIGIT_1_9, "[1-9]") \
+    X(WORD, "[a-zA-Z0-9_]") \
+    X(LETTER, "[a-zA-Z]") \
+    X(END, "EOF")
+
+enum terminal {
+#define X(name, spelling) T_##name,
+    TERMINALS(X) CLASSES(X)
+#undef X
+        TERMINAL_COUNT
+};
+
+static const struct {
+    const char *text;
+    bool is_class;
+} terminals[TERMINAL_COUNT] = {
+#define X(name, spelling) [T_##name] = { spelling, false },
+    TERMINALS(X)
+#undef X
+#define X(name, spelling) [T_##name] = { spelling, true },
+        CLASSES(X)
+#undef X
+};
+
+#define MALFORMED_MAX 8
 
 struct parser {
     struct str text;
@@ -9,26 +63,83 @@ struct parser {
     unsigned depth;
     struct arena *arena;
     struct error *err;
+    size_t furthest;
+    uint32_t expected;     /* bits of enum terminal, at the furthest place */
+    struct buf *malformed; /* lines */
+    size_t n_malformed;
+    bool too_deep;
 };
 
-static int fail(struct parser *p, const char *what)
+/* --- refusals --------------------------------------------------------------------------------- */
+
+static void put_place(const struct parser *p, size_t at, struct buf *out)
 {
     size_t line = 1, col = 1;
-    for (size_t i = 0; i < p->at && i < p->text.n; i++) {
-        col++;
-        if (p->text.p[i] == '\n') line++, col = 1;
+    for (size_t i = 0; i <= at; i++) {
+        unsigned char c = i < p->text.n ? (unsigned char)p->text.p[i] : 0;
+        if (c == '\n') line++, col = 0;
+        if (i < at && (i + 1 == p->text.n || ((unsigned char)p->text.p[i + 1] & 0xc0) != 0x80))
+            col++;
     }
-    return error_set(p->err, ERR_DECODE, "%zu:%zu (%zu): %s", line, col, p->at, what);
+    buf_printf(out, "%zu:%zu (%zu)", line, col, at);
+}
+
+static void malformed(struct parser *p, size_t at, const char *rule, const char *what)
+{
+    struct buf line = BUF_INIT(256);
+    put_place(p, at, &line);
+    buf_printf(&line, ": rule \"%s\": %s\n", rule, what);
+    if (p->n_malformed < MALFORMED_MAX && str_find(buf_str(p->malformed), buf_str(&line)) < 0) {
+        buf_put_str(p->malformed, buf_str(&line));
+        p->n_malformed++;
+    }
+    buf_deinit(&line);
+}
+
+static void put_expected(const struct parser *p, struct buf *out)
+{
+    size_t n = (size_t)__builtin_popcount(p->expected), i = 0;
+    for (unsigned t = 0; t < TERMINAL_COUNT; t++) {
+        if (!(p->expected & 1u << t)) continue;
+        if (i > 0) buf_put_c(out, i + 1 == n ? " or " : ", ");
+        if (terminals[t].is_class)
+            buf_put_c(out, terminals[t].text);
+        else
+            buf_printf(out, t == T_QUOTE ? "\"\\%s\"" : "\"%s\"", terminals[t].text);
+        i++;
+    }
+}
+
+static int refuse(const struct parser *p)
+{
+    struct buf text = BUF_INIT(ERROR_TEXT_MAX);
+    if (p->too_deep) return error_set(p->err, ERR_DECODE, "expression is nested too deeply");
+    if (p->malformed->n) {
+        struct str lines = buf_str(p->malformed);
+        return error_set(p->err, ERR_DECODE, "%.*s", (int)lines.n - 1, lines.p);
+    }
+    put_place(p, p->furthest, &text);
+    buf_put_c(&text, ": no match found, expected: ");
+    put_expected(p, &text);
+    int rc = error_set(p->err, ERR_DECODE, "%.*s", STR_ARG(buf_str(&text)));
+    buf_deinit(&text);
+    return rc;
+}
+
+/* --- terminals -------------------------------------------------------------------------------- */
+
+static bool miss(struct parser *p, enum terminal t)
+{
+    if (p->at < p->furthest) return false;
+    if (p->at > p->furthest) p->expected = 0;
+    p->furthest = p->at;
+    p->expected |= 1u << t;
+    return false;
 }
 
 static char peek(const struct parser *p)
 {
     return p->at < p->text.n ? p->text.p[p->at] : '\0';
-}
-
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
 static bool is_letter(char c)
@@ -41,144 +152,112 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-static size_t skip_blanks(struct parser *p)
+static bool is_in(enum terminal class, char c)
 {
-    size_t from = p->at;
-    while (p->at < p->text.n && is_blank(p->text.p[p->at]))
-        p->at++;
-    return p->at - from;
+    if (class == T_BLANK) return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+    if (class == T_DIGIT) return is_digit(c);
+    if (class == T_DIGIT_1_9) return is_digit(c) && c != '0';
+    return is_letter(c) || (class == T_WORD && (is_digit(c) || c == '_'));
 }
 
-static bool take(struct parser *p, const char *word)
+static bool take_one(struct parser *p, enum terminal class)
 {
-    size_t n = strlen(word);
-    if (p->text.n - p->at < n || memcmp(p->text.p + p->at, word, n) != 0) return false;
+    if (p->at == p->text.n || !is_in(class, peek(p))) return miss(p, class);
+    p->at++;
+    return true;
+}
+
+static void take_all(struct parser *p, enum terminal class)
+{
+    while (take_one(p, class)) {
+    }
+}
+
+static bool take(struct parser *p, enum terminal t)
+{
+    size_t n = strlen(terminals[t].text);
+    if (p->text.n - p->at < n || memcmp(p->text.p + p->at, terminals[t].text, n) != 0)
+        return miss(p, t);
     p->at += n;
     return true;
 }
 
-/* A keyword with blanks before it; behind it blanks too, unless it ends the match. On failure the
- * position is as before. */
-static bool keyword(struct parser *p, const char *word, bool blank_behind)
+static bool blanks(struct parser *p)
 {
     size_t from = p->at;
-    if (skip_blanks(p) && take(p, word) && (!blank_behind || skip_blanks(p))) return true;
+    take_all(p, T_BLANK);
+    return p->at > from;
+}
+
+static bool at_end(struct parser *p)
+{
+    return p->at == p->text.n || miss(p, T_END);
+}
+
+/* Back to a place, for the next way. */
+static bool give_up(struct parser *p, size_t from)
+{
     p->at = from;
     return false;
 }
 
-static int hex_value(char c)
-{
-    if (is_digit(c)) return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
+/* --- literals --------------------------------------------------------------------------------- */
 
-static void put_utf8(struct buf *out, uint32_t c)
+static bool string(struct parser *p, struct str *out)
 {
-    if (c < 0x80) {
-        buf_put_char(out, (char)c);
-    } else if (c < 0x800) {
-        buf_put_char(out, (char)(0xc0 | c >> 6));
-        buf_put_char(out, (char)(0x80 | (c & 0x3f)));
-    } else if (c < 0x10000) {
-        buf_put_char(out, (char)(0xe0 | c >> 12));
-        buf_put_char(out, (char)(0x80 | (c >> 6 & 0x3f)));
-        buf_put_char(out, (char)(0x80 | (c & 0x3f)));
-    } else {
-        buf_put_char(out, (char)(0xf0 | c >> 18));
-        buf_put_char(out, (char)(0x80 | (c >> 12 & 0x3f)));
-        buf_put_char(out, (char)(0x80 | (c >> 6 & 0x3f)));
-        buf_put_char(out, (char)(0x80 | (c & 0x3f)));
-    }
-}
-
-/* `digits` hex digits of a \x, \u or \U escape. */
-static bool hex_escape(struct parser *p, int digits, uint32_t *out)
-{
-    uint32_t v = 0;
-    for (int i = 0; i < digits; i++) {
-        int h = hex_value(peek(p));
-        if (h < 0) return false;
-        v = v << 4 | (uint32_t)h;
-        p->at++;
-    }
-    *out = v;
-    return true;
-}
-
-static bool octal_escape(struct parser *p, uint32_t *out)
-{
-    uint32_t v = 0;
-    for (int i = 0; i < 3; i++) {
-        char c = peek(p);
-        if (c < '0' || c > '7') return false;
-        v = v << 3 | (uint32_t)(c - '0');
-        p->at++;
-    }
-    *out = v;
-    return v < 256;
-}
-
-static bool escape(struct parser *p, struct buf *out)
-{
-    static const char from[] = "abfnrtv\\\"", to[] = "\a\b\f\n\r\t\v\\\"";
-    char c = peek(p);
-    const char *known = c ? strchr(from, c) : NULL;
-    uint32_t v;
-    if (known) {
-        p->at++;
-        buf_put_char(out, to[known - from]);
-        return true;
-    }
-    if (c >= '0' && c <= '7') {
-        if (!octal_escape(p, &v)) return false;
-        buf_put_char(out, (char)v);
-        return true;
-    }
-    int digits = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0;
-    if (!digits) return false;
-    p->at++;
-    if (!hex_escape(p, digits, &v)) return false;
-    if (digits == 2) {
-        buf_put_char(out, (char)v);
-        return true;
-    }
-    if (v > 0x10ffff || (v >= 0xd800 && v < 0xe000)) return false;
-    put_utf8(out, v);
-    return true;
-}
-
-/* At an opening quote. */
-static int string(struct parser *p, struct str *out)
-{
+    size_t from = p->at;
     char quote = peek(p);
-    p->at++;
-    struct buf b = BUF_INIT(FILTER_TEXT_MAX);
-    int rc = 0;
-    for (;;) {
-        if (p->at >= p->text.n) {
-            rc = fail(p, "rule \"string\": Unterminated string literal");
-            break;
-        }
-        char c = p->text.p[p->at++];
-        if (c == quote) break;
-        if (quote == '"' && c == '\n') {
-            rc = fail(p, "rule \"string\": Unterminated string literal");
-            break;
-        }
-        if (quote == '"' && c == '\\') {
-            if (escape(p, &b)) continue;
-            rc = fail(p, "rule \"string\": invalid syntax");
-            break;
-        }
-        if (quote != '`' || c != '\r') buf_put_char(&b, c);
+    if (!take(p, T_BACKQUOTE) && !take(p, T_QUOTE)) return false;
+    while (p->at < p->text.n && peek(p) != quote)
+        p->at++;
+    if (p->at == p->text.n) {
+        malformed(p, p->at, "string", "Unterminated string literal");
+        return give_up(p, from);
     }
-    if (rc == 0) *out = b.n ? str_dup(p->arena, buf_str(&b)) : STR("");
+    struct str body = str_slice(p->text, from + 1, p->at++);
+    if (quote == '"') {
+        if (!filter__unquote(body, p->arena, out)) malformed(p, from, "string", "invalid syntax");
+        return true;
+    }
+    struct buf b = BUF_INIT(FILTER_TEXT_MAX);
+    for (size_t i = 0; i < body.n; i++)
+        if (body.p[i] != '\r') buf_put_char(&b, body.p[i]);
+    *out = b.n ? str_dup(p->arena, buf_str(&b)) : STR("");
     buf_deinit(&b);
-    return rc;
+    return true;
 }
+
+static void fraction(struct parser *p)
+{
+    size_t from = p->at;
+    if (!take(p, T_DOT)) return;
+    if (take_one(p, T_DIGIT))
+        take_all(p, T_DIGIT);
+    else
+        p->at = from;
+}
+
+static bool number(struct parser *p, struct str *out)
+{
+    size_t from = p->at;
+    take(p, T_MINUS);
+    if (!take(p, T_ZERO)) {
+        if (!take_one(p, T_DIGIT_1_9)) return give_up(p, from);
+        take_all(p, T_DIGIT);
+    }
+    fraction(p);
+    size_t end = p->at;
+    bool ends = blanks(p) || at_end(p) || take(p, T_CLOSE);
+    p->at = end;
+    if (!ends) {
+        malformed(p, end, "number", "Invalid number literal");
+        return give_up(p, from);
+    }
+    *out = str_slice(p->text, from, end);
+    return true;
+}
+
+/* --- selectors and values --------------------------------------------------------------------- */
 
 static struct filter_part *add_part(struct parser *p, struct filter_selector *s, size_t *cap)
 {
@@ -195,25 +274,31 @@ static struct filter_part *add_part(struct parser *p, struct filter_selector *s,
 static bool identifier(struct parser *p, struct str *out)
 {
     size_t from = p->at;
-    if (!is_letter(peek(p))) return false;
-    while (is_letter(peek(p)) || is_digit(peek(p)) || peek(p) == '_')
-        p->at++;
+    if (!take_one(p, T_LETTER)) return false;
+    take_all(p, T_WORD);
     *out = str_slice(p->text, from, p->at);
     return true;
 }
 
-static int index_part(struct parser *p, struct filter_part *part)
+static bool index_part(struct parser *p, struct str *name)
 {
-    p->at++;
-    skip_blanks(p);
-    if (peek(p) != '"' && peek(p) != '`') {
-        return fail(p, "rule \"index\": Invalid index: not a string");
+    size_t from = p->at;
+    if (!take(p, T_BRACKET)) return false;
+    blanks(p);
+    if (!string(p, name)) {
+        malformed(p, p->at, "index", "Invalid index");
+        return give_up(p, from);
     }
-    int rc = string(p, &part->name);
-    if (rc) return rc;
-    skip_blanks(p);
-    if (!take(p, "]")) return fail(p, "rule \"index\": Unclosed index expression");
-    return 0;
+    blanks(p);
+    if (take(p, T_UNBRACKET)) return true;
+    malformed(p, p->at, "index", "Unclosed index expression");
+    return give_up(p, from);
+}
+
+static bool dot_part(struct parser *p, struct str *name)
+{
+    size_t from = p->at;
+    return take(p, T_DOT) && (identifier(p, name) || give_up(p, from));
 }
 
 static void join_parts(struct parser *p, struct filter_selector *s)
@@ -227,203 +312,186 @@ static void join_parts(struct parser *p, struct filter_selector *s)
     buf_deinit(&b);
 }
 
-static int selector(struct parser *p, struct filter_selector *s)
+static bool selector(struct parser *p, struct filter_selector *s)
 {
     size_t cap = 0;
     struct str name;
-    if (!identifier(p, &name)) {
-        return fail(p, "no match found, expected: a selector, a number or a string");
-    }
-    add_part(p, s, &cap)->name = name;
-    for (;;) {
-        if (peek(p) == '[') {
-            int rc = index_part(p, add_part(p, s, &cap));
-            if (rc) return rc;
-        } else if (peek(p) == '.') {
-            p->at++;
-            if (!identifier(p, &name)) return fail(p, "no match found, expected: [a-zA-Z]");
-            add_part(p, s, &cap)->name = name;
-        } else {
-            break;
-        }
-    }
+    *s = (struct filter_selector){ 0 };
+    if (!identifier(p, &name)) return false;
+    do
+        add_part(p, s, &cap)->name = name;
+    while (dot_part(p, &name) || index_part(p, &name));
     join_parts(p, s);
-    return 0;
-}
-
-static int number(struct parser *p, struct str *out)
-{
-    size_t from = p->at;
-    if (peek(p) == '-') p->at++;
-    if (!is_digit(peek(p))) return fail(p, "no match found, expected: \"0\" or [1-9]");
-    if (peek(p) == '0') {
-        p->at++;
-    } else {
-        while (is_digit(peek(p)))
-            p->at++;
-    }
-    if (peek(p) == '.') {
-        p->at++;
-        if (!is_digit(peek(p))) return fail(p, "no match found, expected: [0-9]");
-        while (is_digit(peek(p)))
-            p->at++;
-    }
-    char c = peek(p);
-    if (p->at < p->text.n && !is_blank(c) && c != ')') {
-        return fail(p, "rule \"number\": Invalid number literal");
-    }
-    *out = str_slice(p->text, from, p->at);
-    return 0;
+    return true;
 }
 
 /* A value; when it was a bare word *bare holds it as a selector, else bare->n is 0. */
-static int value(struct parser *p, struct str *out, struct filter_selector *bare)
+static bool value(struct parser *p, struct str *out, struct filter_selector *bare)
 {
-    char c = peek(p);
-    *bare = (struct filter_selector){ 0 };
-    if (c == '"' || c == '`') return string(p, out);
-    if (c == '-' || is_digit(c)) return number(p, out);
-    int rc = selector(p, bare);
-    if (rc == 0) *out = bare->text;
-    return rc;
-}
-
-static bool symbol(struct parser *p, const char *text)
-{
-    size_t from = p->at;
-    skip_blanks(p);
-    if (take(p, text)) {
-        skip_blanks(p);
+    if (selector(p, bare)) {
+        *out = bare->text;
         return true;
     }
-    p->at = from;
+    return number(p, out) || string(p, out);
+}
+
+/* --- matches ---------------------------------------------------------------------------------- */
+
+/* A symbol, blanks around it free. */
+static bool symbol(struct parser *p, enum terminal t)
+{
+    size_t from = p->at;
+    blanks(p);
+    if (!take(p, t)) return give_up(p, from);
+    blanks(p);
+    return true;
+}
+
+/* Up to three words, blanks before each. */
+static bool words(struct parser *p, const enum terminal *w, size_t n, bool blank_behind)
+{
+    size_t from = p->at;
+    for (size_t i = 0; i < n; i++)
+        if (!blanks(p) || !take(p, w[i])) return give_up(p, from);
+    return !blank_behind || blanks(p) || give_up(p, from);
+}
+#define WORDS(p, behind, ...) \
+    words(p, (const enum terminal[]){ __VA_ARGS__ }, \
+        sizeof(const enum terminal[]){ __VA_ARGS__ } / sizeof(enum terminal), behind)
+
+/* Operator with the selector on its left. */
+static bool left_operator(struct parser *p, enum filter_op *op)
+{
+    if (symbol(p, T_EQUAL)) return *op = FILTER_EQUAL, true;
+    if (symbol(p, T_NOT_EQUAL)) return *op = FILTER_NOT_EQUAL, true;
+    if (WORDS(p, true, T_CONTAINS)) return *op = FILTER_IN, true;
+    if (WORDS(p, true, T_NOT, T_CONTAINS)) return *op = FILTER_NOT_IN, true;
+    if (WORDS(p, true, T_MATCHES)) return *op = FILTER_MATCHES, true;
+    if (WORDS(p, true, T_NOT, T_MATCHES)) return *op = FILTER_NOT_MATCHES, true;
     return false;
 }
 
-/* Operator with the selector on its left. */
-static bool left_operator(struct parser *p, enum filter_op *op, bool *has_value)
+static bool left_test(struct parser *p, enum filter_op *op)
 {
-    *has_value = true;
-    if (symbol(p, "==")) return *op = FILTER_EQUAL, true;
-    if (symbol(p, "!=")) return *op = FILTER_NOT_EQUAL, true;
-    if (keyword(p, "contains", true)) return *op = FILTER_IN, true;
-    if (keyword(p, "matches", true)) return *op = FILTER_MATCHES, true;
-    size_t from = p->at;
-    if (keyword(p, "not", false)) {
-        if (keyword(p, "contains", true)) return *op = FILTER_NOT_IN, true;
-        if (keyword(p, "matches", true)) return *op = FILTER_NOT_MATCHES, true;
-    }
-    p->at = from;
-    *has_value = false;
-    if (keyword(p, "is", false)) {
-        if (keyword(p, "empty", false)) return *op = FILTER_EMPTY, true;
-        if (keyword(p, "not", false) && keyword(p, "empty", false)) {
-            return *op = FILTER_NOT_EMPTY, true;
-        }
-    }
-    p->at = from;
+    if (WORDS(p, false, T_IS, T_EMPTY)) return *op = FILTER_EMPTY, true;
+    if (WORDS(p, false, T_IS, T_NOT, T_EMPTY)) return *op = FILTER_NOT_EMPTY, true;
     return false;
 }
 
 static bool right_operator(struct parser *p, enum filter_op *op)
 {
-    size_t from = p->at;
-    if (keyword(p, "in", true)) return *op = FILTER_IN, true;
-    if (keyword(p, "not", false) && keyword(p, "in", true)) return *op = FILTER_NOT_IN, true;
-    p->at = from;
+    if (WORDS(p, true, T_IN)) return *op = FILTER_IN, true;
+    if (WORDS(p, true, T_NOT, T_IN)) return *op = FILTER_NOT_IN, true;
     return false;
 }
 
-static int match(struct parser *p, struct filter_node **out)
+static bool match(struct parser *p, struct filter_node **out)
 {
     struct filter_node *n = arena_new(p->arena, struct filter_node);
-    struct filter_selector bare;
-    struct str left;
-    bool has_value;
-    n->kind = FILTER_MATCH;
-    int rc = value(p, &left, &bare);
-    if (rc) return rc;
-    if (bare.n && left_operator(p, &n->op, &has_value)) {
-        struct filter_selector ignored;
-        n->selector = bare;
-        if (has_value) rc = value(p, &n->value, &ignored);
-    } else if (right_operator(p, &n->op)) {
-        n->value = left;
-        if (!is_letter(peek(p))) return fail(p, "rule \"match\": Invalid selector");
-        rc = selector(p, &n->selector);
-    } else {
-        return fail(p, "no match found, expected: \"!=\", \"==\", \"contains\", \"in\", \"is\", "
-                       "\"matches\" or \"not\"");
-    }
+    struct filter_selector bare, ignored;
+    size_t from = p->at;
     *out = n;
-    return rc;
+    n->kind = FILTER_MATCH;
+    if (!value(p, &n->value, &bare)) return false;
+    struct str left = n->value;
+    size_t behind = p->at;
+    n->selector = bare;
+    if (bare.n && left_operator(p, &n->op) && value(p, &n->value, &ignored)) return true;
+    p->at = behind;
+    if (bare.n && left_test(p, &n->op)) return true;
+    n->value = left;
+    if (!right_operator(p, &n->op)) return give_up(p, from);
+    if (selector(p, &n->selector)) return true;
+    malformed(p, p->at, "match", "Invalid selector");
+    return give_up(p, from);
 }
 
-static int or_expr(struct parser *p, struct filter_node **out);
+/* --- expressions ------------------------------------------------------------------------------ */
 
-static int not_expr(struct parser *p, struct filter_node **out)
+static bool or_expr(struct parser *p, struct filter_node **out);
+
+static bool deeper(struct parser *p)
+{
+    if (p->depth >= FILTER_DEPTH_MAX) p->too_deep = true;
+    return !p->too_deep;
+}
+
+static bool grouping(struct parser *p, struct filter_node **out)
 {
     size_t from = p->at;
-    if (take(p, "not") && skip_blanks(p)) {
-        struct filter_node *n = arena_new(p->arena, struct filter_node);
-        unsigned depth = p->depth++;
-        if (depth >= FILTER_DEPTH_MAX) return fail(p, "expression is nested too deeply");
-        n->kind = FILTER_NOT;
-        *out = n;
-        int rc = not_expr(p, &n->left);
-        p->depth = depth;
-        if (rc == 0) return 0;
-        /* `not in X`: a value of that name. */
-        p->at = from;
-        return match(p, out);
-    }
-    p->at = from;
-    if (peek(p) != '(') return match(p, out);
-    if (p->depth++ >= FILTER_DEPTH_MAX) return fail(p, "expression is nested too deeply");
-    p->at++;
-    skip_blanks(p);
-    int rc = or_expr(p, out);
-    if (rc) return rc;
-    skip_blanks(p);
-    if (!take(p, ")")) return fail(p, "rule \"grouping\": Unmatched parentheses");
+    if (!take(p, T_OPEN)) return match(p, out);
+    if (!deeper(p)) return false;
+    p->depth++;
+    blanks(p);
+    bool inner = or_expr(p, out);
     p->depth--;
-    return 0;
+    if (!inner) return give_up(p, from);
+    blanks(p);
+    if (take(p, T_CLOSE)) return true;
+    malformed(p, p->at, "grouping", "Unmatched parentheses");
+    return give_up(p, from);
 }
 
-/* Operands of one precedence, grouped to the right. */
-static int chain(struct parser *p, enum filter_node_kind kind, struct filter_node **out)
+static bool not_expr(struct parser *p, struct filter_node **out)
 {
-    const char *word = kind == FILTER_AND ? "and" : "or";
-    int (*operand)(struct parser *, struct filter_node **) = not_expr;
-    for (;;) {
-        struct filter_node *left = NULL;
-        int rc = kind == FILTER_AND ? operand(p, &left) : chain(p, FILTER_AND, &left);
-        if (rc) return rc;
-        if (!keyword(p, word, true)) {
-            *out = left;
-            return 0;
-        }
+    size_t from = p->at;
+    if (take(p, T_NOT) && blanks(p)) {
         struct filter_node *n = arena_new(p->arena, struct filter_node);
-        n->kind = kind;
-        n->left = left;
+        if (!deeper(p)) return false;
+        p->depth++;
+        n->kind = FILTER_NOT;
+        bool operand = not_expr(p, &n->left);
+        p->depth--;
+        *out = n;
+        if (operand) return true;
+    }
+    /* `not in X`: a value of that name. */
+    p->at = from;
+    return grouping(p, out);
+}
+
+static bool chain(struct parser *p, enum filter_node_kind kind, struct filter_node **out);
+
+static bool operand(struct parser *p, enum filter_node_kind kind, struct filter_node **out)
+{
+    return kind == FILTER_AND ? not_expr(p, out) : chain(p, FILTER_AND, out);
+}
+
+/* Operands of one precedence, grouped to the right. What follows the last good one is left to the
+ * caller. */
+static bool chain(struct parser *p, enum filter_node_kind kind, struct filter_node **out)
+{
+    enum terminal word = kind == FILTER_AND ? T_AND : T_OR;
+    if (!operand(p, kind, out)) return false;
+    for (;;) {
+        size_t from = p->at;
+        struct filter_node *right, *n;
+        if (!WORDS(p, true, word)) return true;
+        if (!operand(p, kind, &right)) return !give_up(p, from);
+        n = arena_new(p->arena, struct filter_node);
+        *n = (struct filter_node){ .kind = kind, .left = *out, .right = right };
         *out = n;
         out = &n->right;
     }
 }
 
-static int or_expr(struct parser *p, struct filter_node **out)
+static bool or_expr(struct parser *p, struct filter_node **out)
 {
     return chain(p, FILTER_OR, out);
 }
 
 int filter__parse(struct str expr, struct arena *a, struct filter_node **out, struct error *err)
 {
-    struct parser p = { .text = expr, .arena = a, .err = err };
-    if (expr.n > FILTER_TEXT_MAX) return fail(&p, "expression is too long");
-    skip_blanks(&p);
-    int rc = or_expr(&p, out);
-    if (rc) return rc;
-    skip_blanks(&p);
-    if (p.at < expr.n) return fail(&p, "no match found, expected: \"and\", \"or\" or EOF");
-    return 0;
+    struct buf lines = BUF_INIT(ERROR_TEXT_MAX);
+    struct parser p = { .text = expr, .arena = a, .err = err, .malformed = &lines };
+    if (expr.n > FILTER_TEXT_MAX) return error_set(err, ERR_DECODE, "expression is too long");
+    blanks(&p);
+    bool good = or_expr(&p, out);
+    if (good) {
+        blanks(&p);
+        good = at_end(&p);
+    }
+    int rc = good && !lines.n && !p.too_deep ? 0 : refuse(&p);
+    buf_deinit(&lines);
+    return rc;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "consuld/wire/record.h"
+#include "regex_check.h"
 
 #define REGEX_NESTING_MAX 100
 #define REGEX_MATCH_LIMIT 100000
@@ -18,72 +19,13 @@ struct regex {
     pcre2_match_context *limits;
 };
 
-/* What the matcher knows and RE2 does not: look-around, atomic groups, back references,
- * recursion, verbs. */
-static const char *foreign_syntax(struct str s)
-{
-    bool in_class = false;
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i], next = i + 1 < s.n ? s.p[i + 1] : '\0';
-        if (c == '\\') {
-            if (!in_class && next && strchr("123456789gkKGRXN", next)) {
-                return "invalid escape sequence";
-            }
-            i++;
-        } else if (in_class) {
-            in_class = c != ']';
-        } else if (c == '[') {
-            in_class = true;
-            if (next == '^') i++, next = i + 1 < s.n ? s.p[i + 1] : '\0';
-            if (next == ']') i++;
-        } else if (c == '(' && next == '*') {
-            return "missing argument to repetition operator: `*`";
-        } else if (c == '(' && next == '?') {
-            char kind = i + 2 < s.n ? s.p[i + 2] : '\0';
-            if (kind == 'P' && i + 3 < s.n && s.p[i + 3] == '<') continue;
-            if (!kind || !strchr(":imsU-", kind)) return "invalid or unsupported Perl syntax";
-        } else if (strchr("*+?}", c) && next == '+') {
-            return "invalid nested repetition operator";
-        }
-    }
-    return NULL;
-}
-
-/* The rest of `text` that Go's message quotes. */
-static struct str from_last(struct str text, char c)
-{
-    for (size_t i = text.n; i-- > 0;)
-        if (text.p[i] == c) return str_slice(text, i, text.n);
-    return text;
-}
-
-static void explain(struct str text, int code, size_t offset, struct error *err)
+/* What is well formed and still too much for the matcher. */
+static void explain(int code, struct str text, struct error *err)
 {
     PCRE2_UCHAR why[256];
-    if (offset > text.n) offset = text.n;
-    struct str rest = str_slice(text, offset ? offset - 1 : 0, offset ? offset : 1);
-    const char *what = (const char *)why;
-    switch (code) {
-    case PCRE2_ERROR_MISSING_SQUARE_BRACKET:
-        what = "missing closing ]";
-        rest = from_last(str_slice(text, 0, offset), '[');
-        break;
-    case PCRE2_ERROR_MISSING_CLOSING_PARENTHESIS:
-        what = "missing closing )";
-        rest = text;
-        break;
-    case PCRE2_ERROR_UNMATCHED_CLOSING_PARENTHESIS:
-        what = "unexpected )";
-        rest = text;
-        break;
-    case PCRE2_ERROR_QUANTIFIER_INVALID:
-        what = "missing argument to repetition operator";
-        break;
-    default:
-        pcre2_get_error_message(code, why, sizeof why);
-        rest = text;
-    }
-    error_set(err, ERR_BAD_REQUEST, "error parsing regexp: %s: `%.*s`", what, STR_ARG(rest));
+    pcre2_get_error_message(code, why, sizeof why);
+    error_set(
+        err, ERR_BAD_REQUEST, "error parsing regexp: %s: `%.*s`", (const char *)why, STR_ARG(text));
 }
 
 static void *take(size_t n, void *arena)
@@ -98,13 +40,13 @@ static void give_back(void *p, void *arena)
 
 struct regex *regex_compile(struct str text, struct arena *a, struct error *err)
 {
-    const char *why = text.n > REGEX_TEXT_MAX ? "expression too large" : foreign_syntax(text);
     int code;
     PCRE2_SIZE at;
-    if (why) {
-        error_set(err, ERR_BAD_REQUEST, "error parsing regexp: %s", why);
+    if (text.n > REGEX_TEXT_MAX) {
+        error_set(err, ERR_BAD_REQUEST, "error parsing regexp: expression too large");
         return NULL;
     }
+    if (regex_check(text, err) != 0) return NULL;
     pcre2_general_context *memory = pcre2_general_context_create(take, give_back, a);
     pcre2_compile_context *context = pcre2_compile_context_create(memory);
     pcre2_set_parens_nest_limit(context, REGEX_NESTING_MAX);
@@ -112,7 +54,7 @@ struct regex *regex_compile(struct str text, struct arena *a, struct error *err)
         PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_DOLLAR_ENDONLY | PCRE2_NEVER_BACKSLASH_C, &code,
         &at, context);
     if (!compiled) {
-        explain(text, code, at, err);
+        explain(code, text, err);
         return NULL;
     }
     struct regex *r = arena_new(a, struct regex);

@@ -166,6 +166,42 @@ static void wrong_expressions_are_refused_with_the_reason(void **state)
     }
 }
 
+static void refusals_name_all_that_could_have_stood_there(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *expr, *why;
+    } rows[] = {
+        { "Node",
+            "1:5 (4): no match found, expected: \"!=\", \".\", \"==\", \"[\", [ \\t\\r\\n] or "
+            "[a-zA-Z0-9_]" },
+        { "Node ",
+            "1:6 (5): no match found, expected: \"!=\", \"==\", \"contains\", \"in\", \"is\", "
+            "\"matches\", \"not\" or [ \\t\\r\\n]" },
+        { "a == ",
+            "1:6 (5): no match found, expected: \"-\", \"0\", \"\\\"\", \"`\", [ \\t\\r\\n], [1-9] "
+            "or [a-zA-Z]" },
+        { "( )",
+            "1:3 (2): no match found, expected: \"(\", \"-\", \"0\", \"\\\"\", \"`\", \"not\", [ "
+            "\\t\\r\\n], [1-9] or [a-zA-Z]" },
+        { "a == b c", "1:8 (7): no match found, expected: \"and\", \"or\", [ \\t\\r\\n] or EOF" },
+        { "a == n1\nand", "2:4 (11): no match found, expected: [ \\t\\r\\n]" },
+        { "(a == b", "1:8 (7): rule \"grouping\": Unmatched parentheses" },
+        { "(a == b[x]", "1:9 (8): rule \"index\": Invalid index\n1:8 (7): rule \"grouping\": "
+                        "Unmatched parentheses" },
+        { "a[\"x", "1:5 (4): rule \"string\": Unterminated string literal\n1:3 (2): rule "
+                   "\"index\": Invalid index" },
+        { "a[\"x\" == 3", "1:7 (6): rule \"index\": Unclosed index expression" },
+        { "a == \"\\q\" and b == \"\\z\"", "1:6 (5): rule \"string\": invalid syntax\n1:20 (19): "
+                                           "rule \"string\": invalid syntax" },
+        { "1. in x", "1:2 (1): rule \"number\": Invalid number literal" },
+        { "a in 5", "1:6 (5): rule \"match\": Invalid selector" },
+        { "Node.Foo.Bar == 1", "Selector \"Node.Foo\" is not valid" },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        assert_string_equal(refusal(rows[i].expr), rows[i].why);
+}
+
 static void nesting_and_length_are_bounded(void **state)
 {
     (void)state;
@@ -228,6 +264,7 @@ int main(void)
         cmocka_unit_test(words_of_the_grammar_are_values_too),
         cmocka_unit_test(escapes_are_those_of_go),
         cmocka_unit_test(wrong_expressions_are_refused_with_the_reason),
+        cmocka_unit_test(refusals_name_all_that_could_have_stood_there),
         cmocka_unit_test(nesting_and_length_are_bounded),
         cmocka_unit_test(long_chains_are_no_nesting),
         cmocka_unit_test(costly_expressions_end_with_an_error),
