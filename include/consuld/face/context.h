@@ -7,6 +7,7 @@
 struct agent_config;
 struct api_request;
 struct api_route;
+struct cache;
 struct local;
 struct pool;
 struct raft_driver;
@@ -19,14 +20,15 @@ struct world;
 
 struct face_context {
     struct rpc_client *rpc;            /* the server's, or the client agent's over the wire */
+    struct cache *cache;               /* of what `rpc` answers; NULL: none */
     struct snapshot_client *snapshots; /* NULL: no server is known */
     const struct rpc_router *router;   /* the servers that a client knows; NULL on a server */
     struct world *world;
-    struct local *local;      /* local services and checks; NULL where a test has none */
-    struct server *server;    /* NULL on a client */
-    struct raft_driver *raft; /* NULL on a client */
+    struct local *local;         /* local services and checks; NULL where a test has none */
+    struct server *server;       /* NULL on a client */
+    struct raft_driver *raft;    /* NULL on a client */
     const struct rpc_port *port; /* NULL on a client */
-    struct pool *lan, *wan;   /* gossip; wan: NULL on a client or when off */
+    struct pool *lan, *wan;      /* gossip; wan: NULL on a client or when off */
     struct user_events *events;
     const struct agent_config *config;          /* the running one */
     const struct agent_config *config_at_start; /* what /v1/agent/self goes on showing */

@@ -124,6 +124,7 @@ static void members(struct api_request *req)
         return;
     }
     const struct pool *p = wan ? ctx->wan : ctx->lan;
+    if (!p) all = (struct list){ 0 };
     for (size_t i = 0; p && i < serf_count(pool_serf(p)); i++)
         agent_member_of(
             serf_at(pool_serf(p), i), req->arena, LIST_PUSH(req->arena, &all, struct agent_member));

@@ -174,7 +174,7 @@ static void discovery_chain(struct api_request *req)
     api_query_fill(args, &c->q);
     c->view = chain_view;
     c->type = &type_discovery_chain_response;
-    state_call_submit(c, "DiscoveryChain.Get", args);
+    state_call_submit_cached(c, "DiscoveryChain.Get", args);
 }
 
 const struct api_route api_config_routes[] = {

@@ -136,7 +136,7 @@ static void instances(struct api_request *req, bool connect, bool ingress)
     c->variant = only_passing ? VARIANT_PASSING : VARIANT_ALL;
     c->view = instances_view;
     c->type = &type_check_service_node_list;
-    state_call_submit(c, "Health.ServiceNodes", args);
+    state_call_submit_cached(c, "Health.ServiceNodes", args);
 }
 
 static void health_service(struct api_request *req)

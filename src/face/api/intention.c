@@ -239,7 +239,6 @@ static void finish_authorize(struct state_call *c)
     if (x)
         out.reason = str_printf(
             c->req->arena, "Matched intention: %.*s", STR_ARG(intention_text(x, c->req->arena)));
-    api_header(c->req, "X-Cache", STR("MISS"));
     api_reply_json(c->req, &type_connect_authorize_reply, &out);
 }
 
@@ -269,14 +268,13 @@ static void authorize(struct api_request *req)
     }
     args->datacenter = state_context(req)->datacenter;
     args->token = c->q.token;
-    args->allow_stale = true;
     args->match = arena_new(req->arena, struct intention_query_match);
     args->match->type = STR("destination");
     *LIST_PUSH(req->arena, &args->match->entries, struct intention_match_entry) =
         (struct intention_match_entry){ .namespace = STR("default"), .name = in.target };
     c->own = client;
     c->finish = finish_authorize;
-    state_call_submit(c, "Intention.Match", args);
+    state_call_submit_to_cache(c, "Intention.Match", args);
 }
 
 const struct api_route api_intention_routes[] = {

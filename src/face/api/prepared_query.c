@@ -142,9 +142,10 @@ static void execute(struct api_request *req)
     if (!c) return;
     struct prepared_query_execute_request *args = run_args(c);
     if (!parse_limit(req, &args->limit) || !parse_connect(req, &args->connect)) return;
+    c->variant = c->q.require_consistent ? 2 : c->q.allow_stale;
     c->view = execute_view;
     c->type = &type_prepared_query_execute_response;
-    state_call_submit(c, "PreparedQuery.Execute", args);
+    state_call_submit_cached(c, "PreparedQuery.Execute", args);
 }
 
 static void explain(struct api_request *req)

@@ -6,7 +6,12 @@ static void done(struct rpc_call *rpc);
 static void aborted(struct api_request *req)
 {
     struct state_call *c = req->state;
-    rpc_cancel(state_context(req)->rpc, &c->rpc);
+    const struct face_context *ctx = state_context(req);
+    if (c->cached) {
+        cache_cancel(ctx->cache, &c->rpc);
+    } else {
+        rpc_cancel(ctx->rpc, &c->rpc);
+    }
 }
 
 static struct state_call *create(struct api_request *req, unsigned flags)
@@ -39,13 +44,49 @@ struct state_call *state_call_write(struct api_request *req)
     return c;
 }
 
-void state_call_submit(struct state_call *c, const char *method, const void *args)
+static void prepare(struct state_call *c, const char *method, const void *args, bool cached)
 {
     c->rpc.method = method;
     c->rpc.args = args;
+    c->cached = cached;
     c->req->state = c;
     c->req->on_abort = aborted;
+}
+
+void state_call_submit(struct state_call *c, const char *method, const void *args)
+{
+    prepare(c, method, args, false);
     rpc_submit(state_context(c->req)->rpc, &c->rpc);
+}
+
+void state_call_submit_to_cache(struct state_call *c, const char *method, const void *args)
+{
+    struct cache *cache = state_context(c->req)->cache;
+    if (!cache) {
+        state_call_submit(c, method, args);
+        return;
+    }
+    prepare(c, method, args, true);
+    cache_submit(cache, &c->rpc, &c->outcome);
+}
+
+void state_call_submit_cached(struct state_call *c, const char *method, const void *args)
+{
+    if (c->q.use_cache) {
+        state_call_submit_to_cache(c, method, args);
+    } else {
+        state_call_submit(c, method, args);
+    }
+}
+
+/* X-Cache, and the age of what was there already. */
+static void cache_headers(struct state_call *c)
+{
+    if (!c->cached) return;
+    api_header(c->req, "X-Cache", c->outcome.hit ? STR("HIT") : STR("MISS"));
+    if (!c->outcome.hit) return;
+    double seconds = (double)c->outcome.age_ns / 1e9;
+    api_header(c->req, "Age", str_printf(c->req->arena, "%.0f", seconds));
 }
 
 /* A stale answer that is older than asked for is asked of the leader once (rpc.md 6.2). */
@@ -80,8 +121,9 @@ static void done(struct rpc_call *rpc)
         api_reply_error(req, rpc->err);
         return;
     }
-    if (ask_leader(c)) return;
+    if (!c->cached && ask_leader(c)) return;
     struct rpc_reply *r = rpc->reply;
+    cache_headers(c);
     if (c->finish)
         c->finish(c);
     else

@@ -2,6 +2,7 @@
 /* A request that is answered from the servers' state: one call of a procedure, then one answer.
  * Owned by the request's arena. Replies that several requests share are encoded once. */
 #pragma once
+#include "consuld/agent/cache.h"
 #include "consuld/face/api.h"
 #include "consuld/face/context.h"
 #include "consuld/model.h"
@@ -28,6 +29,8 @@ struct state_call {
     unsigned variant;
     const void *own; /* what finish needs beside the reply */
     bool retried;    /* a stale answer was too old: asked again of the leader */
+    bool cached;     /* the agent's cache answers */
+    struct cache_outcome outcome;
 };
 
 #define state_context(req) ((struct face_context *)(req)->ctx)
@@ -42,6 +45,9 @@ struct state_call *state_call_read_global(struct api_request *req, unsigned flag
 struct state_call *state_call_write(struct api_request *req);
 /* The method's argument record, with q in it where it has the fields. */
 void state_call_submit(struct state_call *c, const char *method, const void *args);
+/* The same, answered by the agent's cache if the request asks for it (?cached), or always. */
+void state_call_submit_cached(struct state_call *c, const char *method, const void *args);
+void state_call_submit_to_cache(struct state_call *c, const char *method, const void *args);
 /* The read headers that the flags ask for: for `finish` functions. */
 void state_headers(struct state_call *c);
 /* finish: the JSON of view and type, shared where the reply is. */

@@ -3,6 +3,7 @@
  * they need each other, run_shutdown takes them down in the reverse order, step by step on the
  * loop. */
 #pragma once
+#include "consuld/agent/cache.h"
 #include "consuld/agent/config.h"
 #include "consuld/agent/local.h"
 #include "consuld/agent/retry_join.h"
@@ -23,6 +24,7 @@
 #define RUN_SIGNALS 3
 
 struct run_logfile;
+struct run_raft;
 
 struct run {
     struct world *world;
@@ -33,6 +35,7 @@ struct run {
     char node_id[UUID_TEXT_LEN + 1];
     struct store *store;
     struct raft_driver *raft;
+    struct run_raft *raft_net; /* servers only */
     struct server *server;
     struct rpc_port *port;     /* of RPC; servers only */
     struct rpc_pool *rpc_pool;
@@ -51,6 +54,7 @@ struct run {
     struct error place_err;
     struct arena place_arena;
     bool place_busy;
+    struct cache *cache;
     struct local *local;
     struct tls *tls;
     struct api *api;
@@ -92,6 +96,14 @@ void run_banner(const struct run *r);
 /* run_start.c: everything from the store to the listeners. */
 int run_start(struct run *r, struct error *err) must_check;
 void run_api_options(const struct run *r, struct arena *a, struct api_options *out);
+
+/* run_raft.c: raft with other servers. Created before the driver; its stop comes after the
+ * driver's and before the store is closed. */
+struct raft_driver_transport *run_raft_create(struct run *r);
+void run_raft_start(struct run *r);
+void run_raft_stop(struct run *r, void (*stopped)(void *ctx));
+/* A stream of port 8300 behind its first byte; ctx is the run. */
+void run_raft_accept(void *ctx, struct stream *s);
 
 /* run_pool.c: the gossip pools. The callbacks come later, never from inside the call. */
 int run_pools_create(struct run *r, struct error *err) must_check;

@@ -101,6 +101,10 @@ static int switch_to(struct run *r, struct error *err)
     arena_free(&r->reload_arena);
     r->reload_arena = a;
     net_tls_switch(r->tls, tls);
+    /* What the catalog lost meanwhile is put back. */
+    local_sync_full(r->local, 0);
+    cache_limit(
+        r->cache, whole->cache.entry_fetch_rate, (uint64_t)whole->cache.entry_fetch_max_burst);
     apply_log_level(whole);
     run_tls_tell(r);
     return 0;

@@ -53,6 +53,7 @@ static int raft_start(struct run *r, struct error *err)
         .snapshot_interval_ms = ms(c->raft_snapshot_interval),
         .trailing_logs = (uint64_t)c->raft_trailing_logs };
     if (raft.multiplier == 0) raft.multiplier = 1;
+    raft.transport = run_raft_create(r);
     if (!failed) failed = raft_driver_create(&raft, &r->raft, err);
     arena_free(&a);
     return failed;
@@ -73,6 +74,9 @@ static int server_start(struct run *r, struct error *err)
         .lan = r->lan,
         .wan = r->wan,
         .rpc_pool = r->rpc_pool,
+        .tls = r->tls,
+        .domain = r->domain,
+        .config_entries = c->config_entry_bootstrap,
         .datacenter = c->datacenter,
         .primary_datacenter = c->primary_datacenter,
         .self = { .name = c->node_name,
@@ -86,6 +90,7 @@ static int server_start(struct run *r, struct error *err)
             .protocol_current = 2,
             .non_voter = c->non_voting_server },
         .raft_address = raft_address(r),
+        .bootstrap_expect = c->bootstrap_expect > 0 ? (uint64_t)c->bootstrap_expect : 0,
         .default_query_time_ms = ms(c->default_query_time),
         .max_query_time_ms = ms(c->max_query_time),
         .rpc_hold_timeout_ms = ms(c->rpc_hold_timeout),
@@ -116,6 +121,7 @@ static int port_start(struct run *r, struct error *err)
         .port = (uint16_t)addr.port,
         .handshake_timeout_ms = ms(c->rpc_handshake_timeout),
         .conns_per_client_max = (uint32_t)c->rpc_max_conns_per_client,
+        .raft = run_raft_accept,
         .ctx = r };
     int failed = rpc_port_open(&o, &r->port, err);
     if (failed) error_prefix(err, "Failed to start Consul server: Failed to start RPC layer: ");
@@ -324,6 +330,10 @@ int run_start(struct run *r, struct error *err)
     } else {
         run_servers_start(r);
     }
+    r->cache = r->context.cache = cache_create(&(struct cache_options){ .world = r->world,
+        .rpc = r->context.rpc,
+        .fetch_rate = c->cache.entry_fetch_rate,
+        .fetch_burst = (uint64_t)c->cache.entry_fetch_max_burst });
     failed = run_pools_start(r, err);
     if (!failed) failed = local_begin(r, err);
     if (!failed) failed = run_write_pid(r, err);
@@ -331,7 +341,7 @@ int run_start(struct run *r, struct error *err)
     if (!failed) failed = late_check(config_check_watches, c, err);
     if (failed) return failed;
     tell_missing(c);
-    if (r->raft) raft_driver_start(r->raft);
+    if (r->raft) run_raft_start(r);
     log_info("agent", "started state syncer");
     local_start(r->local);
     user_events_services(r->events, r->local);

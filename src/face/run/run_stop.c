@@ -27,7 +27,7 @@ static void calls_stopped(void *ctx)
     run_pools_stop(ctx, all_stopped);
 }
 
-static void raft_stopped(void *ctx)
+static void raft_alone(void *ctx)
 {
     struct run *r = ctx;
     server_destroy(r->server);
@@ -39,15 +39,26 @@ static void raft_stopped(void *ctx)
     run_servers_stop(r, calls_stopped);
 }
 
+static void raft_stopped(void *ctx)
+{
+    run_raft_stop(ctx, raft_alone);
+}
+
+static void store_alone(void *ctx)
+{
+    struct run *r = ctx;
+    store_close(r->store);
+    r->store = NULL;
+    run_pools_stop(r, all_stopped);
+}
+
 static void pool_gone(void *ctx)
 {
     struct run *r = ctx;
     if (r->raft) {
         raft_driver_stop(r->raft, raft_stopped, r);
     } else {
-        store_close(r->store);
-        r->store = NULL;
-        run_pools_stop(r, all_stopped);
+        run_raft_stop(r, store_alone);
     }
 }
 
@@ -59,6 +70,8 @@ static void port_gone(void *ctx)
     if (r->events) user_events_services(r->events, NULL);
     local_destroy(r->local);
     r->local = NULL;
+    cache_destroy(r->cache);
+    r->cache = r->context.cache = NULL;
     if (r->raft)
         pool_gone(r); /* the server makes calls to its end */
     else
