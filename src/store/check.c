@@ -28,11 +28,23 @@ static void status_keys(const void *row, struct index_keys *out)
     one_key(out, ((const struct health_check *)row)->status);
 }
 
+/* Node and service ID; checks of the node itself have an empty one. */
+static void owner_keys(const void *row, struct index_keys *out)
+{
+    const struct health_check *c = row;
+    struct buf key = KEY_BUF;
+    key_lower(&key, c->node);
+    key_lower(&key, c->service_id);
+    index_key(out, &key);
+    buf_deinit(&key);
+}
+
 const struct table table_checks = { .name = "checks",
     .type = &type_health_check,
     .key = check_key,
     .index = { [CHECKS_BY_SERVICE] = { "service", service_keys },
-        [CHECKS_BY_STATUS] = { "status", status_keys } } };
+        [CHECKS_BY_STATUS] = { "status", status_keys },
+        [CHECKS_BY_OWNER] = { "owner", owner_keys } } };
 
 bool check_find(
     struct view *v, struct str node, struct str id, struct arena *a, struct health_check *out)

@@ -75,7 +75,7 @@ struct service_row {
     struct node_service svc;
 };
 enum services_index { SERVICES_BY_NAME, SERVICES_BY_CONNECT, SERVICES_BY_KIND };
-enum checks_index { CHECKS_BY_SERVICE, CHECKS_BY_STATUS };
+enum checks_index { CHECKS_BY_SERVICE, CHECKS_BY_STATUS, CHECKS_BY_OWNER };
 enum nodes_index { NODES_BY_ID };
 enum sessions_index { SESSIONS_BY_NODE };
 enum kvs_index { KVS_BY_SESSION };

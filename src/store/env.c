@@ -11,7 +11,7 @@
 #include "pack.h"
 #include "state.h"
 
-#define STATE_VERSION 1 /* of what descriptors do not tell: keys, own forms of rows */
+#define STATE_VERSION 2 /* of what descriptors do not tell: keys, own forms of rows */
 #define MARK_CLEAN "clean"
 #define MARK_MAX 128
 #define DATABASES_MAX (TABLE_COUNT * (1 + TABLE_INDEXES_MAX) + 8)

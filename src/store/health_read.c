@@ -59,20 +59,17 @@ uint64_t store_node_check(struct store_read *rd, struct watch_set *ws, struct st
 
 /* --- instances with their checks ----------------------------------------------------------- */
 
-/* Checks of the node, kept between instances on the same one. */
+/* Checks of the node itself, kept between instances on the same one. */
 struct join {
     struct node_memo memo;
     struct str node;
     struct list checks;
 };
 
-static void checks_pick(
-    const struct list *all, struct str service_id, struct arena *a, struct list *out)
+static void checks_of(struct store_read *rd, struct str node, struct str service_id,
+    struct arena *a, struct list *out)
 {
-    for (size_t i = 0; i < all->n; i++) {
-        const struct health_check *c = &LIST_AT(all, struct health_check, i);
-        if (str_eq_nocase(c->service_id, service_id)) *LIST_PUSH(a, out, struct health_check) = *c;
-    }
+    table_list(&rd->view, TABLE_CHECKS, CHECKS_BY_OWNER, key_of2(a, node, service_id), a, out);
 }
 
 static void instance_add(struct store_read *rd, struct join *j, const struct service_row *row,
@@ -83,13 +80,15 @@ static void instance_add(struct store_read *rd, struct join *j, const struct ser
     if (!j->node.p || !str_eq_nocase(j->node, row->node)) {
         j->node = row->node;
         j->checks = (struct list){ 0 };
-        table_list(&rd->view, TABLE_CHECKS, BY_KEY, key_of(a, row->node), a, &j->checks);
+        checks_of(rd, row->node, STR(""), a, &j->checks);
     }
     struct check_service_node *to = LIST_PUSH(a, out, struct check_service_node);
     to->node = arena_copy(a, n, sizeof *n);
     to->service = arena_copy(a, &row->svc, sizeof row->svc);
-    checks_pick(&j->checks, STR(""), a, &to->checks);
-    checks_pick(&j->checks, row->svc.id, a, &to->checks);
+    for (size_t i = 0; i < j->checks.n; i++)
+        *LIST_PUSH(a, &to->checks, struct health_check) =
+            LIST_AT(&j->checks, struct health_check, i);
+    if (row->svc.id.n) checks_of(rd, row->node, row->svc.id, a, &to->checks);
 }
 
 static void instances_add(

@@ -194,11 +194,9 @@ void service_delete(
     struct service_row row;
     if (!service_find(&b->view, node, id, a, &row)) return;
     struct list checks = { 0 };
-    table_list(&b->view, TABLE_CHECKS, BY_KEY, key_of(a, node), a, &checks);
-    for (size_t i = 0; i < checks.n; i++) {
-        const struct health_check *c = &LIST_AT(&checks, struct health_check, i);
-        if (str_eq_nocase(c->service_id, row.svc.id)) check_delete(b, index, node, c->check_id, a);
-    }
+    table_list(&b->view, TABLE_CHECKS, CHECKS_BY_OWNER, key_of2(a, node, row.svc.id), a, &checks);
+    for (size_t i = 0; i < checks.n; i++)
+        check_delete(b, index, node, LIST_AT(&checks, struct health_check, i).check_id, a);
     index_set(b, STR("checks"), index);
     table_delete(b, TABLE_SERVICES, &row);
     connect_touch(b, &row.svc, a);
