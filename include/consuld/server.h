@@ -36,10 +36,13 @@ struct server_options {
     struct pool *lan, *wan; /* gossip; NULL: none, then `self` is the only member */
     /* The way to other servers; NULL: none. Outlives the server. */
     struct rpc_pool *rpc_pool;
+    struct tls *tls;   /* of snapshots on their way to and from the leader; NULL: none */
+    struct str domain; /* of the names in certificates */
     struct str datacenter;
     struct str primary_datacenter; /* empty: own */
     struct server_member self;
     struct str raft_address; /* "ip:port" as in the raft configuration */
+    uint64_t bootstrap_expect; /* servers of the first configuration; 0: it is not ours to write */
     /* 0 stands for the default in the comment */
     uint64_t default_query_time_ms; /* 300 s */
     uint64_t max_query_time_ms;     /* 600 s */
@@ -54,6 +57,9 @@ struct server_options {
     int64_t autopilot_stabilization_ns;   /* 10 s */
     uint64_t autopilot_max_trailing_logs; /* 250 */
     uint64_t autopilot_min_quorum;
+    /* Configuration entries that the first leader writes if they are missing, in the primary
+     * datacenter. -> struct config_entry; borrowed for the life of the server. */
+    struct list config_entries;
     /* called when leadership was gained and established, and when it was lost; may be NULL */
     void (*leadership)(void *ctx, bool leader);
     void *ctx;
@@ -75,6 +81,7 @@ bool server_ready(const struct server *s);
 struct server_stats {
     uint64_t calls;        /* submitted */
     uint64_t evaluations;  /* of reads */
+    uint64_t forwarded;    /* sent to the leader */
     uint64_t parked;       /* blocking queries waiting now, shared or not */
     uint64_t shared;       /* distinct queries they wait on */
     uint64_t sessions_ttl; /* running session timers */

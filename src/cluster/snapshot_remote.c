@@ -203,7 +203,8 @@ static void dialled(struct server_dial *d, struct stream *s)
 
 static void on_refused(struct tick *t)
 {
-    fail(container_of(t, struct remote, refused), RPC_ERR_NO_SERVERS, "");
+    struct remote *c = container_of(t, struct remote, refused);
+    fail(c, c->owner->opts.unknown, "");
 }
 
 static void write_request(struct remote *c)
@@ -222,7 +223,8 @@ static void submit(struct snapshot_client *client, struct snapshot_call *call)
     struct snapshot_remote *r = container_of(client, struct snapshot_remote, client);
     struct arena a = ARENA_INIT;
     struct remote *c = arena_new(&a, struct remote);
-    const struct rpc_target *to = rpc_router_at(r->opts.router, 0);
+    struct rpc_target to = { 0 };
+    bool known = r->opts.target(r->opts.ctx, &a, &to);
     *c = (struct remote){ .owner = r,
         .call = call,
         .out = BUF_INIT(ARCHIVE_MAX + RPC_HEADER_MAX),
@@ -230,9 +232,9 @@ static void submit(struct snapshot_client *client, struct snapshot_call *call)
     c->dial = (struct server_dial){ .world = r->opts.world,
         .tls = r->opts.tls,
         .protocol = SERVER_SNAPSHOT,
-        .address = to ? str_dup(&a, to->address) : STR_NIL,
-        .port = to ? to->port : 0,
-        .datacenter = to ? str_dup(&a, to->datacenter) : STR_NIL,
+        .address = to.address,
+        .port = to.port,
+        .datacenter = to.datacenter,
         .domain = r->opts.domain,
         .timeout_ms = DIAL_TIMEOUT_MS,
         .events = &events,
@@ -246,7 +248,7 @@ static void submit(struct snapshot_client *client, struct snapshot_call *call)
     timer_init(&c->quiet, r->opts.world, on_quiet);
     tick_init(&c->refused, r->opts.world, on_refused);
     rpc_scan_init(&c->scan, 1, RPC_HEADER_MAX);
-    if (!to) {
+    if (!known) {
         tick_mark(&c->refused);
         return;
     }

@@ -4,7 +4,10 @@
 #include <string.h>
 
 #include "consuld/cluster/pool.h"
+#include "consuld/cluster/rpc_pool.h"
 #include "server.h"
+
+#define HOLD_PAUSES 16 /* a pause is at most this part of the time a call may be held */
 
 void *server__field(const void *record, int offset)
 {
@@ -186,23 +189,49 @@ static void read_pending(struct pending *p)
 
 static void route(struct pending *p);
 
-static void held_too_long(struct timer *t)
+static void held_long(struct timer *t)
 {
     struct pending *p = container_of(t, struct pending, timer);
+    if (p->pausing) {
+        p->pausing = false;
+        route(p);
+        return;
+    }
     fail_pending(p, p->verified ? RPC_ERR_NOT_READY : RPC_ERR_NO_LEADER);
+}
+
+/* What is left of the time that a call may be held. */
+static uint64_t hold_left_ms(struct pending *p)
+{
+    uint64_t now = world_now_ms(p->server->world), most = p->server->opts.rpc_hold_timeout_ms;
+    if (!p->held_since_ms) p->held_since_ms = now ? now : 1;
+    uint64_t waited = now > p->held_since_ms ? now - p->held_since_ms : 0;
+    return waited < most ? most - waited : 0;
+}
+
+static void hold_for(struct pending *p, uint64_t ms)
+{
+    p->kind = PENDING_HELD;
+    link_remove(&p->link);
+    link_push(&p->server->calls, &p->link);
+    timer_start(&p->timer, ms);
 }
 
 static void hold(struct pending *p)
 {
-    struct server *s = p->server;
-    uint64_t now = world_now_ms(s->world);
-    if (!p->held_since_ms) p->held_since_ms = now ? now : 1;
-    uint64_t waited = now > p->held_since_ms ? now - p->held_since_ms : 0;
-    p->kind = PENDING_HELD;
-    link_remove(&p->link);
-    link_push(&s->calls, &p->link);
-    timer_start(
-        &p->timer, waited < s->opts.rpc_hold_timeout_ms ? s->opts.rpc_hold_timeout_ms - waited : 0);
+    p->pausing = false;
+    hold_for(p, hold_left_ms(p));
+}
+
+bool server__hold_again(struct pending *p)
+{
+    uint64_t left = hold_left_ms(p);
+    uint64_t pause =
+        world_random_below(p->server->world, p->server->opts.rpc_hold_timeout_ms / HOLD_PAUSES + 1);
+    if (left == 0) return false;
+    p->pausing = true;
+    hold_for(p, pause < left ? pause : left);
+    return true;
 }
 
 static void verified(struct raft_driver_request *r)
@@ -237,7 +266,7 @@ static struct pending *make_pending(struct server *s, struct rpc_call *call, con
     p->layout = l;
     p->args = args;
     link_init(&p->link);
-    timer_init(&p->timer, s->world, held_too_long);
+    timer_init(&p->timer, s->world, held_long);
     call->impl = p;
     return p;
 }
@@ -264,7 +293,7 @@ static void route(struct pending *p)
         }
         if (!raft_driver_is_leader(s->raft)) {
             p->verified = false;
-            hold(p);
+            if (!server__forward(p)) hold(p);
             return;
         }
     }
@@ -283,7 +312,8 @@ void server__release_held(struct server *s)
     struct link ready;
     link_init(&ready);
     link_each (it, &s->calls) {
-        if (container_of(it, struct pending, link)->kind != PENDING_HELD) continue;
+        const struct pending *p = container_of(it, struct pending, link);
+        if (p->kind != PENDING_HELD || (p->pausing && !s->leaving)) continue;
         link_remove(it);
         link_push(&ready, it);
     }

@@ -24,7 +24,14 @@ struct duty {
     bool busy, again;
 };
 
-enum { DUTY_AUTOPILOT, DUTY_RECONCILE, DUTY_REAP, DUTY_FEDERATION, DUTY_COUNT };
+enum {
+    DUTY_CONFIG_ENTRIES,
+    DUTY_AUTOPILOT,
+    DUTY_RECONCILE,
+    DUTY_REAP,
+    DUTY_FEDERATION,
+    DUTY_COUNT
+};
 
 struct duties {
     struct raft_driver_request barrier;
@@ -117,7 +124,6 @@ static void watch_fired(struct watch_set *ws)
 
 static int run_autopilot(struct duty *d)
 {
-    const struct server_options *o = &d->server->opts;
     struct arena a = ARENA_INIT;
     struct autopilot_config *stored = NULL;
     struct store_read *rd = store_read(d->server->store);
@@ -126,46 +132,89 @@ static int run_autopilot(struct duty *d)
     arena_free(&a);
     if (failed) return ERR_IO;
     if (stored) return 0;
-    struct autopilot_set_config_request req = {
-        .config = {
-            .cleanup_dead_servers = !o->autopilot_keep_dead_servers,
-            .last_contact_threshold = o->autopilot_last_contact_ns,
-            .max_trailing_logs = o->autopilot_max_trailing_logs,
-            .min_quorum = o->autopilot_min_quorum,
-            .server_stabilization_time = o->autopilot_stabilization_ns,
-        },
-    };
+    struct autopilot_set_config_request req = { 0 };
+    server__autopilot_defaults(d->server, &req.config);
     return propose(d, COMMAND_AUTOPILOT, &req);
 }
 
+/* Entries of the configuration that nobody has written yet; those that are there stay. */
+static int run_config_entries(struct duty *d)
+{
+    struct server *s = d->server;
+    struct str primary = s->opts.primary_datacenter;
+    struct arena a = ARENA_INIT;
+    int rc = 0;
+    if (primary.n && !str_eq(primary, s->opts.datacenter)) return 0;
+    struct store_read *rd = store_read(s->store);
+    for (size_t i = 0; i < s->opts.config_entries.n && rc == 0; i++) {
+        const struct config_entry *wanted =
+            &LIST_AT(&s->opts.config_entries, struct config_entry, i);
+        struct config_entry_ref ref = config_entry_ref(wanted);
+        struct config_entry have = { 0 };
+        store_config_entry(rd, NULL, ref.kind, *ref.name, &a, &have);
+        if (store_read_failed(rd, NULL)) rc = ERR_IO;
+        if (rc || config_entry_is_set(&have)) continue;
+        struct config_entry_request req = { .op = STR("upsert-cas"),
+            .datacenter = s->opts.datacenter };
+        record_copy(&a, &type_config_entry, &req.entry, wanted);
+        d->again = true;
+        rc = propose(d, COMMAND_CONFIG_ENTRY, &req);
+    }
+    arena_free(&a);
+    return rc;
+}
+
+static int change_raft(struct duty *d, const struct raft_wish *wish)
+{
+    struct arena a = ARENA_INIT;
+    log_info(SERVER_LOG,
+        wish->op == DRIVER_REMOVE ? "removing a server from raft" : "adding a server to raft", "id",
+        str_c(&a, wish->id), "address", str_c(&a, wish->address));
+    arena_free(&a);
+    d->busy = true;
+    d->raft = (struct raft_driver_request){ .done = proposed, .ctx = d };
+    raft_driver_change(d->server->raft, &d->raft, wish->op, wish->id, wish->address);
+    if (wish->op != DRIVER_REMOVE) server__autopilot_prune(d->server);
+    return 1;
+}
+
 /* One member: 1 if something was proposed, 0 if its state is as it should be. */
-static int reconcile(struct duty *d, struct str name)
+static int reconcile_member(struct duty *d, struct str name)
 {
     struct server *s = d->server;
     struct arena a = ARENA_INIT;
     struct store_read *rd = store_read(s->store);
-    struct register_request reg;
-    struct deregister_request dereg;
-    enum member_change change = server__member_change(s, rd, &a, name, &reg, &dereg);
+    struct member_step step;
+    enum member_change change = server__member_change(s, rd, &a, name, &step);
     int rc = store_read_failed(rd, NULL) ? ERR_IO : 0;
     if (rc == 0) {
         switch (change) {
         case MEMBER_SETTLED:
-            server__member_settled(s);
+            break;
+        case MEMBER_RAFT:
+            rc = change_raft(d, &step.raft);
             break;
         case MEMBER_REGISTER:
-            rc = propose(d, COMMAND_REGISTER, &reg);
+            rc = propose(d, COMMAND_REGISTER, &step.reg);
             break;
         case MEMBER_DEREGISTER:
-            rc = propose(d, COMMAND_DEREGISTER, &dereg);
+            rc = propose(d, COMMAND_DEREGISTER, &step.dereg);
             break;
         }
     }
+    arena_free(&a);
+    return rc;
+}
+
+static int reconcile(struct duty *d, struct str name)
+{
+    struct server *s = d->server;
+    int rc = reconcile_member(d, name);
+    if (rc == 0) server__member_settled(s);
     if (rc > 0) {
         server__member_tried(s); /* looked at again behind the others */
         d->again = true;
     }
-    arena_free(&a);
     return rc;
 }
 
@@ -195,13 +244,13 @@ void server__reconcile_soon(struct server *s)
 static int run_reap(struct duty *d)
 {
     struct arena a = ARENA_INIT;
+    struct str name;
     struct store_read *rd = store_read(d->server->store);
-    struct deregister_request req;
-    bool wanted = server__member_removal(d->server, rd, &a, &req);
+    bool wanted = server__member_forgotten(d->server, rd, &a, &name);
     int rc = store_read_failed(rd, NULL) ? ERR_IO : 0;
     if (rc == 0 && wanted) {
         d->again = true; /* there may be more of them */
-        rc = propose(d, COMMAND_DEREGISTER, &req);
+        rc = reconcile_member(d, name);
     }
     arena_free(&a);
     return rc;
@@ -242,6 +291,7 @@ static void revoke(struct server *s)
     }
     server__tombstones_stop(s);
     server__sessions_stop(s);
+    server__autopilot_stop(s);
     server__drop_idle(s);
 }
 
@@ -253,6 +303,7 @@ static void start_duties(struct server *s)
     s->duties->members_at_ms = 0;
     for (size_t i = 0; i < DUTY_COUNT; i++)
         run(&s->duties->duty[i]);
+    server__autopilot_start(s);
     server__release_held(s);
 }
 
@@ -319,6 +370,7 @@ void server__leader_init(struct server *s)
         int (*run)(struct duty *d);
         bool periodic;
     } rows[DUTY_COUNT] = {
+        [DUTY_CONFIG_ENTRIES] = { "configuration entries", run_config_entries, false },
         [DUTY_AUTOPILOT] = { "autopilot configuration", run_autopilot, false },
         [DUTY_RECONCILE] = { "member reconciliation", run_reconcile, true },
         [DUTY_REAP] = { "member reaping", run_reap, true },

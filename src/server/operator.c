@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Operator.* (leader.md 8, 14). */
+#include "autopilot.h"
 #include "server.h"
 
 int operator_raft_configuration(struct eval *e)
@@ -7,17 +8,18 @@ int operator_raft_configuration(struct eval *e)
     struct raft_driver_state state = raft_driver_state(e->server->raft);
     struct raft_configuration_response *out = eval_reply(e, raft_configuration_response);
     struct arena *a = &e->reply->arena;
-    const struct server_member *self = &e->server->opts.self;
+    struct list servers;
+    server__lan_servers(e->server, a, &servers);
     for (size_t i = 0; i < state.servers_n; i++) {
         const struct raft_driver_server *from = &state.servers[i];
+        const struct lan_server *known = lan_server_by_address(&servers, from->address);
         struct raft_server *to = LIST_PUSH(a, &out->servers, struct raft_server);
-        bool known = str_eq(from->id, self->id);
         to->id = str_dup(a, from->id);
-        to->node = known ? str_dup(a, self->name) : STR("(unknown)");
+        to->node = known ? known->name : STR("(unknown)");
         to->address = str_dup(a, from->address);
         to->leader = str_eq(from->address, state.leader_address);
         to->protocol_version =
-            known ? str_printf(a, "%llu", (unsigned long long)self->raft_version) : STR("unknown");
+            known ? str_printf(a, "%llu", (unsigned long long)known->raft_version) : STR("unknown");
         to->voter = from->suffrage == 0;
     }
     return 0;
@@ -39,45 +41,36 @@ int operator_autopilot_set(struct write *w)
     return write_propose(w, COMMAND_AUTOPILOT, w->p.args);
 }
 
-/* One entry per configured server; this server is asked directly, others are not members yet. */
 int operator_server_health(struct eval *e)
 {
     struct server *s = e->server;
-    struct raft_driver_state state = raft_driver_state(s->raft);
     struct autopilot_operator_health_reply *out = eval_reply(e, autopilot_operator_health_reply);
     struct arena *a = &e->reply->arena;
-    size_t voters = 0, healthy_voters = 0;
-    if (s->opts.self.raft_version < 3) {
+    struct list servers;
+    server__lan_servers(s, a, &servers);
+    if (lan_raft_version_min(&servers) < 3) {
         return error_set(e->err, ERR_INTERNAL,
             "all servers must have raft_protocol set to 3 or higher to use this endpoint");
     }
-    out->healthy = true;
-    for (size_t i = 0; i < state.servers_n; i++) {
-        const struct raft_driver_server *from = &state.servers[i];
-        bool self = str_eq(from->id, s->opts.self.id);
-        struct autopilot_server_health *to =
-            LIST_PUSH(a, &out->servers, struct autopilot_server_health);
-        to->id = str_dup(a, from->id);
-        to->address = str_dup(a, from->address);
-        to->leader = str_eq(from->address, state.leader_address);
-        to->voter = from->suffrage == 0;
-        to->healthy = self;
-        to->serf_status = self ? SERF_ALIVE : SERF_NONE;
-        to->stable_since = gotime_from_unix_ns(s->stable_since_ns);
-        if (self) {
-            to->name = str_dup(a, s->opts.self.name);
-            to->version = str_dup(a, s->opts.self.version);
-            to->last_term = state.last_log_term;
-            to->last_index = state.last_log_index;
-        }
-        if (!to->healthy) out->healthy = false;
-        if (to->voter) {
-            voters++;
-            if (to->healthy) healthy_voters++;
-        }
+    const struct autopilot_table *t = server__autopilot_table(s);
+    out->healthy = t->n && t->healthy;
+    out->failure_tolerance = t->failure_tolerance;
+    for (size_t i = 0; i < t->n; i++) {
+        const struct autopilot_row *r = &t->rows[i];
+        *LIST_PUSH(a, &out->servers, struct autopilot_server_health) =
+            (struct autopilot_server_health){ .id = str_dup(a, str_of(r->id)),
+                .name = str_dup(a, str_of(r->name)),
+                .address = str_dup(a, str_of(r->address)),
+                .serf_status = (int64_t)r->status,
+                .version = str_dup(a, str_of(r->version)),
+                .leader = r->leader,
+                .last_contact = r->last_contact_ns,
+                .last_term = r->last_term,
+                .last_index = r->last_index,
+                .healthy = r->healthy,
+                .voter = r->voter,
+                .stable_since = gotime_from_unix_ns(r->stable_since_ns) };
     }
-    int64_t spare = (int64_t)healthy_voters - (int64_t)(voters / 2 + 1);
-    out->failure_tolerance = spare > 0 ? spare : 0;
     return 0;
 }
 

@@ -15,6 +15,7 @@ struct member {
     struct str name, id, address;
     enum serf_status status;      /* SERF_NONE: not a member (any more) */
     struct node_service *service; /* of a server, NULL for a client */
+    unsigned port;                /* of a server that is no member any more */
 };
 
 static struct node_service *server_service(const struct server_member *m, struct arena *a)
@@ -113,29 +114,73 @@ static enum member_change register_member(struct server *s, struct store_read *r
     return MEMBER_REGISTER;
 }
 
+/* What the raft configuration needs first (leader.md 5). */
+static bool raft_step_of(struct server *s, struct arena *a, const struct member *m,
+    const struct node *node, struct raft_wish *out)
+{
+    struct raft_driver_state state = raft_driver_state(s->raft);
+    struct lan_server server;
+    struct list all;
+    bool self = str_eq_nocase(m->name, s->opts.self.name);
+    if (m->status == SERF_NONE) {
+        /* Gossip has forgotten it: the catalog still knows where it was. */
+        struct str address =
+            node && m->port
+                ? str_printf(a, str_find_char(node->address, ':') >= 0 ? "[%.*s]:%u" : "%.*s:%u",
+                      STR_ARG(node->address), m->port)
+                : STR_NIL;
+        return !self && address.n &&
+               raft_leave_change(state.servers, state.servers_n, STR_NIL, address, out);
+    }
+    if (!m->service || !server__lan_server(s, m->name, a, &server)) return false;
+    server__lan_servers(s, a, &all);
+    if (m->status != SERF_ALIVE)
+        return !self &&
+               raft_leave_change(state.servers, state.servers_n, server.id, server.address, out);
+    enum raft_join join =
+        raft_join_change(state.servers, state.servers_n, &all, &server, self, out);
+    if (join == RAFT_JOIN_CLASH)
+        log_error(SERVER_LOG, "two servers are in bootstrap mode, one is not added", "node",
+            str_c(a, m->name));
+    return join == RAFT_JOIN_REMOVE || join == RAFT_JOIN_ADD;
+}
+
+static enum member_change drop_member(struct server *s, struct store_read *rd, struct arena *a,
+    struct member *m, struct member_step *out)
+{
+    struct node *node = NULL;
+    struct node_service *service = NULL;
+    struct health_check *check = NULL;
+    if (str_eq_nocase(m->name, s->opts.self.name)) return MEMBER_SETTLED;
+    store_node(rd, NULL, m->name, a, &node);
+    store_node_check(rd, NULL, m->name, SERF_CHECK_ID, a, &check);
+    store_node_service(rd, NULL, m->name, SERVER_SERVICE, a, &service);
+    if (m->status == SERF_NONE && !check) return MEMBER_SETTLED;
+    if (m->status == SERF_NONE && service && service->port > 0) m->port = (unsigned)service->port;
+    if (raft_step_of(s, a, m, node, &out->raft)) return MEMBER_RAFT;
+    if (!node) return MEMBER_SETTLED;
+    out->dereg = (struct deregister_request){ .datacenter = s->opts.datacenter, .node = m->name };
+    return MEMBER_DEREGISTER;
+}
+
 enum member_change server__member_change(struct server *s, struct store_read *rd, struct arena *a,
-    struct str name, struct register_request *reg, struct deregister_request *dereg)
+    struct str name, struct member_step *out)
 {
     struct member m;
-    struct node *node = NULL;
-    struct health_check *check = NULL;
     if (!member_of(s, str_dup(a, name), a, &m)) return MEMBER_SETTLED;
     switch (m.status) {
     case SERF_ALIVE:
+        if (raft_step_of(s, a, &m, NULL, &out->raft)) return MEMBER_RAFT;
+        return register_member(s, rd, a, &m, &out->reg);
     case SERF_FAILED:
-        return register_member(s, rd, a, &m, reg);
+        return register_member(s, rd, a, &m, &out->reg);
     case SERF_LEAVING:
         return MEMBER_SETTLED;
     case SERF_LEFT:
     case SERF_NONE:
         break;
     }
-    if (str_eq_nocase(m.name, s->opts.self.name)) return MEMBER_SETTLED;
-    store_node(rd, NULL, m.name, a, &node);
-    store_node_check(rd, NULL, m.name, SERF_CHECK_ID, a, &check);
-    if (!node || (m.status == SERF_NONE && !check)) return MEMBER_SETTLED;
-    *dereg = (struct deregister_request){ .datacenter = s->opts.datacenter, .node = m.name };
-    return MEMBER_DEREGISTER;
+    return drop_member(s, rd, a, &m, out);
 }
 
 static bool is_member(struct server *s, struct str name)
@@ -144,16 +189,15 @@ static bool is_member(struct server *s, struct str name)
     return s->opts.lan && serf_find(pool_serf(s->opts.lan), name) != NULL;
 }
 
-bool server__member_removal(
-    struct server *s, struct store_read *rd, struct arena *a, struct deregister_request *out)
+bool server__member_forgotten(
+    struct server *s, struct store_read *rd, struct arena *a, struct str *name)
 {
     struct list checks = { 0 };
     store_checks_in_state(rd, NULL, STR("any"), NULL, a, &checks);
     for (size_t i = 0; i < checks.n; i++) {
         const struct health_check *c = &LIST_AT(&checks, struct health_check, i);
-        if (!str_eq(c->check_id, SERF_CHECK_ID)) continue;
-        if (is_member(s, c->node)) continue;
-        *out = (struct deregister_request){ .datacenter = s->opts.datacenter, .node = c->node };
+        if (!str_eq(c->check_id, SERF_CHECK_ID) || is_member(s, c->node)) continue;
+        *name = c->node;
         return true;
     }
     return false;

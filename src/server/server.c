@@ -7,7 +7,13 @@
 
 static void raft_changed(struct raft_driver_observer *o, const struct raft_driver_state *state)
 {
-    server__leader_changed(container_of(o, struct server, observer), state);
+    struct server *s = container_of(o, struct server, observer);
+    uint64_t hash = hash_bytes(state->leader_address.p, state->leader_address.n);
+    bool other_leader = hash != s->leader_hash;
+    s->leader_hash = hash;
+    server__leader_changed(s, state);
+    server__autopilot_changed(s);
+    if (other_leader && !s->leader) server__release_held(s);
 }
 
 static void copy_options(struct server *s, const struct server_options *from)
@@ -22,6 +28,7 @@ static void copy_options(struct server *s, const struct server_options *from)
     o->self.id = str_dup(a, from->self.id);
     o->self.address = str_dup(a, from->self.address);
     o->self.version = str_dup(a, from->self.version);
+    o->domain = str_dup(a, from->domain);
     if (!o->default_query_time_ms) o->default_query_time_ms = 300000;
     if (!o->max_query_time_ms) o->max_query_time_ms = 600000;
     if (!o->rpc_hold_timeout_ms) o->rpc_hold_timeout_ms = 7000;
@@ -50,7 +57,6 @@ int server_create(const struct server_options *opts, struct server **out, struct
     s->store = opts->store;
     s->raft = opts->raft;
     s->scratch = (struct buf)BUF_INIT(SCRATCH_MAX);
-    s->stable_since_ns = world_wall_ns(s->world);
     link_init(&s->calls);
     link_init(&s->detached);
     link_init(&s->snapshots);
@@ -60,6 +66,9 @@ int server_create(const struct server_options *opts, struct server **out, struct
     server__coordinates_init(s);
     server__tombstones_init(s);
     server__gossip_init(s);
+    server__autopilot_init(s);
+    server__bootstrap_init(s);
+    server__snapshots_init(s);
     server__leader_init(s);
     s->observer.changed = raft_changed;
     raft_driver_observe(s->raft, &s->observer);
@@ -73,8 +82,10 @@ void server_destroy(struct server *s)
 {
     if (!s) return;
     raft_driver_unobserve(&s->observer);
+    server__bootstrap_deinit(s);
     s->leaving = true;
     server__leader_deinit(s);
+    server__autopilot_deinit(s);
     server__blocking_deinit(s);
     server__fail_calls(s, "the server is shutting down");
     server__snapshots_end(s, "the server is shutting down");

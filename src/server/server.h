@@ -10,6 +10,7 @@
 #include "consuld/server.h"
 #include "consuld/store.h"
 #include "consuld/store/tables.h"
+#include "lan_servers.h"
 
 #define SERVER_LOG "agent.server"
 
@@ -54,7 +55,8 @@ struct method {
     uint8_t mode;
     uint8_t flags;
     /* MODE_WRITE, and MODE_LOCAL with `write`: checks the arguments, then begins (WRITE_PENDING) or
-     * fills the reply (WRITE_DONE). Others: reads. Negative: the error's code. NULL: part `part` is not built. */
+     * fills the reply (WRITE_DONE). Others: reads. Negative: the error's code. NULL: part `part` is
+     * not built. */
     int (*read)(struct eval *e);
     int (*write)(struct write *w);
     const char *part;
@@ -73,11 +75,12 @@ struct method_layout {
 /* --- calls that wait ----------------------------------------------------------------------- */
 
 enum pending_kind {
-    PENDING_HELD,   /* for a leader, or for consistent reads */
-    PENDING_VERIFY, /* for the leadership check of a consistent read */
-    PENDING_WRITE,  /* for the log */
-    PENDING_PARKED, /* for a change */
-    PENDING_REMOTE, /* for another datacenter's answer */
+    PENDING_HELD,    /* for a leader, or for consistent reads */
+    PENDING_VERIFY,  /* for the leadership check of a consistent read */
+    PENDING_WRITE,   /* for the log */
+    PENDING_PARKED,  /* for a change */
+    PENDING_REMOTE,  /* for another datacenter's answer */
+    PENDING_FORWARD, /* for the leader's answer */
 };
 
 /* What call->impl points to while a call waits; memory of the call's arena. */
@@ -92,6 +95,9 @@ struct pending {
     struct timer timer;     /* deadline, or the end of the wait */
     uint64_t held_since_ms; /* 0: never held */
     bool verified;
+    bool pausing;                     /* held before the next attempt to reach the leader */
+    bool forwarded;                   /* `inner` is on its way */
+    struct rpc_call inner;            /* the call as the leader gets it */
     struct raft_driver_request *raft; /* the last one made, NULL: none */
     struct pool_request *gossip;      /* the one under way, NULL: none */
     struct remote_call *remote;       /* the same */
@@ -130,6 +136,8 @@ struct parked_query {
 
 /* --- the server ---------------------------------------------------------------------------- */
 
+struct bootstrap;
+
 struct server {
     struct rpc_client client;
     struct snapshot_client snapshots_client;
@@ -154,12 +162,15 @@ struct server {
     struct buf scratch; /* encoding of commands and keys */
     struct arena key_arena;
     struct server_stats stats;
-    int64_t stable_since_ns; /* wall clock of the start: a lone server's health */
     struct duties *duties;
     struct session_timers *session_timers;
     struct coordinate_batch *coordinates;
     struct tombstone_gc *tombstones;
     struct server_gossip *gossip;
+    struct autopilot *autopilot;
+    struct bootstrap *bootstrap;              /* NULL: nothing is expected */
+    struct snapshot_remote *remote_snapshots; /* those of the leader; NULL: cannot be reached */
+    uint64_t leader_hash;                     /* of the leader's address, to see it change */
 };
 
 /* dispatch.c */
@@ -171,6 +182,8 @@ void server__release_held(struct server *s);
 /* Ends a call; its pending state must be unlinked before. */
 void server__finish(struct rpc_call *call, struct rpc_reply *reply);
 void server__fail(struct rpc_call *call, int code);
+/* Holds a call for a random pause before it is routed again; false: its time is up. */
+bool server__hold_again(struct pending *p);
 /* Evaluates a read now. NULL and *err on failure. */
 struct rpc_reply *server__evaluate(struct server *s, const struct method *m,
     const struct method_layout *layout, const void *args, struct watch_set *ws, struct error *err);
@@ -181,6 +194,11 @@ void server__fail_calls(struct server *s, const char *why);
 /* A new request to the raft driver, of the call's arena, forgotten when the call ends. */
 struct raft_driver_request *server__request(
     struct pending *p, void (*done)(struct raft_driver_request *r), void *ctx);
+
+/* forward.c: sends a call to the leader; false: it is not known. */
+bool server__forward(struct pending *p);
+/* Where the leader's port is, texts of `a`; false if it is not known, or is this server. */
+bool server__leader_target(struct server *s, struct arena *a, struct rpc_target *out);
 
 /* blocking.c */
 void server__block(struct pending *p);
@@ -240,6 +258,7 @@ void server__remote_cancel(struct pending *p);
 void server__datacenters(struct server *s, struct arena *a, struct list *out);
 
 /* snapshot.c */
+void server__snapshots_init(struct server *s);
 void server__snapshot_submit(struct snapshot_client *client, struct snapshot_call *call);
 void server__snapshot_cancel(struct snapshot_client *client, struct snapshot_call *call);
 void server__snapshots_end(struct server *s, const char *why);
@@ -269,6 +288,25 @@ void server__tombstones_stop(struct server *s);
 /* leader.c: looks at the members that are due at the end of the turn. */
 void server__reconcile_soon(struct server *s);
 
+/* bootstrap.c: waits for the servers that bootstrap_expect speaks of. */
+void server__bootstrap_init(struct server *s);
+void server__bootstrap_deinit(struct server *s);
+
+/* autopilot.c: runs while the server leads. */
+struct autopilot_table;
+void server__autopilot_init(struct server *s);
+void server__autopilot_deinit(struct server *s);
+/* What the first leader stores. */
+void server__autopilot_defaults(const struct server *s, struct autopilot_config *out);
+void server__autopilot_start(struct server *s);
+void server__autopilot_stop(struct server *s);
+/* The raft configuration changed. */
+void server__autopilot_changed(struct server *s);
+/* Dead servers are looked for now: a server came. */
+void server__autopilot_prune(struct server *s);
+/* Health as known; judged anew when nobody has to be asked for it. */
+const struct autopilot_table *server__autopilot_table(struct server *s);
+
 /* gossip.c */
 void server__gossip_init(struct server *s);
 void server__gossip_deinit(struct server *s);
@@ -279,12 +317,18 @@ bool server__member_due(struct server *s, struct str *name);
 void server__member_settled(struct server *s);
 void server__member_tried(struct server *s);
 
-/* reconcile.c: what the state lacks; true when there is something to do. */
-enum member_change { MEMBER_SETTLED, MEMBER_REGISTER, MEMBER_DEREGISTER };
+/* reconcile.c: what the state lacks of what gossip says about a node. */
+enum member_change { MEMBER_SETTLED, MEMBER_RAFT, MEMBER_REGISTER, MEMBER_DEREGISTER };
+struct member_step { /* the one of the change returned */
+    struct raft_wish raft;
+    struct register_request reg;
+    struct deregister_request dereg;
+};
 enum member_change server__member_change(struct server *s, struct store_read *rd, struct arena *a,
-    struct str name, struct register_request *reg, struct deregister_request *dereg);
-bool server__member_removal(
-    struct server *s, struct store_read *rd, struct arena *a, struct deregister_request *out);
+    struct str name, struct member_step *out);
+/* A node with a serfHealth check that is no member; false: there is none. */
+bool server__member_forgotten(
+    struct server *s, struct store_read *rd, struct arena *a, struct str *name);
 bool server__federation_wanted(struct server *s, struct store_read *rd, struct watch_set *ws,
     struct arena *a, struct federation_state *want);
 

@@ -3,15 +3,25 @@
  * taken up its duties anew on the state restored. */
 #include <stdlib.h>
 
+#include "consuld/cluster/snapshot_remote.h"
 #include "server.h"
 
 struct snapshot_work {
     struct server *server;
+    struct snapshot_call remote; /* the call as the leader gets it */
+    bool forwarded;
     struct snapshot_call *call; /* NULL: cancelled */
     struct raft_driver_request raft;
     struct tick tick; /* ends a call that is refused at once */
     struct link link; /* in server->snapshots */
 };
+
+static void drop_forwarded(struct snapshot_work *w)
+{
+    struct snapshot_client *leader = snapshot_remote_client(w->server->remote_snapshots);
+    if (w->forwarded) leader->cancel(leader, &w->remote);
+    w->forwarded = false;
+}
 
 static void end(struct snapshot_work *w, int code, const struct error *err)
 {
@@ -20,6 +30,7 @@ static void end(struct snapshot_work *w, int code, const struct error *err)
     raft_driver_forget(&w->raft);
     tick_cancel(&w->tick);
     link_remove(&w->link);
+    drop_forwarded(w);
     free(w);
     if (!c) return;
     c->impl = NULL;
@@ -93,6 +104,54 @@ static void restored(struct raft_driver_request *r)
     raft_driver_barrier(w->server->raft, &w->raft);
 }
 
+/* --- at the leader --------------------------------------------------------------------------- */
+
+static void leader_answered(struct snapshot_call *remote)
+{
+    struct snapshot_work *w = remote->ctx;
+    struct snapshot_call *c = w->call;
+    w->forwarded = false;
+    if (c && !remote->code) {
+        c->saved = remote->saved;
+        c->index = remote->index;
+        c->known_leader = remote->known_leader;
+        c->last_contact_ns = remote->last_contact_ns;
+        remote->saved = STR_NIL;
+    }
+    free((void *)(uintptr_t)remote->saved.p);
+    end(w, remote->code, &remote->err);
+}
+
+static void forward(struct snapshot_work *w)
+{
+    struct snapshot_client *leader = snapshot_remote_client(w->server->remote_snapshots);
+    struct snapshot_call *c = w->call;
+    w->remote = (struct snapshot_call){ .restore = c->restore,
+        .datacenter = c->datacenter,
+        .token = c->token,
+        .archive = c->archive,
+        .done = leader_answered,
+        .ctx = w };
+    w->forwarded = true;
+    leader->submit(leader, &w->remote);
+}
+
+static bool leader_target(void *ctx, struct arena *a, struct rpc_target *out)
+{
+    return server__leader_target(ctx, a, out);
+}
+
+void server__snapshots_init(struct server *s)
+{
+    s->remote_snapshots =
+        snapshot_remote_create(&(struct snapshot_remote_options){ .world = s->world,
+            .target = leader_target,
+            .ctx = s,
+            .unknown = RPC_ERR_NO_LEADER,
+            .tls = s->opts.tls,
+            .domain = s->opts.domain });
+}
+
 /* --- calls ---------------------------------------------------------------------------------- */
 
 static const char *refusal(const struct server *s, const struct snapshot_call *c)
@@ -101,8 +160,8 @@ static const char *refusal(const struct server *s, const struct snapshot_call *c
     if (c->datacenter.n && !str_eq(c->datacenter, s->opts.datacenter)) return RPC_ERR_NO_DC_PATH;
     if (c->restore && c->allow_stale) return "stale not allowed for restore";
     if (c->allow_stale) return NULL;
-    if (!leader || s->leaving) return RPC_ERR_NO_LEADER;
-    return s->ready ? NULL : RPC_ERR_NOT_READY;
+    if (s->leaving) return RPC_ERR_NO_LEADER;
+    return s->ready || !leader ? NULL : RPC_ERR_NOT_READY;
 }
 
 void server__snapshot_submit(struct snapshot_client *client, struct snapshot_call *call)
@@ -120,6 +179,8 @@ void server__snapshot_submit(struct snapshot_client *client, struct snapshot_cal
     if (why) {
         error_set(&call->err, ERR_INTERNAL, "%s", why);
         tick_mark(&w->tick);
+    } else if (!call->allow_stale && !raft_driver_is_leader(s->raft)) {
+        forward(w);
     } else if (call->restore) {
         ask(w, restored);
         raft_driver_restore(s->raft, &w->raft, call->archive);
@@ -136,7 +197,9 @@ void server__snapshot_cancel(struct snapshot_client *client, struct snapshot_cal
     struct snapshot_work *w = call->impl;
     (void)client;
     call->impl = NULL;
-    if (w) w->call = NULL;
+    if (!w) return;
+    w->call = NULL;
+    if (w->forwarded && !call->restore) end(w, 0, NULL);
 }
 
 void server__snapshots_end(struct server *s, const char *why)
@@ -145,6 +208,8 @@ void server__snapshots_end(struct server *s, const char *why)
     error_set(&err, ERR_INTERNAL, "%s", why);
     for (struct link *it; (it = link_pop(&s->snapshots));)
         end(container_of(it, struct snapshot_work, link), ERR_INTERNAL, &err);
+    snapshot_remote_destroy(s->remote_snapshots);
+    s->remote_snapshots = NULL;
 }
 
 struct snapshot_client *server_snapshots(struct server *s)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Saving and restoring at a server over the wire: the dialling end of rpc.md 10. One fresh
- * connection each time, to the router's first server. */
+ * connection each time. */
 #pragma once
 #include "consuld/base/outside.h"
-#include "consuld/cluster/rpc_router.h"
+#include "consuld/cluster/rpc_pool.h"
 #include "consuld/cluster/snapshot_call.h"
 
 struct snapshot_remote;
@@ -11,8 +11,11 @@ struct snapshot_remote;
 /* What it points to outlives it. */
 struct snapshot_remote_options {
     struct world *world;
-    struct rpc_router *router;
-    struct tls *tls; /* NULL: none */
+    /* Which server is asked, texts of `a`; false: none is known. */
+    bool (*target)(void *ctx, struct arena *a, struct rpc_target *out);
+    void *ctx;
+    const char *unknown; /* the error then */
+    struct tls *tls;     /* NULL: none */
     struct str domain;
 };
 

@@ -122,6 +122,14 @@ static struct str serf_status(int64_t n)
     return STR("none");
 }
 
+static struct gotime to_second(struct gotime t)
+{
+    if (t.nsec >= 500000000) t.sec++;
+    t.nsec = 0;
+    t.offset_min = -1;
+    return t;
+}
+
 static void finish_health(struct state_call *c)
 {
     const struct autopilot_operator_health_reply *in =
@@ -144,7 +152,7 @@ static void finish_health(struct state_call *c)
                 .last_index = from->last_index,
                 .healthy = from->healthy,
                 .voter = from->voter,
-                .stable_since = from->stable_since,
+                .stable_since = to_second(from->stable_since),
             };
     }
     api_reply_json_status(c->req, in->healthy ? 200 : 429, &type_api_health_reply, &out);

@@ -10,6 +10,18 @@ static size_t lan_members(void *ctx)
     return r->lan ? serf_count(pool_serf(r->lan)) : 0;
 }
 
+static bool first_server(void *ctx, struct arena *a, struct rpc_target *out)
+{
+    const struct run *r = ctx;
+    const struct rpc_target *first = rpc_router_at(r->router, 0);
+    if (!first) return false;
+    *out = (struct rpc_target){ .name = str_dup(a, first->name),
+        .datacenter = str_dup(a, first->datacenter),
+        .address = str_dup(a, first->address),
+        .port = first->port };
+    return true;
+}
+
 void run_calls_start(struct run *r)
 {
     r->domain = str_dup(&r->arena, r->config->dns_domain);
@@ -28,8 +40,12 @@ void run_servers_start(struct run *r)
         .burst = (uint64_t)c->rpc_max_burst,
         .members = lan_members,
         .ctx = r });
-    r->snapshots = snapshot_remote_create(&(struct snapshot_remote_options){
-        .world = r->world, .router = r->router, .tls = r->tls, .domain = r->domain });
+    r->snapshots = snapshot_remote_create(&(struct snapshot_remote_options){ .world = r->world,
+        .target = first_server,
+        .ctx = r,
+        .unknown = RPC_ERR_NO_SERVERS,
+        .tls = r->tls,
+        .domain = r->domain });
     r->context.rpc = rpc_router_client(r->router);
     r->context.router = r->router;
     r->context.snapshots = snapshot_remote_client(r->snapshots);
@@ -45,7 +61,7 @@ void run_servers_stop(struct run *r, void (*stopped)(void *ctx))
     snapshot_remote_destroy(r->snapshots);
     r->snapshots = NULL;
     r->context.router = NULL;
-    rpc_router_destroy(r->router);
+    if (r->router) rpc_router_destroy(r->router);
     r->router = NULL;
     r->rpc_pool = NULL;
     rpc_pool_close(pool, stopped, r);

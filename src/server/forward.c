@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calls that this server does not answer itself: they go to the leader (rpc.md 6.1, 9.2). What
+ * fails because nobody leads, or because the leader could not be reached, is tried again after a
+ * short random pause for as long as a call may be held. */
+#include "consuld/cluster/rpc_router.h"
+#include "server.h"
+
+#define DIAL_FAILED "failed to get conn"
+
+bool server__leader_target(struct server *s, struct arena *a, struct rpc_target *out)
+{
+    struct raft_driver_state state = raft_driver_state(s->raft);
+    struct gossip_address address;
+    struct list servers;
+    if (state.leader_address.n == 0 || str_eq(state.leader_address, s->opts.raft_address)) {
+        return false;
+    }
+    server__lan_servers(s, a, &servers);
+    const struct lan_server *m = lan_server_by_address(&servers, state.leader_address);
+    *out = (struct rpc_target){ .datacenter = s->opts.datacenter };
+    if (m) {
+        out->name = m->name;
+        out->address = m->ip;
+        out->port = m->port;
+        return true;
+    }
+    /* Raft knows better than gossip who leads. */
+    struct str host = state.leader_address;
+    int64_t colon = -1;
+    for (size_t i = 0; i < host.n; i++)
+        if (host.p[i] == ':') colon = (int64_t)i;
+    uint64_t port;
+    if (colon < 0 || !str_to_u64(str_slice(host, (size_t)colon + 1, host.n), &port) || port == 0 ||
+        port > UINT16_MAX)
+        return false;
+    host = str_slice(host, 0, (size_t)colon);
+    if (host.n > 2 && host.p[0] == '[') host = str_slice(host, 1, host.n - 1);
+    if (!gossip_address_parse(&address, str_c(a, host), (uint16_t)port)) return false;
+    out->name = str_dup(a, state.leader_id);
+    out->address = str_dup(a, host);
+    out->port = (uint16_t)port;
+    return true;
+}
+
+static void answered(struct rpc_call *inner)
+{
+    struct pending *p = inner->ctx;
+    struct rpc_call *call = p->call;
+    struct str why = str_of(inner->err->text);
+    p->forwarded = false;
+    link_remove(&p->link);
+    if (inner->code == 0) {
+        server__finish(call, inner->reply);
+        return;
+    }
+    bool unsent = str_find(why, STR(DIAL_FAILED)) >= 0;
+    if (!p->server->leaving && (unsent || rpc_may_retry(call, why)) && server__hold_again(p)) {
+        return;
+    }
+    server__fail(call, inner->code);
+}
+
+bool server__forward(struct pending *p)
+{
+    struct server *s = p->server;
+    struct rpc_call *call = p->call;
+    struct rpc_target leader;
+    struct arena a = ARENA_INIT;
+    if (!s->opts.rpc_pool || !server__leader_target(s, &a, &leader)) {
+        arena_free(&a);
+        return false;
+    }
+    s->stats.forwarded++;
+    p->kind = PENDING_FORWARD;
+    p->forwarded = true;
+    p->inner = (struct rpc_call){ .method = call->method,
+        .args = p->args,
+        .arena = call->arena,
+        .done = answered,
+        .ctx = p,
+        .err = call->err };
+    link_remove(&p->link);
+    link_push(&s->calls, &p->link);
+    rpc_pool_submit(s->opts.rpc_pool, &leader, &p->inner);
+    arena_free(&a);
+    return true;
+}
