@@ -156,7 +156,7 @@ void raft_driver_destroy(struct raft_driver *d)
     arena_free(&d->archive.arena);
     buf_deinit(&d->archive.out);
     arena_free(&d->install.arena);
-    free((void *)(uintptr_t)d->install.state.p);
+    raft_driver_snapshot_free(d->install.state, d->install.mapped);
     free(d->writes);
     free(d->servers);
     free(d);

@@ -92,7 +92,8 @@ struct install_job {
     enum install_phase phase;
     struct raft_driver_work *work; /* restore; NULL once the core has it */
     struct str archive;            /* the work's bytes while they are read */
-    struct str state;              /* malloc'ed */
+    struct str state;
+    bool mapped; /* pages of a file, else malloc'ed */
     uint64_t archive_index;
     struct snapshot_meta meta;
     struct arena arena;

@@ -6,13 +6,15 @@
  *   snapshot ─▶ made the state ─▶ core told */
 #include "raft_driver.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static void let_go(struct install_job *j)
 {
-    free((void *)(uintptr_t)j->state.p);
+    raft_driver_snapshot_free(j->state, j->mapped);
     free((void *)(uintptr_t)j->archive.p);
+    j->mapped = false;
     j->state = j->archive = STR_NIL;
     j->phase = INSTALL_NONE;
     tick_mark(&j->driver->tick);
@@ -136,19 +138,35 @@ void driver_install(struct raft_driver *d, const struct raft_install *in)
     job_submit(d->world, &j->job);
 }
 
+void raft_driver_snapshot_free(struct str state, bool mapped)
+{
+    if (mapped)
+        snapshot_file_close(state);
+    else
+        free((void *)(uintptr_t)state.p);
+}
+
+void raft_driver_spool_path(const struct raft_driver *d, uint64_t n, char *out, size_t out_n)
+{
+    out[0] = '\0';
+    if (d->dir[0])
+        snprintf(out, out_n, "%s/incoming-%llu.tmp", d->snapshots, (unsigned long long)n);
+}
+
 void raft_driver_receive_snapshot(
-    struct raft_driver *d, const struct raft_message *m, struct str state)
+    struct raft_driver *d, const struct raft_message *m, struct str state, bool mapped)
 {
     struct install_job *j = &d->install;
     bool free_now = j->phase == INSTALL_NONE && d->started && !d->stopping;
     if (!free_now) {
-        free((void *)(uintptr_t)state.p);
+        raft_driver_snapshot_free(state, mapped);
         raft_driver_receive(d, m); /* refused: nothing is ready to be installed */
         return;
     }
     arena_reset(&j->arena);
     j->driver = d;
     j->state = state;
+    j->mapped = mapped;
     j->phase = INSTALL_ASK;
     raft_driver_receive(d, m);
     if (j->phase == INSTALL_ASK) let_go(j);

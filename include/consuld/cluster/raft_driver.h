@@ -123,9 +123,29 @@ int raft_driver_bootstrap(struct raft_driver *d, const struct raft_driver_server
 struct raft_entry;
 /* A message from a peer; what it points to is copied if kept. */
 void raft_driver_receive(struct raft_driver *d, const struct raft_message *m);
-/* An InstallSnapshot whose stream was received whole; `state` is malloc'ed and taken over. */
+/* An InstallSnapshot whose stream was received whole; `state` is taken over: malloc'ed, or mapped
+ * pages of a file. */
 void raft_driver_receive_snapshot(
-    struct raft_driver *d, const struct raft_message *m, struct str state);
+    struct raft_driver *d, const struct raft_message *m, struct str state, bool mapped);
+void raft_driver_snapshot_free(struct str state, bool mapped);
+/* Where the n-th incoming snapshot may be kept until it is whole; empty: in memory. */
+void raft_driver_spool_path(const struct raft_driver *d, uint64_t n, char *out, size_t out_n);
+
+/* The snapshot to send to a server that needs one: the newest file, or, where none are kept, the
+ * present state. Opened by a worker; `done` is called once, later, with err.code 0 or the reason.
+ * Closed by its owner; the driver may be gone by then. */
+struct raft_configuration;
+struct raft_driver_snapshot_job;
+struct raft_driver_snapshot {
+    void (*done)(struct raft_driver_snapshot *s);
+    struct error err;
+    struct str state;
+    uint64_t index, term, configuration_index;
+    const struct raft_configuration *configuration;
+    struct raft_driver_snapshot_job *job;
+};
+void raft_driver_snapshot_open(struct raft_driver *d, struct raft_driver_snapshot *s);
+void raft_driver_snapshot_close(struct raft_driver_snapshot *s);
 /* A request sent has no response; `missing`: its entries could not be read. */
 void raft_driver_rpc_failed(struct raft_driver *d, const char *peer_id, uint64_t rpc, bool missing);
 /* An entry to send, from memory or disk. ERR_NOT_FOUND, ERR_IO. */

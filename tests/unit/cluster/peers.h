@@ -159,7 +159,7 @@ static void deliver(struct cluster *c, struct mail *mail)
     } else if (mail->m.type == RAFT_PROBE) {
         answer_probe(c, mail);
     } else if (mail->m.type == RAFT_INSTALL_SNAPSHOT) {
-        raft_driver_receive_snapshot(to->driver, &mail->m, mail->snapshot);
+        raft_driver_receive_snapshot(to->driver, &mail->m, mail->snapshot, false);
         mail->snapshot = STR_NIL;
     } else {
         raft_driver_receive(to->driver, &mail->m);
