@@ -107,27 +107,41 @@ static void start(struct file_queue *q)
     job_submit(q->world, &q->job);
 }
 
+/* Told to those who wait for it. */
+static void op_failed(struct file_queue *q, const struct file_op *op, uint64_t place)
+{
+    const char *what = op->remove ? "remove" : "write";
+    log_error("agent", op->remove ? "Failed to remove file" : "Failed to write file", "path",
+        op->path, "error", strerror(op->error));
+    link_each (it, &q->waits) {
+        struct file_wait *w = container_of(it, struct file_wait, link);
+        if (place < w->from || place >= w->upto || w->err.code) continue;
+        error_set(&w->err, ERR_IO, "%s %s: %s", what, op->path, strerror(op->error));
+    }
+}
+
 static void done(struct job *job)
 {
     struct file_queue *q = container_of(job, struct file_queue, job);
-    struct link *l;
+    struct link *l, ready;
+    link_init(&ready);
     while ((l = link_pop(&q->running))) {
         struct file_op *op = container_of(l, struct file_op, link);
+        if (op->error) op_failed(q, op, q->done_n);
         q->done_n++;
-        if (op->error) {
-            log_error("agent", op->remove ? "Failed to remove file" : "Failed to write file",
-                "path", op->path, "error", strerror(op->error));
-        }
         op_free(op);
     }
     q->busy = false;
     link_each (it, &q->waits) {
-        struct file_wait *w = container_of(it, struct file_wait, link);
-        if (w->upto > q->done_n) continue;
-        link_remove(&w->link);
-        w->done(w);
+        if (container_of(it, struct file_wait, link)->upto > q->done_n) continue;
+        link_remove(it);
+        link_push(&ready, it);
     }
     start(q);
+    while ((l = link_pop(&ready))) {
+        struct file_wait *w = container_of(l, struct file_wait, link);
+        w->done(w);
+    }
     if (q->dying && !q->busy) free(q);
 }
 
@@ -200,10 +214,17 @@ void file_queue_drop(struct file_queue *q)
     file_queue_release(q);
 }
 
-bool file_queue_wait(struct file_queue *q, struct file_wait *w)
+uint64_t file_queue_place(const struct file_queue *q)
+{
+    return q->queued_n;
+}
+
+bool file_queue_wait(struct file_queue *q, struct file_wait *w, uint64_t from)
 {
     link_init(&w->link);
+    w->err.code = ERR_OK;
     if (q->done_n == q->queued_n) return false;
+    w->from = from;
     w->upto = q->queued_n;
     link_push(&q->waits, &w->link);
     return true;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Small files written one after another on a worker: to a temporary name, synced, renamed. */
 #pragma once
-#include "consuld/base.h"
+#include "consuld/agent/local.h"
 
 struct file_queue;
 
@@ -18,12 +18,9 @@ void file_queue_hold(struct file_queue *q);
 void file_queue_release(struct file_queue *q);
 void file_queue_drop(struct file_queue *q);
 
-/* Called when everything queued so far is on disk. Embedded in its owner. */
-struct file_wait {
-    struct link link;
-    uint64_t upto;
-    void (*done)(struct file_wait *w);
-};
-/* False if nothing is pending (done is not called). */
-bool file_queue_wait(struct file_queue *q, struct file_wait *w);
+/* How much was queued ever: the place of what comes next. */
+uint64_t file_queue_place(const struct file_queue *q);
+/* w->done is called when everything queued so far was carried out, with w->err the first failure of
+ * what was queued from place `from` on. False if nothing is pending (done is not called). */
+bool file_queue_wait(struct file_queue *q, struct file_wait *w, uint64_t from);
 void file_wait_cancel(struct file_wait *w);

@@ -28,6 +28,7 @@ static void fire_watches(struct local *l)
 static void on_tick(struct tick *t)
 {
     struct local *l = container_of(t, struct local, tick);
+    if (l->files) l->files_told = file_queue_place(l->files);
     alias_update(l, false);
     central_sweep(l, false);
     fire_watches(l);
@@ -346,6 +347,7 @@ void local_push(struct local *l, struct local_push *p)
 void local_push_cancel(struct local_push *p)
 {
     link_remove(&p->link);
+    file_wait_cancel(&p->files);
 }
 void local_sync_full(struct local *l, uint64_t spread_ms)
 {

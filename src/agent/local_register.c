@@ -291,3 +291,25 @@ int local_check_deregister(struct local *l, struct str id)
     drop_check(l, c);
     return 0;
 }
+
+void local_service_unkept(struct local *l, struct str id, bool fresh)
+{
+    struct local_service *s = local__service(l, id);
+    struct local_group *g = local__group(l, id);
+    if (!s) return;
+    s->kept = false;
+    if (g) {
+        link_each (it, &g->checks) {
+            container_of(it, struct local_check, of_group)->kept = false;
+        }
+    }
+    if (fresh) ensure(local_service_deregister(l, id) == 0);
+}
+
+void local_check_unkept(struct local *l, struct str id, bool fresh)
+{
+    struct local_check *c = local__check(l, id);
+    if (!c) return;
+    c->kept = false;
+    if (fresh) drop_check(l, c);
+}

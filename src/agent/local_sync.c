@@ -33,7 +33,6 @@ struct sync {
     struct link waiting; /* wait for the next */
     struct timer timer;  /* next full run */
     struct rpc_reply *services;
-    struct file_wait files;
     struct link services_todo; /* of the running phase: struct local_service */
     struct link checks_todo;   /* struct local_check */
     struct link checks_going;  /* deleted ones, sent last */
@@ -412,24 +411,33 @@ static uint64_t spread(struct sync *s, uint64_t base_ms)
     return base_ms + prng_below(&s->local->prng, base_ms);
 }
 
-static void pushes_done(struct sync *s)
+static void push_ready(struct local_push *p)
+{
+    struct local *l = p->local;
+    if (!p->synced || !p->written) return;
+    if (p->whole && l->files && file_queue_wait(l->files, &p->files, file_queue_place(l->files)))
+        return;
+    p->done(p);
+}
+
+static void push_written(struct file_wait *w)
+{
+    struct local_push *p = container_of(w, struct local_push, files);
+    p->written = true;
+    push_ready(p);
+}
+
+static void pushes_synced(struct sync *s)
 {
     struct link done;
     struct link *l;
     link_init(&done);
-    while ((l = link_pop(&s->pushes)))
-        link_push(&done, l);
+    move_all(&s->pushes, &done);
     while ((l = link_pop(&done))) {
         struct local_push *p = container_of(l, struct local_push, link);
-        p->done(p);
+        p->synced = true;
+        push_ready(p);
     }
-}
-
-static void files_done(struct file_wait *w)
-{
-    struct sync *s = container_of(w, struct sync, files);
-    pushes_done(s);
-    if (s->want || s->want_full) tick_mark(&s->local->tick);
 }
 
 static void run_end(struct sync *s)
@@ -443,8 +451,8 @@ static void run_end(struct sync *s)
     } else if (s->full) {
         timer_start(&s->timer, spread(s, interval ? interval : INTERVAL_MS));
     }
-    if (s->local->files && file_queue_wait(s->local->files, &s->files)) return;
-    files_done(&s->files);
+    pushes_synced(s);
+    if (s->want || s->want_full) tick_mark(&s->local->tick);
 }
 
 /* Moves the run on as far as it goes without waiting. */
@@ -485,11 +493,9 @@ static void step(struct sync *s)
 
 static void run_start(struct sync *s)
 {
-    struct link *l;
     s->full = s->want_full;
     s->want = s->want_full = s->failed = false;
-    while ((l = link_pop(&s->waiting)))
-        link_push(&s->pushes, l);
+    move_all(&s->waiting, &s->pushes);
     s->stepping = true;
     if (s->full) {
         s->phase = READ_SERVICES;
@@ -504,7 +510,7 @@ static void run_start(struct sync *s)
 
 static void maybe_start(struct sync *s)
 {
-    if (!s->started || s->paused || s->phase != IDLE || !link_empty(&s->pushes)) return;
+    if (!s->started || s->paused || s->phase != IDLE) return;
     if (s->want || s->want_full) run_start(s);
 }
 
@@ -525,8 +531,6 @@ struct sync *sync_create(struct local *l)
     link_init(&s->services_todo);
     link_init(&s->checks_todo);
     link_init(&s->checks_going);
-    link_init(&s->files.link);
-    s->files.done = files_done;
     timer_init(&s->timer, l->opts.world, on_timer);
     return s;
 }
@@ -545,7 +549,6 @@ void sync_destroy(struct sync *s)
     link_each (it, &s->waiting) {
         link_remove(it);
     }
-    file_wait_cancel(&s->files);
     timer_stop(&s->timer);
     give_back_work(s);
     free(s);
@@ -571,6 +574,14 @@ void sync_full(struct sync *s, uint64_t spread_ms)
 
 void sync_push(struct sync *s, struct local_push *p)
 {
+    struct local *l = s->local;
+    p->local = l;
+    p->synced = false;
+    p->files.done = push_written;
+    p->files.err.code = ERR_OK;
+    link_init(&p->files.link);
+    p->written = !l->files || !file_queue_wait(l->files, &p->files, l->files_told);
+    if (l->files) l->files_told = file_queue_place(l->files);
     link_push(&s->waiting, &p->link);
     s->want = true;
     tick_mark(&s->local->tick);

@@ -88,6 +88,10 @@ int local_check_register(struct local *l, struct str id, struct str service_id,
     const struct check_type *type, const struct local_register_options *opts,
     struct error *err) must_check;
 int local_check_deregister(struct local *l, struct str id);
+/* A registration that could not be written to the data directory: if there was nothing before
+ * (`fresh`) it is taken back, else what was registered is written again by the next one. */
+void local_service_unkept(struct local *l, struct str id, bool fresh);
+void local_check_unkept(struct local *l, struct str id, bool fresh);
 /* TTL update; status is one of passing, warning, critical. */
 int local_check_update(struct local *l, struct str id, struct str status, struct str output,
     struct error *err) must_check;
@@ -126,11 +130,25 @@ void local_watch_cancel(struct local_watch *w);
 
 /* --- syncing ------------------------------------------------------------------------------- */
 
-/* Pushes what changed and calls `done` when that run has ended (well or badly), the data directory
- * included. */
-struct local_push {
+/* A part of those who wait for the data directory. */
+struct file_wait {
     struct link link;
+    uint64_t from, upto;
+    struct error err; /* code 0: all is on disk */
+    void (*done)(struct file_wait *w);
+};
+
+/* Pushes what changed and calls `done` when that run has ended (well or badly) and the data
+ * directory has what was changed in this turn since the last push; files.err tells if it has not.
+ * With `whole`, nothing at all waits to be written when `done` is called. */
+struct local_push {
+    bool whole;
     void (*done)(struct local_push *p);
+    struct file_wait files;
+    /* the callee's */
+    struct local *local;
+    struct link link;
+    bool synced, written;
 };
 void local_push(struct local *l, struct local_push *p);
 void local_push_cancel(struct local_push *p);
@@ -157,6 +175,6 @@ struct local_configured {
 };
 /* Reload: everything is dropped and loaded again, check results are kept; waiters on hashes and
  * syncing are held meanwhile. If `fresh` is refused all is as it was with `present`. The data
- * directory is read: call it from local_push's done, when nothing waits to be written. */
+ * directory is read: call it from the done of a `whole` local_push. */
 int local_reload(struct local *l, const struct local_configured *present,
     const struct local_configured *fresh, struct error *err) must_check;

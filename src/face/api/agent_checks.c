@@ -28,11 +28,23 @@ static void checks(struct api_request *req)
             return;
         }
         if (!match) continue;
-        struct health_check *form = dict_append(req->arena, &all, &type_health_check, check->check_id);
+        struct health_check *form =
+            dict_append(req->arena, &all, &type_health_check, check->check_id);
         *form = *check;
         if (!form->service_tags.v) form->service_tags = LIST_EMPTY;
     }
     api_reply_json(req, &type_health_check_map, &all);
+}
+
+struct registered {
+    struct str id;
+    bool fresh; /* no such check before */
+};
+
+static void take_back(struct api_request *req, void *ctx)
+{
+    const struct registered *r = ctx;
+    local_check_unkept(api_local(req), r->id, r->fresh);
 }
 
 static void check_register(struct api_request *req)
@@ -58,12 +70,15 @@ static void check_register(struct api_request *req)
         api_reply_text(req, 400, "Invalid check: %s", err.text);
         return;
     }
+    struct registered *r = arena_new(req->arena, struct registered);
+    r->id = def.id.n ? def.id : def.name;
+    r->fresh = !local_check_get(api_local(req), r->id);
     struct local_register_options opts = { .source = LOCAL_FROM_API, .token = api_token(req) };
     if (local_check_register(api_local(req), def.id, def.service_id, &type, &opts, &err) != 0) {
         agent_reply_refused(req, &err);
         return;
     }
-    agent_reply_pushed(req);
+    agent_reply_kept(req, take_back, r);
 }
 
 static void check_deregister(struct api_request *req)

@@ -89,6 +89,8 @@ void agent_reply_refused(struct api_request *req, const struct error *err)
 struct pushed {
     struct local_push push;
     struct api_request *req;
+    void (*undo)(struct api_request *req, void *ctx);
+    void *ctx;
 };
 
 static void push_done(struct local_push *p)
@@ -96,7 +98,12 @@ static void push_done(struct local_push *p)
     struct pushed *w = container_of(p, struct pushed, push);
     struct api_request *req = w->req;
     req->on_abort = NULL;
-    api_reply_empty(req, 200);
+    if (p->files.err.code == 0) {
+        api_reply_empty(req, 200);
+        return;
+    }
+    if (w->undo) w->undo(req, w->ctx);
+    api_reply_text(req, 500, "%s", p->files.err.text);
 }
 
 static void push_abort(struct api_request *req)
@@ -107,8 +114,16 @@ static void push_abort(struct api_request *req)
 
 void agent_reply_pushed(struct api_request *req)
 {
+    agent_reply_kept(req, NULL, NULL);
+}
+
+void agent_reply_kept(
+    struct api_request *req, void (*undo)(struct api_request *req, void *ctx), void *ctx)
+{
     struct pushed *w = arena_new(req->arena, struct pushed);
     w->req = req;
+    w->undo = undo;
+    w->ctx = ctx;
     w->push.done = push_done;
     req->state = w;
     req->on_abort = push_abort;

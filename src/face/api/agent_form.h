@@ -20,6 +20,10 @@ struct str agent_hash_text(struct arena *a, uint64_t hash);
 /* Answers once what changed here has reached the servers (or failed to): for handlers that change
  * the local state. */
 void agent_reply_pushed(struct api_request *req);
+/* The same for what would be lost by a restart: if it cannot be written to the data directory
+ * `undo` is called and the answer is that error. */
+void agent_reply_kept(
+    struct api_request *req, void (*undo)(struct api_request *req, void *ctx), void *ctx);
 /* Maps a refusal of the local state: 400 and 404 with the plain text, else as api_reply_error. */
 void agent_reply_refused(struct api_request *req, const struct error *err);
 /* Go's strconv.ParseBool. */

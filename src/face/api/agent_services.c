@@ -133,16 +133,32 @@ struct registering {
     struct local_registration registration;
     struct service_definition def;
     struct api_request *req;
+    bool fresh; /* no such service before */
 };
+
+static struct str service_id(const struct service_definition *def)
+{
+    return def->id.n ? def->id : def->name;
+}
+
+static void take_back(struct api_request *req, void *ctx)
+{
+    const struct registering *w = ctx;
+    struct arena *a = req->arena;
+    struct str id = service_id(&w->def);
+    local_service_unkept(api_local(req), str_printf(a, "%.*s-sidecar-proxy", STR_ARG(id)), false);
+    local_service_unkept(api_local(req), id, w->fresh);
+}
 
 static void registered(struct local_registration *r)
 {
-    struct api_request *req = container_of(r, struct registering, registration)->req;
+    struct registering *w = container_of(r, struct registering, registration);
+    struct api_request *req = w->req;
     req->on_abort = NULL;
     if (r->code)
         agent_reply_refused(req, &r->err);
     else
-        agent_reply_pushed(req);
+        agent_reply_kept(req, take_back, w);
 }
 
 static void register_abort(struct api_request *req)
@@ -163,6 +179,7 @@ static void service_register(struct api_request *req)
         return;
     }
     w->req = req;
+    w->fresh = !local_service_get(api_local(req), service_id(&w->def));
     r->def = &w->def;
     r->opts = (struct local_register_options){ .source = LOCAL_FROM_API, .token = api_token(req) };
     if (api_param(req, "replace-existing-checks", &how))

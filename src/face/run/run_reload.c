@@ -146,5 +146,6 @@ void run_reload(struct run *r, struct api_request *req)
         req->on_abort = forget_request;
     }
     r->reload_push.done = pushed;
+    r->reload_push.whole = true;
     local_push(r->local, &r->reload_push);
 }
