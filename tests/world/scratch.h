@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char *scratch_create(void)
+static inline char *scratch_create(void)
 {
     const char *base = getenv("TMPDIR");
     char *path = malloc(4096);
@@ -32,7 +32,7 @@ static void scratch_remove_tree(const char *path)
     remove(path);
 }
 
-static void scratch_destroy(char *path)
+static inline void scratch_destroy(char *path)
 {
     scratch_remove_tree(path);
     free(path);

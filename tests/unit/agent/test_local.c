@@ -1,227 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "consuld/agent/local.h"
-#include "world/fake_outside.h"
-#include "world/fake_world.h"
-#include "world/scratch.h"
-
-/* A catalog that remembers what one node registered. */
-struct catalog {
-    struct rpc_client client;
-    struct arena arena;
-    struct list services; /* struct node_service */
-    struct list checks;   /* struct health_check */
-    struct node node;
-    size_t registers, deregisters, reads;
-    size_t orphans; /* checks that came before their service */
-    bool down;
-    void (*meanwhile)(struct catalog *c); /* once, while a registration is on its way */
-};
-
-struct bench {
-    struct world world;
-    struct catalog catalog;
-    struct local *local;
-};
-
-static void drop_service(struct list *l, struct str id)
-{
-    for (size_t i = 0; i < l->n; i++) {
-        if (!str_eq(LIST_AT(l, struct node_service, i).id, id)) continue;
-        LIST_AT(l, struct node_service, i) = LIST_AT(l, struct node_service, --l->n);
-        return;
-    }
-}
-
-static void drop_check(struct list *l, struct str id, bool by_service)
-{
-    for (size_t i = 0; i < l->n; i++) {
-        const struct health_check *c = &LIST_AT(l, struct health_check, i);
-        if (!str_eq(by_service ? c->service_id : c->check_id, id)) continue;
-        LIST_AT(l, struct health_check, i) = LIST_AT(l, struct health_check, --l->n);
-        i--;
-    }
-}
-
-static bool has_service(const struct catalog *c, struct str id)
-{
-    for (size_t i = 0; i < c->services.n; i++) {
-        if (str_eq(LIST_AT(&c->services, struct node_service, i).id, id)) return true;
-    }
-    return false;
-}
-
-static void catalog_check(struct catalog *c, const struct health_check *check)
-{
-    if (check->service_id.n && !has_service(c, check->service_id)) c->orphans++;
-    drop_check(&c->checks, check->check_id, false);
-    record_copy(&c->arena, &type_health_check,
-        LIST_PUSH(&c->arena, &c->checks, struct health_check), check);
-}
-
-static void catalog_register(struct catalog *c, const struct register_request *r)
-{
-    c->registers++;
-    void (*meanwhile)(struct catalog *) = c->meanwhile;
-    c->meanwhile = NULL;
-    if (meanwhile) meanwhile(c);
-    if (!r->skip_node_update) {
-        struct node n = { .id = r->id,
-            .node = r->node,
-            .address = r->address,
-            .tagged_addresses = r->tagged_addresses,
-            .meta = r->node_meta };
-        record_copy(&c->arena, &type_node, &c->node, &n);
-    }
-    if (r->service) {
-        drop_service(&c->services, r->service->id);
-        record_copy(&c->arena, &type_node_service,
-            LIST_PUSH(&c->arena, &c->services, struct node_service), r->service);
-    }
-    if (r->check) catalog_check(c, r->check);
-    for (size_t i = 0; i < r->checks.n; i++)
-        catalog_check(c, &LIST_AT(&r->checks, struct health_check, i));
-}
-
-static void catalog_deregister(struct catalog *c, const struct deregister_request *r)
-{
-    c->deregisters++;
-    if (r->service_id.n) {
-        drop_service(&c->services, r->service_id);
-        drop_check(&c->checks, r->service_id, true);
-    } else {
-        drop_check(&c->checks, r->check_id, false);
-    }
-}
-
-static void answer_services(struct catalog *c, struct rpc_call *call)
-{
-    call->reply = rpc_reply_create(&type_indexed_node_service_list);
-    struct indexed_node_service_list *out =
-        arena_new(&call->reply->arena, struct indexed_node_service_list);
-    if (c->node.node.n) {
-        out->node_services.node = arena_new(&call->reply->arena, struct node);
-        record_copy(&call->reply->arena, &type_node, out->node_services.node, &c->node);
-    }
-    record_copy(
-        &call->reply->arena, &type_node_service_list, &out->node_services.services, &c->services);
-    call->reply->record = out;
-}
-
-static void answer_checks(struct catalog *c, struct rpc_call *call)
-{
-    call->reply = rpc_reply_create(&type_indexed_health_checks);
-    struct indexed_health_checks *out =
-        arena_new(&call->reply->arena, struct indexed_health_checks);
-    record_copy(&call->reply->arena, &type_health_check_list, &out->health_checks, &c->checks);
-    call->reply->record = out;
-}
-
-static void submit(struct rpc_client *client, struct rpc_call *call)
-{
-    struct catalog *c = container_of(client, struct catalog, client);
-    call->code = 0;
-    if (c->down) {
-        call->code = error_set(call->err, ERR_INTERNAL, "No cluster leader");
-    } else if (!strcmp(call->method, "Catalog.Register")) {
-        catalog_register(c, call->args);
-    } else if (!strcmp(call->method, "Catalog.Deregister")) {
-        catalog_deregister(c, call->args);
-    } else if (!strcmp(call->method, "Catalog.NodeServiceList")) {
-        c->reads++;
-        answer_services(c, call);
-    } else if (!strcmp(call->method, "Health.NodeChecks")) {
-        answer_checks(c, call);
-    } else {
-        fail_msg("unexpected call of %s", call->method);
-    }
-    call->done(call);
-}
-
-static void cancel(struct rpc_client *client, struct rpc_call *call)
-{
-    (void)client;
-    (void)call;
-}
-
-static void local_open(struct bench *b, const char *data_dir)
-{
-    struct error err;
-    struct local_options o = { .world = &b->world,
-        .rpc = &b->catalog.client,
-        .datacenter = STR("dc1"),
-        .node_name = STR("n1"),
-        .node_id = STR("11111111-2222-3333-4444-555555555555"),
-        .address = STR("127.0.0.1"),
-        .data_dir = data_dir ? str_of(data_dir) : STR_NIL,
-        .sidecar_min_port = 21000,
-        .sidecar_max_port = 21002 };
-    assert_int_equal(local_create(&o, &b->local, &err), 0);
-}
-
-static int setup(void **state)
-{
-    struct bench *b = xcalloc(1, sizeof *b);
-    model_init();
-    fake_world_init(&b->world);
-    b->catalog.client = (struct rpc_client){ submit, cancel };
-    local_open(b, NULL);
-    local_start(b->local);
-    fake_world_advance(&b->world, 20);
-    *state = b;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct bench *b = *state;
-    local_destroy(b->local);
-    fake_world_run_jobs(&b->world);
-    arena_free(&b->catalog.arena);
-    free(b);
-    return 0;
-}
-
-/* Registers a definition written as the HTTP API takes it. */
-static int register_json(struct bench *b, const char *json, struct error *err)
-{
-    struct arena a = ARENA_INIT;
-    struct service_definition def = { 0 };
-    assert_int_equal(json_decode(str_of(json), &a, &type_service_definition, &def, 0, err), 0);
-    struct local_register_options o = { .source = LOCAL_FROM_API };
-    int code = local_service_register(b->local, &def, &o, err);
-    arena_free(&a);
-    fake_world_turn(&b->world);
-    return code;
-}
-
-static void given(struct bench *b, const char *json)
-{
-    struct error err = { 0 };
-    if (register_json(b, json, &err) != 0) fail_msg("%s", err.text);
-}
-
-static const struct node_service *in_catalog(struct bench *b, const char *id)
-{
-    for (size_t i = 0; i < b->catalog.services.n; i++) {
-        const struct node_service *s = &LIST_AT(&b->catalog.services, struct node_service, i);
-        if (str_is(s->id, id)) return s;
-    }
-    return NULL;
-}
-
-static void check_is(struct bench *b, const char *id, const char *status, const char *output)
-{
-    const struct health_check *c = local_check_get(b->local, str_of(id));
-    assert_non_null(c);
-    assert_string_equal(status, c->status.p);
-    if (!str_is(c->output, output)) fail_msg("output is %.*s", STR_ARG(c->output));
-}
+#include "local_world.h"
 
 static void registration_reaches_the_catalog_once(void **state)
 {
@@ -483,94 +261,6 @@ static void maintenance_is_a_check_that_comes_and_goes(void **state)
         local_service_maintenance(b->local, STR("x"), true, STR_NIL, STR_NIL, &err), ERR_NOT_FOUND);
 }
 
-static void registrations_survive_a_restart(void **state)
-{
-    struct bench *b = *state;
-    struct error err;
-    struct list none = { 0 };
-    char *dir = scratch_create();
-    local_destroy(b->local);
-    local_open(b, dir);
-    local_start(b->local);
-    given(b, "{\"Name\":\"web\",\"Port\":80,\"Check\":{\"CheckID\":\"wc\",\"TTL\":\"1h\"},"
-             "\"Connect\":{\"SidecarService\":{}}}");
-    assert_int_equal(local_check_update(b->local, STR("wc"), STR("passing"), STR("up"), &err), 0);
-    fake_world_run_jobs(&b->world);
-    local_destroy(b->local);
-    local_open(b, dir);
-    assert_int_equal(local_load(b->local, &none, &none, &err), 0);
-    assert_int_equal(local_service_get(b->local, STR("web"))->port, 80);
-    check_is(b, "wc", "passing", "up");
-    assert_int_equal(local_service_deregister(b->local, STR("web")), 0);
-    assert_null(local_service_get(b->local, STR("web-sidecar-proxy")));
-    fake_world_run_jobs(&b->world);
-    scratch_destroy(dir);
-}
-
-static void reload_keeps_check_results(void **state)
-{
-    struct bench *b = *state;
-    struct error err;
-    struct arena a = ARENA_INIT;
-    struct list services = { 0 }, checks = { 0 };
-    struct service_definition *web = LIST_PUSH(&a, &services, struct service_definition);
-    *web = (struct service_definition){ .name = STR("web"), .port = 1 };
-    *LIST_PUSH(&a, &checks, struct check_definition) = (struct check_definition){
-        .id = STR("c"), .name = STR("c"), .ttl = INT64_C(3600000000000)
-    };
-    assert_int_equal(local_load(b->local, &services, &checks, &err), 0);
-    assert_int_equal(local_check_update(b->local, STR("c"), STR("passing"), STR("up"), &err), 0);
-    fake_world_turn(&b->world);
-    struct local_watch w = { .id = STR("web"), .fire = count_fire };
-    fired = 0;
-    local_watch_add(b->local, &w);
-    web->port = 2;
-    struct local_configured all = { &services, &checks, DICT_EMPTY };
-    assert_int_equal(local_reload(b->local, &all, &all, &err), 0);
-    fake_world_turn(&b->world);
-    assert_int_equal(fired, 1);
-    check_is(b, "c", "passing", "up");
-    assert_int_equal(local_service_get(b->local, STR("web"))->port, 2);
-    services.n = 0;
-    assert_int_equal(local_reload(b->local, &all, &all, &err), 0);
-    fake_world_turn(&b->world);
-    assert_null(local_service_get(b->local, STR("web")));
-    assert_null(in_catalog(b, "web"));
-    arena_free(&a);
-}
-
-static void refused_reload_changes_nothing(void **state)
-{
-    struct bench *b = *state;
-    struct error err;
-    struct arena a = ARENA_INIT;
-    struct list services = { 0 }, more = { 0 }, checks = { 0 }, wrong = { 0 };
-    struct service_definition web = { .name = STR("web"), .port = 1 };
-    struct service_definition web_other = { .name = STR("web"), .port = 2 };
-    struct check_definition ttl = {
-        .id = STR("c"), .name = STR("c"), .ttl = INT64_C(3600000000000)
-    };
-    *LIST_PUSH(&a, &services, struct service_definition) = web;
-    *LIST_PUSH(&a, &checks, struct check_definition) = ttl;
-    assert_int_equal(local_load(b->local, &services, &checks, &err), 0);
-    assert_int_equal(local_check_update(b->local, STR("c"), STR("passing"), STR("up"), &err), 0);
-    fake_world_turn(&b->world);
-    *LIST_PUSH(&a, &more, struct service_definition) = web_other;
-    *LIST_PUSH(&a, &more, struct service_definition) =
-        (struct service_definition){ .name = STR("new"), .port = 3 };
-    *LIST_PUSH(&a, &wrong, struct check_definition) =
-        (struct check_definition){ .id = STR("bad"), .name = STR("bad") };
-    struct local_configured present = { &services, &checks, DICT_EMPTY };
-    struct local_configured fresh = { &more, &wrong, DICT_EMPTY };
-    assert_int_not_equal(local_reload(b->local, &present, &fresh, &err), 0);
-    fake_world_turn(&b->world);
-    assert_null(local_service_get(b->local, STR("new")));
-    assert_null(in_catalog(b, "new"));
-    assert_int_equal(local_service_get(b->local, STR("web"))->port, 1);
-    check_is(b, "c", "passing", "up");
-    arena_free(&a);
-}
-
 static void push_is_answered_when_the_run_has_ended(void **state);
 static void count_push(struct local_push *p);
 static size_t pushed;
@@ -594,6 +284,55 @@ static void push_is_answered_when_the_run_has_ended(void **state)
     local_push(b->local, &down);
     fake_world_turn(&b->world);
     assert_int_equal(pushed, 2);
+}
+
+/* --- checks ------------------------------------------------------------------------------------
+ */
+
+static void node_maintenance_reaches_every_alias(void **state)
+{
+    struct bench *b = *state;
+    given(b, "{\"Name\":\"bare\"}");
+    given(b, "{\"Name\":\"al\",\"Check\":{\"CheckID\":\"alc\",\"AliasService\":\"bare\"}}");
+    local_node_maintenance(b->local, true, STR("why"), STR_NIL);
+    fake_world_turn(&b->world);
+    check_is(b, "alc", "critical", "Aliased check \"Node Maintenance Mode\" failing: ");
+    local_node_maintenance(b->local, false, STR_NIL, STR_NIL);
+    fake_world_turn(&b->world);
+    check_is(b, "alc", "passing", "No checks found.");
+}
+
+static void checks_of_a_changed_owner_change_groups(void **state)
+{
+    struct bench *b = *state;
+    struct error err;
+    given(
+        b, "{\"Name\":\"a\",\"Check\":{\"CheckID\":\"c\",\"TTL\":\"1h\",\"Status\":\"passing\"}}");
+    given(
+        b, "{\"Name\":\"b\",\"Check\":{\"CheckID\":\"c\",\"TTL\":\"1h\",\"Status\":\"passing\"}}");
+    assert_true(str_is(local_check_get(b->local, STR("c"))->service_id, "b"));
+    assert_int_equal(local_service_deregister(b->local, STR("a")), 0);
+    fake_world_turn(&b->world);
+    assert_int_equal(local_check_update(b->local, STR("c"), STR("warning"), STR("x"), &err), 0);
+    assert_int_equal(local_service_deregister(b->local, STR("b")), 0);
+    fake_world_turn(&b->world);
+    assert_null(local_check_get(b->local, STR("c")));
+    assert_int_equal(b->catalog.checks.n, 0);
+}
+
+static void check_critical_since_its_registration_is_not_reaped(void **state)
+{
+    struct bench *b = *state;
+    struct error err;
+    given(b, "{\"Name\":\"web\",\"Check\":{\"CheckID\":\"c\",\"TTL\":\"1h\","
+             "\"DeregisterCriticalServiceAfter\":\"1m\"}}");
+    fake_world_advance(&b->world, 200000);
+    assert_non_null(local_service_get(b->local, STR("web")));
+    assert_int_equal(local_check_update(b->local, STR("c"), STR("critical"), STR(""), &err), 0);
+    fake_world_advance(&b->world, 50000);
+    assert_non_null(local_service_get(b->local, STR("web")));
+    fake_world_advance(&b->world, 50000);
+    assert_null(local_service_get(b->local, STR("web")));
 }
 
 int main(void)
@@ -621,9 +360,10 @@ int main(void)
             watch_may_change_the_service_it_was_fired_by, setup, teardown),
         cmocka_unit_test_setup_teardown(
             maintenance_is_a_check_that_comes_and_goes, setup, teardown),
-        cmocka_unit_test_setup_teardown(registrations_survive_a_restart, setup, teardown),
-        cmocka_unit_test_setup_teardown(reload_keeps_check_results, setup, teardown),
-        cmocka_unit_test_setup_teardown(refused_reload_changes_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(node_maintenance_reaches_every_alias, setup, teardown),
+        cmocka_unit_test_setup_teardown(checks_of_a_changed_owner_change_groups, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            check_critical_since_its_registration_is_not_reaped, setup, teardown),
         cmocka_unit_test_setup_teardown(push_is_answered_when_the_run_has_ended, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
