@@ -23,7 +23,7 @@ extern const struct record_codec chunking_state_codec, config_entry_request_code
     R(service_address, SERVICE_ADDRESS_FIELDS, "ServiceAddress", .flags = 0) \
     R(weights, WEIGHTS_FIELDS, "Weights", .flags = 0) \
     R(node, NODE_FIELDS, "Node", .flags = 0) \
-    R(node_service, NODE_SERVICE_FIELDS, "", .flags = 0) \
+    R(node_service, NODE_SERVICE_FIELDS, "NodeService", .flags = 0) \
     R(service_node, SERVICE_NODE_FIELDS, "ServiceNode", .flags = 0) \
     R(service_name, SERVICE_NAME_FIELDS, "ServiceName", .flags = 0) \
     R(service_id, SERVICE_ID_FIELDS, "ServiceID", .flags = 0) \

@@ -15,7 +15,7 @@ bool eval_has_meta(const struct dict *have, const struct dict *want)
     for (size_t i = 0; i < want->n; i++) {
         const struct str *value = dict_get(have, &type_str, dict_key(want, &type_str, i));
         const struct str *wanted = dict_at(want, &type_str, i);
-        if (!(value ? str_eq(*value, *wanted) : wanted->n == 0)) return false;
+        if (!value || !str_eq(*value, *wanted)) return false;
     }
     return true;
 }

@@ -103,6 +103,8 @@ struct api_query {
 
 /* Parses all of them in Consul's order. A bad one is answered and -1 returned. */
 int api_query_parse(struct api_request *req, struct api_query *q) must_check;
+/* The same for what the agent answers by itself: only wait, index and filter are looked at. */
+int api_query_wait(struct api_request *req, struct api_query *q) must_check;
 /* Only dc and token, for writes: cannot fail. */
 void api_write_parse(struct api_request *req, struct str *datacenter, struct str *token);
 /* Consistency and Cache-Control alone, without answering (catalog/datacenters). */

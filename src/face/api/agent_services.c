@@ -10,15 +10,14 @@
 
 static void services(struct api_request *req)
 {
-    struct api_query q;
     struct error err;
     struct filter *filter = NULL;
     struct dict all = DICT_EMPTY;
     const struct node_service *svc;
+    struct str expression = api_param_str(req, "filter");
     if (api_refuse_namespace(req) != 0) return;
-    if (api_query_parse(req, &q) != 0) return;
-    if (q.filter.n &&
-        filter_compile(q.filter, &type_node_service, req->arena, &filter, &err) != 0) {
+    if (expression.n &&
+        filter_compile(expression, &type_node_service, req->arena, &filter, &err) != 0) {
         api_reply_text(req, 500, FILTER_ERROR_PREFIX "%s", err.text);
         return;
     }
@@ -109,7 +108,7 @@ static void service(struct api_request *req)
     const struct face_context *ctx = req->ctx;
     struct api_query q;
     if (api_refuse_namespace(req) != 0) return;
-    if (api_query_parse(req, &q) != 0) return;
+    if (api_query_wait(req, &q) != 0) return;
     struct hash_wait *w = arena_new(req->arena, struct hash_wait);
     w->req = req;
     w->hash = api_param_str(req, "hash");

@@ -47,6 +47,7 @@ static void finish_refused_datacenters(struct state_call *c)
     struct buf out = BUF_INIT((size_t)1 << 20);
     buf_put_c(&out, c->err.text);
     json_encode(&type_list_str, c->rpc.reply->record, c->req->pretty, &out);
+    if (c->req->pretty) buf_put_char(&out, '\n');
     struct str body = str_dup(c->req->arena, buf_str(&out));
     buf_deinit(&out);
     api_reply_raw(c->req, 400, "text/plain; charset=utf-8", body);

@@ -143,7 +143,7 @@ static void event_list(struct api_request *req)
     struct api_query q;
     struct world *w = state_context(req)->world;
     struct listing *l = arena_new(req->arena, struct listing);
-    if (api_query_parse(req, &q)) return;
+    if (api_query_wait(req, &q)) return;
     l->req = req;
     l->events = state_context(req)->events;
     l->name = api_param_str(req, "name");

@@ -87,12 +87,16 @@ static void keyring(struct api_request *req)
     }
     if (!read_relay_factor(req, &args->relay_factor) || !read_local_only(req, &args->local_only))
         return;
+    if (!state_context(req)->server) {
+        api_reply_text(req, 500, "keyring operations must run against a server node");
+        return;
+    }
     args->operation = req->method == API_GET    ? STR("list")
                       : req->method == API_POST ? STR("install")
                       : req->method == API_PUT  ? STR("use")
                                                 : STR("remove");
     args->key = body.key;
-    args->datacenter = c->q.datacenter;
+    args->datacenter = state_context(req)->datacenter;
     args->token = c->q.token;
     c->finish = finish;
     state_call_submit(c, "Internal.KeyringOperation", args);

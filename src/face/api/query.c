@@ -112,6 +112,16 @@ void api_write_parse(struct api_request *req, struct str *datacenter, struct str
     *token = api_token(req);
 }
 
+int api_query_wait(struct api_request *req, struct api_query *q)
+{
+    struct error err = { 0 };
+    *q = (struct api_query){ .filter = api_param_str(req, "filter") };
+    api_write_parse(req, &q->datacenter, &q->token);
+    if (!parse_wait(req, q, &err)) return 0;
+    api_reply_text(req, 400, "%s", err.text);
+    return -1;
+}
+
 int api_query_parse(struct api_request *req, struct api_query *q)
 {
     struct error err = { 0 };
