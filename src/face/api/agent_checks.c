@@ -5,20 +5,29 @@
 #include "agent_form.h"
 #include "agent_routes.h"
 
+static const struct health_check *first_check(struct api_request *req)
+{
+    size_t it = 0;
+    return local_check_next(api_local(req), &it);
+}
+
 static void checks(struct api_request *req)
 {
-    struct api_query q;
     struct error err;
     struct filter *filter = NULL;
     struct dict all = DICT_EMPTY;
     const struct health_check *check;
+    struct str expression = api_param_str(req, "filter");
     if (api_refuse_namespace(req) != 0) return;
-    if (api_query_parse(req, &q) != 0) return;
-    if (q.filter.n &&
-        filter_compile(q.filter, &type_health_check, req->arena, &filter, &err) != 0) {
-        /* Consul binds selectors late here: only what can't be parsed has the prefix. */
-        const char *prefix = err.code == ERR_DECODE ? FILTER_ERROR_PREFIX : "";
-        api_reply_text(req, 500, "%s%s", prefix, err.text);
+    if (expression.n &&
+        filter_compile(expression, &type_health_check, req->arena, &filter, &err) != 0) {
+        /* Consul binds selectors to the first check: only what can't be parsed is refused without
+         * one, and has the prefix. */
+        bool parsed = err.code != ERR_DECODE;
+        if (parsed && !first_check(req))
+            api_reply_json(req, &type_health_check_map, &all);
+        else
+            api_reply_text(req, 500, "%s%s", parsed ? "" : FILTER_ERROR_PREFIX, err.text);
         return;
     }
     for (size_t it = 0; (check = local_check_next(api_local(req), &it));) {
