@@ -2,11 +2,14 @@
 /* Snapshots of the state: the records of state.bin, the files a server keeps, the archive that
  * `snapshot save` hands out. Specs: fsm.md 14, 15; raft.md 5 (files). */
 #pragma once
+#include <stdatomic.h>
+
 #include "consuld/base.h"
 #include "consuld/wire.h"
 
 struct disk;
 struct store;
+struct store_batch;
 struct store_read;
 
 /* clang-format off */
@@ -54,8 +57,19 @@ typedef int (*snapshot_record_fn)(
 int snapshot_read(struct str bytes, snapshot_record_fn record, void *ctx, uint64_t *last_index,
     struct error *err) must_check;
 
-/* Replaces the state by the one in `bytes` at (index, term). Built beside the present state, which
- * stays untouched on any failure. Blocks; on the loop. */
+/* Builds the state in `bytes`, as of (index, term), beside the present one, which goes on being
+ * read and written. Blocks: for a worker; one at a time. *out is then switched to, or dropped. */
+struct snapshot_progress {
+    _Atomic uint64_t done; /* bytes read so far; may be looked at from the loop */
+};
+int snapshot_build(struct store *s, struct str bytes, uint64_t index, uint64_t term,
+    struct snapshot_progress *progress, struct store_batch **out, struct error *err) must_check;
+/* Makes a built state the present one; on the loop. It is gone on failure, the present one stays.
+ */
+int snapshot_switch(struct store_batch *built, struct error *err) must_check;
+/* NULL is fine. */
+void snapshot_drop(struct store_batch *built);
+/* Both at once: before there is a loop. */
 int snapshot_restore(
     struct store *s, struct str bytes, uint64_t index, uint64_t term, struct error *err) must_check;
 

@@ -98,6 +98,9 @@ struct install_job {
     struct snapshot_meta meta;
     struct arena arena;
     int64_t wall_ms;
+    struct store_batch *built; /* the state, to be switched to */
+    struct snapshot_progress progress;
+    struct timer tell; /* of the progress, in the log */
     struct error err;
 };
 

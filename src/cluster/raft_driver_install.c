@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define TELL_PERIOD_MS 2000
+
 static void let_go(struct install_job *j)
 {
     raft_driver_snapshot_free(j->state, j->mapped);
@@ -92,11 +94,26 @@ static void store_run(struct job *job)
 {
     struct install_job *j = container_of(job, struct install_job, job);
     struct raft_driver *d = j->driver;
+    int code = 0;
     j->err.code = 0;
-    if (d->dir[0] == '\0') return;
-    int code = snapshot_file_store(
-        d->disk, d->snapshots, j->wall_ms, j->state, &j->meta, &j->arena, &j->err);
+    if (d->dir[0])
+        code = snapshot_file_store(
+            d->disk, d->snapshots, j->wall_ms, j->state, &j->meta, &j->arena, &j->err);
+    if (!code)
+        code = snapshot_build(
+            d->store, j->state, j->meta.index, j->meta.term, &j->progress, &j->built, &j->err);
     if (code && !j->err.code) error_set(&j->err, code, "the snapshot could not be stored");
+}
+
+static void tell_progress(struct timer *t)
+{
+    struct install_job *j = container_of(t, struct install_job, tell);
+    char percent[8];
+    uint64_t done = atomic_load_explicit(&j->progress.done, memory_order_relaxed);
+    snprintf(percent, sizeof percent, "%u",
+        j->state.n ? (unsigned)((double)done * 100 / (double)j->state.n) : 100u);
+    log_info(SUBSYSTEM, "restoring the state", "percent", percent);
+    timer_start(t, TELL_PERIOD_MS);
 }
 
 static void store_done(struct job *job)
@@ -105,8 +122,13 @@ static void store_done(struct job *job)
     struct raft_driver *d = j->driver;
     struct error err = j->err;
     int code = err.code;
-    if (!code && !d->stopping)
-        code = snapshot_restore(d->store, j->state, j->meta.index, j->meta.term, &err);
+    timer_stop(&j->tell);
+    if (!code && !d->stopping) {
+        code = snapshot_switch(j->built, &err);
+        j->built = NULL;
+    }
+    snapshot_drop(j->built);
+    j->built = NULL;
     if (code) log_error(SUBSYSTEM, "failed to install a snapshot", "error", err.text);
     if (!code) d->counters.installs++;
     let_go(j);
@@ -134,6 +156,10 @@ void driver_install(struct raft_driver *d, const struct raft_install *in)
     driver_meta_configuration(&j->meta, in->configuration, &j->arena);
     j->wall_ms = world_wall_ns(d->world) / 1000000;
     j->phase = INSTALL_STORE;
+    j->built = NULL;
+    atomic_store(&j->progress.done, 0);
+    timer_init(&j->tell, d->world, tell_progress);
+    timer_start(&j->tell, TELL_PERIOD_MS);
     j->job = (struct job){ .world = d->world, .run = store_run, .done = store_done };
     job_submit(d->world, &j->job);
 }

@@ -163,6 +163,15 @@ static enum member_change drop_member(struct server *s, struct store_read *rd, s
     return MEMBER_DEREGISTER;
 }
 
+/* The catalog has another node of that name: one that was wiped and came back with a new id. Gossip
+ * knows one node by a name, so the old one is gone; its entry would keep the new one out. */
+static bool other_node(struct store_read *rd, struct arena *a, const struct member *m)
+{
+    struct node *node = NULL;
+    store_node(rd, NULL, m->name, a, &node);
+    return node && node->id.n && m->id.n && !str_eq_nocase(node->id, m->id);
+}
+
 enum member_change server__member_change(struct server *s, struct store_read *rd, struct arena *a,
     struct str name, struct member_step *out)
 {
@@ -171,6 +180,11 @@ enum member_change server__member_change(struct server *s, struct store_read *rd
     switch (m.status) {
     case SERF_ALIVE:
         if (raft_step_of(s, a, &m, NULL, &out->raft)) return MEMBER_RAFT;
+        if (other_node(rd, a, &m)) {
+            out->dereg =
+                (struct deregister_request){ .datacenter = s->opts.datacenter, .node = m.name };
+            return MEMBER_DEREGISTER;
+        }
         return register_member(s, rd, a, &m, &out->reg);
     case SERF_FAILED:
         return register_member(s, rd, a, &m, &out->reg);

@@ -84,10 +84,9 @@ static int switch_dirs(struct store *s, struct error *err)
     return code;
 }
 
-int store_restore_commit(struct store_batch *b, uint64_t index, uint64_t term, struct error *err)
+int store_restore_seal(struct store_batch *b, uint64_t index, uint64_t term, struct error *err)
 {
     struct store *s = b->view.store;
-    ensure(!s->batch);
     b->index = index;
     b->term = term;
     applied_write(b);
@@ -97,9 +96,19 @@ int store_restore_commit(struct store_batch *b, uint64_t index, uint64_t term, s
         if (!rc && s->dir) rc = mdb_env_sync(b->view.env->mdb, 1);
         view_check(&b->view, rc, "write");
     }
-    int code = b->view.code ? ERR_IO : switch_dirs(s, err);
+    if (!b->view.code) return 0;
+    if (err) *err = b->view.err;
+    store_restore_abort(b);
+    return ERR_IO;
+}
+
+int store_restore_switch(struct store_batch *b, struct error *err)
+{
+    struct store *s = b->view.store;
+    uint64_t index = b->index, term = b->term;
+    ensure(!s->batch && !b->view.txn);
+    int code = switch_dirs(s, err);
     if (code) {
-        if (err && b->view.code) *err = b->view.err;
         store_restore_abort(b);
         return code;
     }
@@ -111,4 +120,10 @@ int store_restore_commit(struct store_batch *b, uint64_t index, uint64_t term, s
     batch_destroy(b);
     store_abandon_all(s);
     return 0;
+}
+
+int store_restore_commit(struct store_batch *b, uint64_t index, uint64_t term, struct error *err)
+{
+    int code = store_restore_seal(b, index, term, err);
+    return code ? code : store_restore_switch(b, err);
 }

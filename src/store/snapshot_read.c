@@ -4,8 +4,8 @@
 
 #define CHECKPOINT_BYTES (32u << 20)
 
-int snapshot_read(
-    struct str bytes, snapshot_record_fn record, void *ctx, uint64_t *last_index, struct error *err)
+static int read_records(struct str bytes, snapshot_record_fn record, void *ctx,
+    uint64_t *last_index, struct snapshot_progress *progress, struct error *err)
 {
     struct cursor c;
     struct snapshot_header header = { 0 };
@@ -17,6 +17,7 @@ int snapshot_read(
     if (last_index) *last_index = header.last_index;
     while (!code && cursor_left(&c) > 0) {
         size_t at = bytes.n - cursor_left(&c);
+        if (progress) atomic_store_explicit(&progress->done, at, memory_order_relaxed);
         uint8_t type = *c.p;
         const struct command *row = command_get(type);
         if (!row || !row->record) {
@@ -36,6 +37,12 @@ int snapshot_read(
     }
     arena_free(&a);
     return code;
+}
+
+int snapshot_read(
+    struct str bytes, snapshot_record_fn record, void *ctx, uint64_t *last_index, struct error *err)
+{
+    return read_records(bytes, record, ctx, last_index, NULL, err);
 }
 
 /* --- restoring ------------------------------------------------------------------------------ */
@@ -225,16 +232,39 @@ static int peek_last_index(struct str bytes, uint64_t *out, struct error *err)
     return code ? error_prefix(err, "snapshot: unreadable header: ") : 0;
 }
 
-int snapshot_restore(
-    struct store *s, struct str bytes, uint64_t index, uint64_t term, struct error *err)
+int snapshot_build(struct store *s, struct str bytes, uint64_t index, uint64_t term,
+    struct snapshot_progress *progress, struct store_batch **out, struct error *err)
 {
     struct restore r = { 0 };
     int code = peek_last_index(bytes, &r.last_index, err);
+    *out = NULL;
     if (code) return code;
     r.batch = store_restore_begin(s, err);
     if (!r.batch) return ERR_IO;
-    code = snapshot_read(bytes, put_record, &r, NULL, err);
-    if (!code) return store_restore_commit(r.batch, index, term, err);
-    store_restore_abort(r.batch);
+    code = read_records(bytes, put_record, &r, NULL, progress, err);
+    if (code) {
+        store_restore_abort(r.batch);
+        return code;
+    }
+    code = store_restore_seal(r.batch, index, term, err);
+    if (!code) *out = r.batch;
     return code;
+}
+
+int snapshot_switch(struct store_batch *built, struct error *err)
+{
+    return store_restore_switch(built, err);
+}
+
+void snapshot_drop(struct store_batch *built)
+{
+    if (built) store_restore_abort(built);
+}
+
+int snapshot_restore(
+    struct store *s, struct str bytes, uint64_t index, uint64_t term, struct error *err)
+{
+    struct store_batch *built;
+    int code = snapshot_build(s, bytes, index, term, NULL, &built, err);
+    return code ? code : snapshot_switch(built, err);
 }

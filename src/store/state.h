@@ -214,8 +214,14 @@ void touch_key(struct store_batch *b, struct str key);
 struct store_batch *store_restore_begin(struct store *s, struct error *err);
 /* Commits what was put so far to bound memory; false: the batch failed. */
 bool store_restore_checkpoint(struct store_batch *b);
-/* Sets the applied index, syncs, makes the new environment the state, frees the batch, fires every
- * watch set. On failure the old state stays. */
+/* Sets the applied index and syncs; nothing can be put any more. Up to here a worker may do it. The
+ * batch is gone on failure. */
+int store_restore_seal(
+    struct store_batch *b, uint64_t index, uint64_t term, struct error *err) must_check;
+/* Makes the new environment the state, frees the batch, fires every watch set. On failure the old
+ * state stays. */
+int store_restore_switch(struct store_batch *b, struct error *err) must_check;
+/* Both. */
 int store_restore_commit(
     struct store_batch *b, uint64_t index, uint64_t term, struct error *err) must_check;
 void store_restore_abort(struct store_batch *b);
