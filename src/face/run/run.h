@@ -68,6 +68,10 @@ struct run {
     bool stopping;
     struct timer drain;
     struct timer leave_timer;    /* most a leave may take */
+    struct timer leave_step;     /* of a server that leaves its raft */
+    uint64_t leave_until_ms;
+    struct raft_driver_request leave_raft;
+    void (*leave_then)(struct run *r);
     struct run_logfile *logfile; /* NULL: not asked for */
     int syslog_slot;             /* of the log's taps, -1: not asked for */
     int exit_code;
@@ -104,6 +108,11 @@ void run_raft_start(struct run *r);
 void run_raft_stop(struct run *r, void (*stopped)(void *ctx));
 /* A stream of port 8300 behind its first byte; ctx is the run. */
 void run_raft_accept(void *ctx, struct stream *s);
+
+/* run_raft_leave.c: before the pools are left, and after it. */
+void run_raft_hand_over(struct run *r, void (*then)(struct run *r));
+void run_raft_await_removal(struct run *r, void (*then)(struct run *r));
+void run_raft_leave_stop(struct run *r);
 
 /* run_pool.c: the gossip pools. The callbacks come later, never from inside the call. */
 int run_pools_create(struct run *r, struct error *err) must_check;

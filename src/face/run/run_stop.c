@@ -98,6 +98,7 @@ void run_shutdown(struct run *r, int exit_code)
     if (r->leaving) {
         timer_stop(&r->drain);
         timer_stop(&r->leave_timer);
+        run_raft_leave_stop(r);
         pool_forget(&r->leave);
     }
     run_joins_stop(r);
@@ -115,9 +116,8 @@ void run_shutdown(struct run *r, int exit_code)
     }
 }
 
-static void drained(struct timer *t)
+static void leave_end(struct run *r)
 {
-    struct run *r = container_of(t, struct run, drain);
     log_info("agent", "Graceful exit completed");
     if (r->leave_req) {
         r->leave_req->on_abort = NULL;
@@ -125,6 +125,15 @@ static void drained(struct timer *t)
         r->leave_req = NULL;
     }
     run_shutdown(r, 0);
+}
+
+static void drained(struct timer *t)
+{
+    struct run *r = container_of(t, struct run, drain);
+    if (r->raft)
+        run_raft_await_removal(r, leave_end);
+    else
+        leave_end(r);
 }
 
 static void forget_request(struct api_request *req)
@@ -167,6 +176,11 @@ static void leave_too_long(struct timer *t)
     run_shutdown(r, 1);
 }
 
+static void leave_pools(struct run *r)
+{
+    run_pools_leave(r, left);
+}
+
 void run_leave(struct run *r)
 {
     if (r->leaving || r->stopping) return;
@@ -175,11 +189,13 @@ void run_leave(struct run *r)
     timer_init(&r->leave_timer, r->world, leave_too_long);
     uint64_t drain = r->server ? (uint64_t)(r->config->leave_drain_time / 1000000) : 0;
     timer_start(&r->leave_timer, LEAVE_TIMEOUT_MS + drain);
-    if (r->server)
+    if (r->server) {
         log_info("agent.server", "server starting leave");
-    else
+        run_raft_hand_over(r, leave_pools);
+    } else {
         log_info("agent.client", "client starting leave");
-    run_pools_leave(r, left);
+        leave_pools(r);
+    }
 }
 
 void run_signal(void *ctx, int signum)
