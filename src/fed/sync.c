@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "consuld/fed/sync.h"
+
+#include <stdlib.h>
+
+bool fed_own_state(struct str datacenter, const struct federation_state *stored,
+    const struct list *gateways, struct federation_state *out)
+{
+    *out = (struct federation_state){ .datacenter = datacenter, .mesh_gateways = *gateways };
+    if (!stored || !str_eq(stored->datacenter, datacenter)) return true;
+    if (stored->mesh_gateways.n == 0 && gateways->n == 0) return false;
+    return !record_equal(&type_check_service_node_list, &stored->mesh_gateways, gateways);
+}
+
+/* --- replication ---------------------------------------------------------------------------- */
+
+static int by_datacenter(const void *a, const void *b)
+{
+    const struct federation_state *x = *(const struct federation_state *const *)a;
+    const struct federation_state *y = *(const struct federation_state *const *)b;
+    return str_cmp(x->datacenter, y->datacenter);
+}
+
+static const struct federation_state **sorted(const struct list *l, struct arena *a)
+{
+    const struct federation_state **v = arena_array(a, l->n + 1, sizeof(const void *));
+    for (size_t i = 0; i < l->n; i++)
+        v[i] = &LIST_AT(l, struct federation_state, i);
+    if (l->n) qsort(v, l->n, sizeof *v, by_datacenter);
+    return v;
+}
+
+static bool same(const struct federation_state *local, const struct federation_state *remote)
+{
+    return local->primary_modify_index == remote->modify_index &&
+           record_equal(&type_time, &local->updated_at, &remote->updated_at) &&
+           record_equal(
+               &type_check_service_node_list, &local->mesh_gateways, &remote->mesh_gateways);
+}
+
+static void upsert(struct fed_changes *out, struct arena *a, const struct federation_state *remote)
+{
+    struct federation_state *s = LIST_PUSH(a, &out->upserts, struct federation_state);
+    *s = *remote;
+    s->primary_modify_index = remote->modify_index;
+}
+
+void fed_changes(const struct list *local, const struct list *remote, uint64_t last_index,
+    struct arena *a, struct fed_changes *out)
+{
+    const struct federation_state **here = sorted(local, a), **there = sorted(remote, a);
+    size_t i = 0, k = 0;
+    *out = (struct fed_changes){ 0 };
+    while (i < local->n || k < remote->n) {
+        int order = i == local->n    ? 1
+                    : k == remote->n ? -1
+                                     : str_cmp(here[i]->datacenter, there[k]->datacenter);
+        if (order < 0) {
+            *LIST_PUSH(a, &out->deletes, struct federation_state) = *here[i++];
+        } else if (order > 0) {
+            upsert(out, a, there[k++]);
+        } else {
+            if (there[k]->modify_index > last_index && !same(here[i], there[k]))
+                upsert(out, a, there[k]);
+            i++;
+            k++;
+        }
+    }
+}
+
+/* --- the rest ------------------------------------------------------------------------------- */
+
+const struct federation_state *fed_prunable(
+    const struct list *states, bool (*known)(void *ctx, struct str datacenter), void *ctx)
+{
+    for (size_t i = 0; i < states->n; i++) {
+        const struct federation_state *s = &LIST_AT(states, struct federation_state, i);
+        if (!known(ctx, s->datacenter)) return s;
+    }
+    return NULL;
+}
+
+bool fed_supported(const struct fed_support *s)
+{
+    if (s->states_stored) return true;
+    if (s->secondary && (s->primary_servers == 0 || s->primary_able < s->primary_servers))
+        return false;
+    return s->own_servers > 0 && s->own_able == s->own_servers;
+}
