@@ -30,6 +30,12 @@ static void on_packet(void *ctx, struct str ip, uint16_t port, struct str bytes,
     if (gossip_address_set(&ev.packet.from, ip, port)) (void)pool__step_swim(p, &ev);
 }
 
+void pool_take_packet(struct pool *p, const char *ip, uint16_t port, struct str bytes)
+{
+    struct swim_event ev = { .type = SWIM_PACKET, .packet = { .bytes = bytes } };
+    if (bytes.n && gossip_address_parse(&ev.packet.from, ip, port)) (void)pool__step_swim(p, &ev);
+}
+
 static void on_timer(struct timer *t)
 {
     struct pool *p = container_of(t, struct pool, timer);
@@ -55,10 +61,29 @@ static void record(struct pool *p, const struct serf_snapshot_output *o)
     append_file_put(p->snapshot, o->rewrite, o->append, o->sync, 0);
 }
 
+bool pool__behind_gateway(
+    const struct pool *p, struct str name, struct str *node, struct str *datacenter)
+{
+    return p->roads && packet_road_name(name, node, datacenter) &&
+           gateways_lead_to(p->opts.gateways, *datacenter);
+}
+
+static void road_failed(void *ctx, struct str name, bool remote)
+{
+    struct swim_event ev = { .type = SWIM_SEND_FAILED,
+        .send_failed = { .node = name, .remote = remote } };
+    (void)pool__step_swim(ctx, &ev);
+}
+
 static void transmit(struct pool *p, const struct swim_output *o)
 {
     for (size_t i = 0; i < o->packets_n; i++) {
         const struct swim_packet *packet = &o->packets[i];
+        struct str node, datacenter;
+        if (pool__behind_gateway(p, packet->node, &node, &datacenter)) {
+            packet_roads_send(p->roads, packet->node, node, datacenter, packet->bytes);
+            continue;
+        }
         (void)packet_socket_send(
             p->socket, gossip_address_ip(&packet->to), packet->to.port, packet->bytes);
     }
@@ -261,6 +286,7 @@ static int make_core(struct pool *p, const struct pool_options *o, struct error 
         so.swim.verify_incoming = o->verify_incoming;
         so.swim.verify_outgoing = o->verify_outgoing;
     }
+    so.swim.names_required = o->gateways != NULL;
     so.save_keys = o->keyring_path != NULL;
     so.snapshot = o->snapshot_path != NULL;
     so.snapshot_text = STR("");
@@ -298,6 +324,9 @@ int pool_create(const struct pool_options *o, struct pool **out, struct error *e
     }
     p->snapshot = open_file(p, o->snapshot_path, 0644, snapshot_written);
     p->keyring = open_file(p, o->keyring_path, 0600, pool__keys_written);
+    if (o->gateways)
+        p->roads = packet_roads_create(&(struct packet_roads_options){
+            .world = o->world, .gateways = o->gateways, .failed = road_failed, .ctx = p });
     *out = p;
     return 0;
 }
@@ -324,8 +353,10 @@ static void close_sockets(struct pool *p)
         packet_socket_close(p->socket);
     }
     if (p->listener) listener_close(p->listener);
+    packet_roads_destroy(p->roads);
     p->socket = NULL;
     p->listener = NULL;
+    p->roads = NULL;
 }
 
 void pool_stop(struct pool *p, void (*stopped)(void *ctx), void *ctx)
@@ -402,6 +433,11 @@ bool pool_encrypted(const struct pool *p)
 bool pool_leaving(const struct pool *p)
 {
     return p->leaving;
+}
+
+const struct packet_roads *pool_roads(const struct pool *p)
+{
+    return p->roads;
 }
 
 struct pool_counters pool_counters(const struct pool *p)

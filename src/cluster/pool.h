@@ -5,6 +5,7 @@
 #include "append_file.h"
 #include "consuld/base/outside.h"
 #include "consuld/base/world.h"
+#include "consuld/cluster/packet_roads.h"
 #include "consuld/cluster/pool.h"
 
 #define POOL_RECEIVE_BUFFER (2u << 20)
@@ -19,6 +20,7 @@ struct pool {
     struct keyring *keys;
     struct packet_socket *socket;
     struct listener *listener;
+    struct packet_roads *roads; /* NULL: without gateways */
     uint16_t port;
     uint64_t stream_timeout_ms;
     struct tick tick;
@@ -48,6 +50,11 @@ struct pool {
 /* Steps the core and sees to it that the effects are carried out. */
 int pool__step(struct pool *p, const struct serf_event *ev);
 int pool__step_swim(struct pool *p, const struct swim_event *ev);
+
+/* True for a member of another datacenter behind a gateway, and its parts; false also for a name
+ * that does not say where it is. */
+bool pool__behind_gateway(
+    const struct pool *p, struct str name, struct str *node, struct str *datacenter);
 
 /* pool_stream.c */
 void pool__accept(void *ctx, struct stream *s);

@@ -11,6 +11,7 @@ struct pool_stream {
     struct pool *pool;
     uint64_t id;
     struct dial dial;
+    struct gateway_dial gateway;
     char host[GOSSIP_ADDRESS_TEXT_MAX];
     struct stream *stream; /* NULL while dialling and when closed */
     char *bytes;           /* of a dial, to be written when it stands */
@@ -95,7 +96,11 @@ static struct pool_stream *stream_create(struct pool *p, uint64_t id)
 
 void pool__accept(void *ctx, struct stream *stream)
 {
-    struct pool *p = ctx;
+    pool_take_stream(ctx, stream);
+}
+
+void pool_take_stream(struct pool *p, struct stream *stream)
+{
     if (p->stopping) {
         stream_close(stream);
         return;
@@ -124,11 +129,10 @@ static int send_bytes(struct pool_stream *s, struct str bytes)
     return stream_write(s->stream, &part, 1);
 }
 
-static void on_dialled(struct dial *d, struct stream *stream)
+static void begin(struct pool_stream *s, struct stream *stream, const char *why)
 {
-    struct pool_stream *s = container_of(d, struct pool_stream, dial);
     if (!stream) {
-        ended(s, d->err.text);
+        ended(s, why);
         stream_free(s);
         return;
     }
@@ -143,13 +147,46 @@ static void on_dialled(struct dial *d, struct stream *stream)
     s->bytes = NULL;
 }
 
+static void on_dialled(struct dial *d, struct stream *stream)
+{
+    begin(container_of(d, struct pool_stream, dial), stream, d->err.text);
+}
+
+static void on_led(struct gateway_dial *d, struct stream *stream)
+{
+    begin(container_of(d, struct pool_stream, gateway), stream, d->err.text);
+}
+
+/* The texts live behind what is to be sent. */
+static void start_gateway(
+    struct pool *p, struct pool_stream *s, struct str node, struct str datacenter)
+{
+    char *text = s->bytes + s->bytes_n;
+    if (node.n) memcpy(text, node.p, node.n);
+    memcpy(text + node.n, datacenter.p, datacenter.n);
+    s->gateway = (struct gateway_dial){ .gateways = p->opts.gateways,
+        .node = { text, node.n },
+        .datacenter = { text + node.n, datacenter.n },
+        .alpn = ALPN_GOSSIP_STREAM,
+        .queue_max = POOL_STREAM_QUEUE_MAX,
+        .events = &events,
+        .owner = s,
+        .done = on_led };
+    gateway_dial_start(&s->gateway);
+}
+
 static void start_dial(struct pool *p, const struct swim_stream *act)
 {
     struct pool_stream *s = stream_create(p, act->id);
+    struct str node, datacenter;
     p->counters.streams_dialled++;
-    s->bytes = xmalloc(act->bytes.n + 1);
+    s->bytes = xmalloc(act->bytes.n + act->node.n + 1);
     if (act->bytes.n) memcpy(s->bytes, act->bytes.p, act->bytes.n);
     s->bytes_n = act->bytes.n;
+    if (pool__behind_gateway(p, act->node, &node, &datacenter)) {
+        start_gateway(p, s, node, datacenter);
+        return;
+    }
     gossip_ip_text(&act->to, s->host);
     s->dial = (struct dial){ .world = p->world,
         .host = str_of(s->host),
@@ -177,6 +214,7 @@ static void abandon(struct pool_stream *s)
         stream_close(s->stream);
     } else {
         dial_cancel(&s->dial);
+        gateway_dial_cancel(&s->gateway);
         stream_free(s);
     }
 }

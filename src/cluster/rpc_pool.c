@@ -246,12 +246,23 @@ static void dialled(struct server_dial *d, struct stream *s)
     conn_free(c);
 }
 
+/* The gateway it came by is none any more. */
+static bool led_astray(const struct pool_conn *c)
+{
+    const struct gateways *g = c->pool->opts.gateways;
+    if (!g || !c->stream || !c->dial.gateway.address[0]) return false;
+    return !fed_listed(
+        gateways_directory(g), c->target.datacenter, str_of(c->dial.gateway.address));
+}
+
 /* In the pool's scratch buffer. */
 static struct str key_of(struct rpc_pool *p, const struct rpc_target *to)
 {
     struct buf *key = &p->scratch;
     buf_clear(key);
     buf_put_str(key, to->name);
+    buf_put_char(key, '.');
+    buf_put_str(key, to->datacenter);
     buf_put_char(key, ':');
     buf_put_str(key, to->address);
     buf_put_char(key, ':');
@@ -263,6 +274,11 @@ struct pool_conn *rpc_pool__conn(struct rpc_pool *p, const struct rpc_target *to
 {
     struct str key = key_of(p, to);
     struct pool_conn *c = map_get(&p->conns, key);
+    if (c && led_astray(c)) {
+        rpc_pool__retire(c);
+        key = key_of(p, to);
+        c = NULL;
+    }
     if (c) {
         timer_stop(&c->unused);
         return c;
@@ -286,7 +302,9 @@ struct pool_conn *rpc_pool__conn(struct rpc_pool *p, const struct rpc_target *to
     map_put(&p->conns, c->key, c);
     c->dial = (struct server_dial){ .world = p->opts.world,
         .tls = p->opts.tls,
+        .gateways = p->opts.gateways,
         .protocol = SERVER_RPC_MUX,
+        .node = c->target.name,
         .address = c->target.address,
         .port = to->port,
         .datacenter = c->target.datacenter,

@@ -16,7 +16,7 @@ struct pool_call;
 
 struct rpc_pool {
     struct rpc_pool_options opts;
-    struct map conns; /* name:address -> struct pool_conn that takes new calls */
+    struct map conns; /* name.datacenter:address -> struct pool_conn that takes new calls */
     struct link all;  /* every connection */
     struct tick gone;
     struct buf scratch, batch;

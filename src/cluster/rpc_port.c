@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "consuld/base/tls.h"
+#include "consuld/cluster/gateways.h"
 #include "rpc_port.h"
 
 #define UNKNOWN_BYTE "unrecognized RPC byte"
@@ -67,6 +68,21 @@ static void to_raft(struct rpc_port *p, struct stream *s)
     if (p->opts.raft) p->opts.raft(p->opts.ctx, s);
 }
 
+static void to_gossip_packets(struct rpc_port *p, struct stream *s)
+{
+    if (p->opts.gossip_packets) p->opts.gossip_packets(p->opts.ctx, s);
+}
+
+static void to_gossip_stream(struct rpc_port *p, struct stream *s)
+{
+    if (p->opts.gossip_stream) p->opts.gossip_stream(p->opts.ctx, s);
+}
+
+#define BYTE_LAST 0x07
+/* Those that have a name alone. */
+#define GOSSIP_PACKETS 0x08
+#define GOSSIP_STREAM 0x09
+
 /* By first byte; NULL `accept`: refused with the reason. */
 static const struct protocol {
     void (*accept)(struct rpc_port *p, struct stream *s);
@@ -80,15 +96,15 @@ static const struct protocol {
     [0x05] = { rpc_port__snapshot, "snapshots are not available" },
     [0x06] = { NULL, UNKNOWN_BYTE },
     [0x07] = { NULL, "insecure TLS connection attempted, server not configured for TLS" },
+    [GOSSIP_PACKETS] = { to_gossip_packets, "there is no WAN pool" },
+    [GOSSIP_STREAM] = { to_gossip_stream, "there is no WAN pool" },
 };
 #define PROTOCOLS (sizeof protocols / sizeof protocols[0])
 
-/* By the name negotiated in native TLS, as the server prefers them (rpc.md 2.3); the gossip ones
- * are negotiated and then closed. */
-static const char *const alpn_names[] = { "consul/rpc-single", "consul/raft", "consul/rpc-multi",
-    "consul/rpc-snapshot", "consul/rpc-gossip", "consul/wan-gossip/packet",
-    "consul/wan-gossip/stream" };
-static const uint8_t alpn_bytes[] = { 0x00, 0x01, 0x04, 0x05, 0x06, 0x06, 0x06 };
+/* By the name negotiated in native TLS, as the server prefers them (rpc.md 2.3). */
+static const char *const alpn_names[] = { ALPN_RPC_SINGLE, ALPN_RAFT, ALPN_RPC_MULTI,
+    ALPN_RPC_SNAPSHOT, ALPN_RPC_GOSSIP, ALPN_GOSSIP_PACKET, ALPN_GOSSIP_STREAM };
+static const uint8_t alpn_bytes[] = { 0x00, 0x01, 0x04, 0x05, 0x06, GOSSIP_PACKETS, GOSSIP_STREAM };
 #define ALPN_NAMES (sizeof alpn_names / sizeof alpn_names[0])
 
 struct rpc_port_from rpc_port__from(const struct stream *s)
@@ -204,7 +220,7 @@ static void decide(struct port_conn *c, struct str bytes)
         return;
     }
     bool again = c->layer == LAYER_INSIDE && (byte == 0x03 || byte == 0x07);
-    become(c, again ? 0x02 : byte, "byte", number);
+    become(c, again || byte > BYTE_LAST ? 0x02 : byte, "byte", number);
     if (c->up.events && bytes.n > 1) c->up.events->data(&c->up, str_slice(bytes, 1, bytes.n));
 }
 

@@ -112,8 +112,53 @@ static void dialled(struct dial *dial, struct stream *s)
     }
 }
 
+/* --- through a gateway ---------------------------------------------------------------------- */
+
+static const char *alpn_of(enum server_protocol p)
+{
+    switch (p) {
+    case SERVER_RPC_SINGLE:
+        return ALPN_RPC_SINGLE;
+    case SERVER_RPC_MUX:
+        return ALPN_RPC_MULTI;
+    case SERVER_SNAPSHOT:
+        return ALPN_RPC_SNAPSHOT;
+    case SERVER_RAFT:
+        return ALPN_RAFT;
+    case SERVER_TLS:
+    case SERVER_TLS_INSECURE:
+        break;
+    }
+    return NULL;
+}
+
+static void led(struct gateway_dial *g, struct stream *s)
+{
+    struct server_dial *d = container_of(g, struct server_dial, gateway);
+    if (!s) d->dial.err = g->err;
+    d->done(d, s);
+}
+
+static void begin_gateway(struct server_dial *d)
+{
+    const char *alpn = alpn_of(d->protocol);
+    ensure(alpn != NULL);
+    d->gateway = (struct gateway_dial){ .gateways = d->gateways,
+        .node = d->node,
+        .datacenter = d->datacenter,
+        .alpn = alpn,
+        .events = d->events,
+        .owner = d->owner,
+        .done = led };
+    gateway_dial_start(&d->gateway);
+}
+
 void server_dial_start(struct server_dial *d)
 {
+    if (d->gateways && gateways_lead_to(d->gateways, d->datacenter)) {
+        begin_gateway(d);
+        return;
+    }
     d->dial = (struct dial){ .world = d->world,
         .host = d->address,
         .port = d->port,
@@ -128,6 +173,7 @@ void server_dial_cancel(struct server_dial *d)
     struct server_handshake *h = d->handshake;
     d->handshake = NULL;
     dial_cancel(&d->dial);
+    gateway_dial_cancel(&d->gateway);
     if (!h) return;
     h->dial = NULL;
     stream_close(h->stream);

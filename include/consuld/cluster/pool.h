@@ -13,6 +13,9 @@
 #include "consuld/gossip/serf.h"
 
 struct disk;
+struct gateways;
+struct packet_roads;
+struct stream;
 struct pool;
 struct resolve;
 
@@ -34,6 +37,9 @@ struct pool_options {
     const struct cipher *cipher;
     bool verify_incoming, verify_outgoing;
     struct disk *disk; /* NULL: the real one (consuld/store_log.h) */
+    /* The way to members of other datacenters, which are named "node.dc" (wanfed.md 5); NULL:
+     * they are sent to as all others. */
+    struct gateways *gateways;
 };
 
 /* Reads the files, binds the sockets, makes the core. Errors in Consul's words: Failed to start UDP
@@ -48,6 +54,11 @@ int pool_start(struct pool *p, struct error *err) must_check;
 void pool_stop(struct pool *p, void (*stopped)(void *ctx), void *ctx);
 /* Of a stopped pool. NULL is ignored. */
 void pool_destroy(struct pool *p);
+
+/* What came for the pool by another way than its sockets. A packet of a peer at that IP; a stream
+ * before its first byte, which is taken over. */
+void pool_take_packet(struct pool *p, const char *ip, uint16_t port, struct str bytes);
+void pool_take_stream(struct pool *p, struct stream *s);
 
 /* --- requests ------------------------------------------------------------------------------- */
 
@@ -124,3 +135,5 @@ struct pool_counters {
     uint64_t lag_max_ms;
 };
 struct pool_counters pool_counters(const struct pool *p);
+/* Of packets to other datacenters; NULL without gateways. */
+const struct packet_roads *pool_roads(const struct pool *p);

@@ -6,10 +6,11 @@
 #include "consuld/base/outside.h"
 #include "consuld/cluster/rpc.h"
 
+struct gateways;
 struct rpc_pool;
 struct tls;
 
-/* Where a server is. Connections are kept by name and address. */
+/* Where a server is. Connections are kept by datacenter, name and address. */
 struct rpc_target {
     struct str name; /* of the node, without datacenter */
     struct str datacenter;
@@ -19,8 +20,9 @@ struct rpc_target {
 
 struct rpc_pool_options {
     struct world *world;
-    struct tls *tls;   /* NULL: none */
-    struct str domain; /* of the names in certificates; outlives the pool */
+    struct tls *tls;           /* NULL: none */
+    struct gateways *gateways; /* to servers of other datacenters; NULL: they are dialled */
+    struct str domain;         /* of the names in certificates; outlives the pool */
     /* 0 stands for the default in the comment */
     uint64_t dial_timeout_ms;  /* 10 s */
     uint64_t idle_ms;          /* 127 s: a connection without calls is closed after it */

@@ -24,6 +24,9 @@ struct rpc_port_options {
     /* Takes over a stream behind its first byte: sets events and owner, or closes it. NULL: such
      * connections are closed. */
     void (*raft)(void *ctx, struct stream *s);
+    /* The same for gossip of the WAN, which comes over gateways in native TLS alone. */
+    void (*gossip_packets)(void *ctx, struct stream *s);
+    void (*gossip_stream)(void *ctx, struct stream *s);
     void *ctx;
 };
 

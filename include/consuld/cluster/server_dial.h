@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One attempt to reach a server's port for one purpose: TCP, TLS where the configuration asks for
- * it (rpc.md 2.2), then the first byte that names the protocol. */
+ * it (rpc.md 2.2), then the first byte that names the protocol. With gateways a server of another
+ * datacenter is reached through them alone: native TLS, whose ALPN name is the protocol. */
 #pragma once
 #include "consuld/base/outside.h"
 #include "consuld/base/tls.h"
+#include "consuld/cluster/gateways.h"
 
 struct server_handshake;
 
@@ -20,8 +22,10 @@ enum server_protocol {
 /* Embedded in its owner, which fills the first part and keeps what it points to until done. */
 struct server_dial {
     struct world *world;
-    struct tls *tls; /* NULL: none */
+    struct tls *tls;           /* NULL: none */
+    struct gateways *gateways; /* NULL: none */
     enum server_protocol protocol;
+    struct str node;    /* its short name; needed with gateways alone */
     struct str address; /* IP or name */
     uint16_t port;
     struct str datacenter, domain;      /* of the server: what its certificate must name */
@@ -34,6 +38,7 @@ struct server_dial {
     /* its own */
     struct dial dial;
     struct server_handshake *handshake;
+    struct gateway_dial gateway;
 };
 void server_dial_start(struct server_dial *d);
 /* Forgets the attempt: done is not called. Idempotent. */
