@@ -12,6 +12,7 @@
 struct world;
 struct store;
 struct pool;
+struct gateways;
 struct raft_driver;
 struct rpc_pool;
 struct server;
@@ -36,12 +37,15 @@ struct server_options {
     struct pool *lan, *wan; /* gossip; NULL: none, then `self` is the only member */
     /* The way to other servers; NULL: none. Outlives the server. */
     struct rpc_pool *rpc_pool;
+    /* Gets the federation states; NULL: there is none. Outlives the server. */
+    struct gateways *gateways;
     struct tls *tls;   /* of snapshots on their way to and from the leader; NULL: none */
     struct str domain; /* of the names in certificates */
     struct str datacenter;
     struct str primary_datacenter; /* empty: own */
+    struct str replication_token;  /* for what a secondary asks of the primary */
     struct server_member self;
-    struct str raft_address; /* "ip:port" as in the raft configuration */
+    struct str raft_address;   /* "ip:port" as in the raft configuration */
     uint64_t bootstrap_expect; /* servers of the first configuration; 0: it is not ours to write */
     /* 0 stands for the default in the comment */
     uint64_t default_query_time_ms; /* 300 s */

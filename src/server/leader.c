@@ -24,14 +24,7 @@ struct duty {
     bool busy, again;
 };
 
-enum {
-    DUTY_CONFIG_ENTRIES,
-    DUTY_AUTOPILOT,
-    DUTY_RECONCILE,
-    DUTY_REAP,
-    DUTY_FEDERATION,
-    DUTY_COUNT
-};
+enum { DUTY_CONFIG_ENTRIES, DUTY_AUTOPILOT, DUTY_RECONCILE, DUTY_REAP, DUTY_COUNT };
 
 struct duties {
     struct raft_driver_request barrier;
@@ -256,22 +249,6 @@ static int run_reap(struct duty *d)
     return rc;
 }
 
-static int run_federation(struct duty *d)
-{
-    struct server *s = d->server;
-    struct arena a = ARENA_INIT;
-    struct store_read *rd = store_read(s->store);
-    struct federation_state want;
-    bool wanted = server__federation_wanted(s, rd, &d->ws, &a, &want);
-    int rc = store_read_failed(rd, NULL) ? ERR_IO : 0;
-    if (rc == 0 && wanted) {
-        struct federation_state_request req = { .op = STR("upsert"), .state = &want };
-        rc = propose(d, COMMAND_FEDERATION_STATE, &req);
-    }
-    arena_free(&a);
-    return rc;
-}
-
 /* --- gain and loss -------------------------------------------------------------------------- */
 
 static void revoke(struct server *s)
@@ -289,6 +266,7 @@ static void revoke(struct server *s)
         d->busy = d->again = false;
         d->failures = 0;
     }
+    server__federation_stop(s);
     server__tombstones_stop(s);
     server__sessions_stop(s);
     server__autopilot_stop(s);
@@ -303,6 +281,7 @@ static void start_duties(struct server *s)
     s->duties->members_at_ms = 0;
     for (size_t i = 0; i < DUTY_COUNT; i++)
         run(&s->duties->duty[i]);
+    server__federation_start(s);
     server__autopilot_start(s);
     server__release_held(s);
 }
@@ -374,7 +353,6 @@ void server__leader_init(struct server *s)
         [DUTY_AUTOPILOT] = { "autopilot configuration", run_autopilot, false },
         [DUTY_RECONCILE] = { "member reconciliation", run_reconcile, true },
         [DUTY_REAP] = { "member reaping", run_reap, true },
-        [DUTY_FEDERATION] = { "federation state", run_federation, false },
     };
     struct duties *all = s->duties = xcalloc(1, sizeof *all);
     all->barrier.ctx = s;

@@ -216,22 +216,3 @@ bool server__member_forgotten(
     }
     return false;
 }
-
-bool server__federation_wanted(struct server *s, struct store_read *rd, struct watch_set *ws,
-    struct arena *a, struct federation_state *want)
-{
-    struct federation_state *stored = NULL;
-    struct str kind = STR("mesh-gateway");
-    *want = (struct federation_state){ .datacenter = s->opts.datacenter };
-    if (s->opts.primary_datacenter.n && !str_eq(s->opts.primary_datacenter, s->opts.datacenter)) {
-        return false;
-    }
-    store_federation_state(rd, ws, s->opts.datacenter, a, &stored);
-    store_service_dump(rd, ws, &kind, a, &want->mesh_gateways);
-    if (stored &&
-        record_equal(&type_check_service_node_list, &stored->mesh_gateways, &want->mesh_gateways)) {
-        return false;
-    }
-    want->updated_at = gotime_from_unix_ns(world_wall_ns(s->world));
-    return true;
-}

@@ -13,6 +13,7 @@ static void raft_changed(struct raft_driver_observer *o, const struct raft_drive
     s->leader_hash = hash;
     server__leader_changed(s, state);
     server__autopilot_changed(s);
+    server__gateway_watch_raft(s);
     if (other_leader && !s->leader) server__release_held(s);
 }
 
@@ -23,6 +24,7 @@ static void copy_options(struct server *s, const struct server_options *from)
     *o = *from;
     o->datacenter = str_dup(a, from->datacenter);
     o->primary_datacenter = str_dup(a, from->primary_datacenter);
+    o->replication_token = str_dup(a, from->replication_token);
     o->raft_address = str_dup(a, from->raft_address);
     o->self.name = str_dup(a, from->self.name);
     o->self.id = str_dup(a, from->self.id);
@@ -66,10 +68,12 @@ int server_create(const struct server_options *opts, struct server **out, struct
     server__coordinates_init(s);
     server__tombstones_init(s);
     server__gossip_init(s);
+    server__federation_init(s);
     server__autopilot_init(s);
     server__bootstrap_init(s);
     server__snapshots_init(s);
     server__leader_init(s);
+    server__gateway_watch_init(s);
     s->observer.changed = raft_changed;
     raft_driver_observe(s->raft, &s->observer);
     struct raft_driver_state state = raft_driver_state(s->raft);
@@ -85,6 +89,7 @@ void server_destroy(struct server *s)
     server__bootstrap_deinit(s);
     s->leaving = true;
     server__leader_deinit(s);
+    server__gateway_watch_deinit(s);
     server__autopilot_deinit(s);
     server__blocking_deinit(s);
     server__fail_calls(s, "the server is shutting down");
@@ -92,6 +97,7 @@ void server_destroy(struct server *s)
     server__sessions_deinit(s);
     server__coordinates_deinit(s);
     server__tombstones_deinit(s);
+    server__federation_deinit(s);
     server__gossip_deinit(s);
     server__routes_deinit(s);
     server__forget_detached(s);

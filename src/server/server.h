@@ -134,6 +134,13 @@ struct parked_query {
     size_t idle_bytes;
 };
 
+/* gateway_watch.c */
+struct gateway_watch {
+    struct watch_set ws;
+    struct tick tick;
+    bool settled;
+};
+
 /* --- the server ---------------------------------------------------------------------------- */
 
 struct bootstrap;
@@ -149,7 +156,9 @@ struct server {
     struct raft_driver_observer observer;
     struct method_layout *layouts; /* one per row */
     bool leader, ready, leaving;
-    struct link calls;     /* held, verifying, writing and forwarded calls */
+    struct link calls; /* held, verifying, writing and forwarded calls */
+    struct gateway_watch gateway_watch;
+    struct federation_sync *federation;
     struct map routes;     /* datacenter -> its servers: routes.c */
     struct link detached;  /* commands proposed outside of calls */
     struct link snapshots; /* calls to save and restore */
@@ -244,6 +253,30 @@ void server__leader_changed(struct server *s, const struct raft_driver_state *st
 /* A new state was restored under a leader: it takes up its duties anew. */
 void server__leader_again(struct server *s);
 
+/* federation_sync.c */
+struct federation_sync_status {
+    bool supported;          /* all servers take part */
+    uint64_t writes;         /* of our own record, since the start */
+    int64_t last_success_ns; /* wall clock; 0: never */
+    int64_t failing_since_ns;
+    const char *last_error; /* "" without */
+};
+struct replicator;
+void server__federation_init(struct server *s);
+void server__federation_deinit(struct server *s);
+void server__federation_start(struct server *s);
+void server__federation_stop(struct server *s);
+bool server__federation_supported(struct server *s);
+void server__federation_status(const struct server *s, struct federation_sync_status *out);
+/* NULL in the primary. */
+struct replicator *server__federation_replicator(const struct server *s);
+
+/* gateway_watch.c */
+void server__gateway_watch_init(struct server *s);
+void server__gateway_watch_deinit(struct server *s);
+/* Raft may have heard from a leader. */
+void server__gateway_watch_raft(struct server *s);
+
 /* routes.c: other datacenters, as the WAN pool knows them */
 void server__routes_member(
     struct server *s, enum serf_notice_type type, const struct serf_member *m);
@@ -329,8 +362,6 @@ enum member_change server__member_change(struct server *s, struct store_read *rd
 /* A node with a serfHealth check that is no member; false: there is none. */
 bool server__member_forgotten(
     struct server *s, struct store_read *rd, struct arena *a, struct str *name);
-bool server__federation_wanted(struct server *s, struct store_read *rd, struct watch_set *ws,
-    struct arena *a, struct federation_state *want);
 
 /* --- what read handlers share (read.c) ----------------------------------------------------- */
 

@@ -8,6 +8,7 @@ struct agent_config;
 struct api_request;
 struct api_route;
 struct cache;
+struct gateways;
 struct local;
 struct pool;
 struct raft_driver;
@@ -27,6 +28,7 @@ struct face_context {
     struct local *local;         /* local services and checks; NULL where a test has none */
     struct server *server;       /* NULL on a client */
     struct raft_driver *raft;    /* NULL on a client */
+    struct gateways *gateways;   /* NULL: federation is without them */
     const struct rpc_port *port; /* NULL on a client */
     struct pool *lan, *wan;      /* gossip; wan: NULL on a client or when off */
     struct user_events *events;

@@ -9,6 +9,7 @@
 #include "consuld/agent/retry_join.h"
 #include "consuld/agent/user_events.h"
 #include "consuld/cluster.h"
+#include "consuld/cluster/gateways.h"
 #include "consuld/cluster/pool.h"
 #include "consuld/cluster/rpc_port.h"
 #include "consuld/cluster/rpc_router.h"
@@ -37,12 +38,16 @@ struct run {
     struct raft_driver *raft;
     struct run_raft *raft_net; /* servers only */
     struct server *server;
-    struct rpc_port *port;     /* of RPC; servers only */
+    struct rpc_port *port; /* of RPC; servers only */
     struct rpc_pool *rpc_pool;
     struct str domain;         /* of the names in certificates */
     struct rpc_router *router; /* clients only, as the next */
     struct snapshot_remote *snapshots;
-    struct pool *lan, *wan; /* wan: servers only, NULL when off */
+    struct pool *lan, *wan;    /* wan: servers only, NULL when off */
+    struct gateways *gateways; /* NULL: servers elsewhere are dialled */
+    struct timer gateways_timer;
+    void (*gateways_found)(struct run *r);
+    struct list wan_texts; /* of the join through gateways */
     struct pool_observer lan_observer;
     struct pool_request join, leave;
     void (*pools_left)(struct run *r);
@@ -127,6 +132,17 @@ void run_joins_stop(struct run *r);
 
 /* run.c: says that the agent runs. */
 void run_running(struct run *r);
+
+/* run_federation.c: through mesh gateways, if the configuration wants it. */
+bool run_federates(const struct run *r);
+void run_federation_create(struct run *r);
+void run_federation_destroy(struct run *r);
+/* Handlers of port 8300; ctx is the struct run. */
+void run_gossip_packets(void *ctx, struct stream *s);
+void run_gossip_stream(void *ctx, struct stream *s);
+/* Publishes the configured gateways of the primary, then calls `found`, perhaps at once. */
+void run_gateways_find(struct run *r, void (*found)(struct run *r));
+void run_gateways_forget(struct run *r);
 
 /* run_servers.c: calls to servers; a client agent's way to those of its datacenter. */
 void run_calls_start(struct run *r);

@@ -54,6 +54,30 @@ static void exhausted(void *ctx)
     run_shutdown(ctx, 1);
 }
 
+static void start_wan_retries(struct run *r, struct list addresses)
+{
+    const struct agent_config *c = r->context.config_at_start;
+    struct retry_join_options wan = { .world = r->world,
+        .pool = r->wan,
+        .label = "WAN",
+        .addresses = addresses,
+        .interval_ms = ms(c->retry_join_interval_wan),
+        .attempts_max = c->retry_join_max_attempts_wan,
+        .joined = wan_joined,
+        .exhausted = exhausted,
+        .ctx = r };
+    if (r->wan && addresses.n) r->retry_wan = retry_join_create(&wan);
+}
+
+/* Any server of the primary; the address stands for none (wanfed.md 9). */
+static void join_primary(struct run *r)
+{
+    const struct agent_config *c = r->context.config_at_start;
+    *LIST_PUSH(&r->arena, &r->wan_texts, struct str) =
+        str_printf(&r->arena, "*.%.*s/192.0.2.2", STR_ARG(c->primary_datacenter));
+    start_wan_retries(r, r->wan_texts);
+}
+
 static void start_retries(struct run *r)
 {
     const struct agent_config *c = r->context.config_at_start;
@@ -66,17 +90,11 @@ static void start_retries(struct run *r)
         .joined = lan_joined,
         .exhausted = exhausted,
         .ctx = r };
-    struct retry_join_options wan = { .world = r->world,
-        .pool = r->wan,
-        .label = "WAN",
-        .addresses = c->retry_join_wan,
-        .interval_ms = ms(c->retry_join_interval_wan),
-        .attempts_max = c->retry_join_max_attempts_wan,
-        .joined = wan_joined,
-        .exhausted = exhausted,
-        .ctx = r };
     if (lan.addresses.n) r->retry_lan = retry_join_create(&lan);
-    if (r->wan && wan.addresses.n) r->retry_wan = retry_join_create(&wan);
+    if (!r->gateways)
+        start_wan_retries(r, c->retry_join_wan);
+    else if (!fed_is_primary(gateways_directory(r->gateways)))
+        run_gateways_find(r, join_primary);
 }
 
 /* --- our coordinate ----------------------------------------------------------------------------
@@ -195,6 +213,7 @@ void run_joins_start(struct run *r)
 
 void run_joins_stop(struct run *r)
 {
+    run_gateways_forget(r);
     retry_join_destroy(r->retry_lan);
     retry_join_destroy(r->retry_wan);
     r->retry_lan = r->retry_wan = NULL;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "consuld/cluster/member.h"
+#include "consuld/cluster/packet_roads.h"
 #include "consuld/lang/regex.h"
 #include "run.h"
 
@@ -112,6 +113,15 @@ static void lan_options(const struct run *r, struct arena *a, struct serf_option
     address(a, c->serf_advertise_addr_lan, &o->swim.advertise);
 }
 
+/* Over TCP a ping to another datacenter would take the road of the packet. */
+static bool wan_tcp_ping(void *ctx, const struct swim_node *node)
+{
+    const struct run *r = ctx;
+    struct str name, datacenter;
+    return !packet_road_name(node->name, &name, &datacenter) ||
+           str_eq(datacenter, r->config->datacenter);
+}
+
 static void wan_options(const struct run *r, struct arena *a, struct serf_options *o)
 {
     const struct agent_config *c = r->config;
@@ -125,6 +135,7 @@ static void wan_options(const struct run *r, struct arena *a, struct serf_option
     o->swim.suspicion_mult = (uint32_t)c->gossip_wan_suspicion_mult;
     o->reconnect_timeout_ms = (uint64_t)(c->reconnect_timeout_wan / NS_PER_MS);
     o->merge = wan_merge;
+    if (r->gateways) o->tcp_ping = wan_tcp_ping;
     o->log_name = "agent.server.serf.wan";
     o->swim.log_name = "agent.server.memberlist.wan";
     networks(a, &c->serf_allowed_cidrs_wan, &o->swim);
@@ -142,6 +153,7 @@ static int create(struct run *r, bool wan, struct pool **out, struct error *err)
     const char *dir = str_c(&a, c->data_dir), *name = wan ? "remote" : "local";
     struct pool_options o = { .world = r->world,
         .label = wan ? "WAN" : "LAN",
+        .gateways = wan ? r->gateways : NULL,
         .cipher = &cipher_openssl,
         .verify_incoming = c->encrypt_verify_incoming,
         .verify_outgoing = c->encrypt_verify_outgoing };

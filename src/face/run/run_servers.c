@@ -25,8 +25,8 @@ static bool first_server(void *ctx, struct arena *a, struct rpc_target *out)
 void run_calls_start(struct run *r)
 {
     r->domain = str_dup(&r->arena, r->config->dns_domain);
-    r->rpc_pool = rpc_pool_create(
-        &(struct rpc_pool_options){ .world = r->world, .tls = r->tls, .domain = r->domain });
+    r->rpc_pool = rpc_pool_create(&(struct rpc_pool_options){
+        .world = r->world, .tls = r->tls, .gateways = r->gateways, .domain = r->domain });
 }
 
 void run_servers_start(struct run *r)

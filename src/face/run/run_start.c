@@ -74,11 +74,13 @@ static int server_start(struct run *r, struct error *err)
         .lan = r->lan,
         .wan = r->wan,
         .rpc_pool = r->rpc_pool,
+        .gateways = r->gateways,
         .tls = r->tls,
         .domain = r->domain,
         .config_entries = c->config_entry_bootstrap,
         .datacenter = c->datacenter,
         .primary_datacenter = c->primary_datacenter,
+        .replication_token = c->acl_replication_token,
         .self = { .name = c->node_name,
             .id = str_of(r->node_id),
             .address = c->advertise_addr_lan,
@@ -122,6 +124,8 @@ static int port_start(struct run *r, struct error *err)
         .handshake_timeout_ms = ms(c->rpc_handshake_timeout),
         .conns_per_client_max = (uint32_t)c->rpc_max_conns_per_client,
         .raft = run_raft_accept,
+        .gossip_packets = run_gossip_packets,
+        .gossip_stream = run_gossip_stream,
         .ctx = r };
     int failed = rpc_port_open(&o, &r->port, err);
     if (failed) error_prefix(err, "Failed to start Consul server: Failed to start RPC layer: ");
@@ -314,6 +318,7 @@ int run_start(struct run *r, struct error *err)
     for (size_t i = 0; i < RUN_SIGNALS; i++)
         r->signals[i] = net_signal_create(r->world, signums[i], run_signal, r);
     r->events = r->context.events = user_events_create(c->node_name);
+    run_federation_create(r);
     failed = run_pools_create(r, err);
     if (failed) return failed;
     if (c->server_mode) {

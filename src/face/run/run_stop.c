@@ -12,6 +12,7 @@
 static void all_stopped(void *ctx)
 {
     struct run *r = ctx;
+    run_federation_destroy(r);
     user_events_destroy(r->events);
     r->events = NULL;
     log_info("agent", "shutdown complete");

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Federation through mesh gateways: the directory of gateways, what comes in for the WAN pool over
+ * port 8300, and where a secondary datacenter finds the gateways of the primary before it knows
+ * them from the state (wanfed.md 9). */
+#include "consuld/cluster/packet_roads.h"
+#include "run.h"
+
+static uint64_t ms(int64_t ns)
+{
+    return ns > 0 ? (uint64_t)(ns / 1000000) : 0;
+}
+
+bool run_federates(const struct run *r)
+{
+    const struct agent_config *c = r->config;
+    return c->server_mode && c->connect_enabled && c->connect_mesh_gateway_wan_federation_enabled;
+}
+
+void run_federation_create(struct run *r)
+{
+    const struct agent_config *c = r->config;
+    if (!run_federates(r)) return;
+    r->gateways = gateways_create(&(struct gateways_options){ .world = r->world,
+        .tls = r->tls,
+        .datacenter = c->datacenter,
+        .primary = c->primary_datacenter,
+        .domain = c->dns_domain });
+    r->context.gateways = r->gateways;
+}
+
+void run_federation_destroy(struct run *r)
+{
+    gateways_destroy(r->gateways);
+    r->gateways = r->context.gateways = NULL;
+}
+
+/* --- what comes in -------------------------------------------------------------------------- */
+
+static void receive(void *ctx, struct stream *s, struct str bytes)
+{
+    struct run *r = ctx;
+    if (r->wan) pool_take_packet(r->wan, s->peer, s->peer_port, bytes);
+}
+
+void run_gossip_packets(void *ctx, struct stream *s)
+{
+    struct run *r = ctx;
+    if (!r->wan) return;
+    packet_inlet_accept(
+        &(struct packet_inlet_options){
+            .world = r->world, .gateways = r->gateways, .receive = receive, .ctx = r },
+        s);
+}
+
+void run_gossip_stream(void *ctx, struct stream *s)
+{
+    struct run *r = ctx;
+    if (r->wan) pool_take_stream(r->wan, s);
+}
+
+/* --- the primary's gateways ----------------------------------------------------------------- */
+
+static bool refresh(struct run *r)
+{
+    const struct list *all = &r->context.config_at_start->primary_gateways;
+    struct list found = { 0 };
+    struct arena a = ARENA_INIT;
+    log_info("agent", "Refreshing mesh gateways...");
+    for (size_t i = 0; i < all->n; i++) {
+        struct str text = LIST_AT(all, struct str, i), provider = join_provider(text), host;
+        uint16_t port;
+        if (provider.p)
+            log_error("agent", "Cannot discover address", "address", str_c(&a, text), "error",
+                str_printf(
+                    &a, "discovery provider \"%.*s\" is not part of this build", STR_ARG(provider))
+                    .p);
+        else if (!fed_split_address(text, &host, &port))
+            log_error("agent", "A primary gateway needs an address and a port", "address",
+                str_c(&a, text));
+        else
+            *LIST_PUSH(&a, &found, struct str) = text;
+    }
+    if (found.n) gateways_fallback(r->gateways, found.v, found.n);
+    arena_free(&a);
+    return found.n > 0;
+}
+
+static void refreshed(struct run *r)
+{
+    log_info("agent", "Refreshing mesh gateways completed");
+    r->gateways_found(r);
+}
+
+static void try(struct timer *t)
+{
+    struct run *r = container_of(t, struct run, gateways_timer);
+    if (fed_primary_known(gateways_directory(r->gateways)) || refresh(r)) {
+        refreshed(r);
+        return;
+    }
+    log_warn(
+        "agent", "Refreshing mesh gateways failed, will retry", "error", "No mesh gateways found");
+    timer_start(t, ms(r->context.config_at_start->primary_gateways_interval));
+}
+
+void run_gateways_find(struct run *r, void (*found)(struct run *r))
+{
+    r->gateways_found = found;
+    timer_init(&r->gateways_timer, r->world, try);
+    if (r->context.config_at_start->primary_gateways.n == 0)
+        found(r);
+    else
+        timer_start(&r->gateways_timer, 0);
+}
+
+void run_gateways_forget(struct run *r)
+{
+    if (r->gateways_timer.world) timer_stop(&r->gateways_timer);
+}

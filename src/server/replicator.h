@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the leader of a secondary datacenter does for each kind of record that the primary owns
+ * (leader.md 11): one blocking call to the primary, what differs becomes commands of the own log,
+ * one after another; then the next round. A failure begins from scratch after a growing pause.
+ *
+ * The one invariant: what is equal is not written, so a quiet primary costs no log entries. */
+#pragma once
+#include "consuld/cluster/rpc.h"
+#include "consuld/model.h"
+#include "consuld/store.h"
+
+struct server;
+struct replicator;
+
+/* One command of a round. */
+struct replicated {
+    enum command_type type;
+    const void *body;
+};
+
+struct replication_kind {
+    const char *name;   /* "federation state": for logs and status */
+    const char *method; /* asked of the primary */
+    /* Its arguments but Datacenter, Token and the query options, of `a`; NULL: all zero. */
+    void *(*args)(struct server *s, struct arena *a);
+    /* May a round begin? NULL: always. */
+    bool (*ready)(struct server *s);
+    /* Appends what makes the own state equal to `reply` -> struct replicated, of `a`. */
+    int (*diff)(struct server *s, struct store_read *rd, const void *reply, uint64_t last_index,
+        struct arena *a, struct list *out);
+    /* How asking the primary went; NULL: nobody wants to know. */
+    void (*outcome)(struct server *s, bool fine);
+};
+
+struct replication_status {
+    const char *name;
+    bool running;
+    uint64_t last_index;     /* of the primary; 0 after a failure */
+    uint64_t rounds, writes; /* since the start */
+    int64_t last_success_ns; /* wall clock; 0: never */
+    int64_t last_error_ns;
+    const char *last_error;   /* "" without */
+    int64_t failing_since_ns; /* 0: it does not fail */
+    uint64_t next_try_ms;     /* from now; 0: under way */
+};
+
+struct replicator *replicator_create(struct server *s, const struct replication_kind *kind);
+void replicator_destroy(struct replicator *r);
+/* This server leads, or leads no more. Idempotent. */
+void replicator_start(struct replicator *r);
+void replicator_stop(struct replicator *r);
+void replicator_status(const struct replicator *r, struct replication_status *out);
