@@ -281,8 +281,8 @@ struct evaluation {
 
 static int refuse(const struct evaluation *e, const node *n, const char *what, struct str name)
 {
-    return error_set(e->err, ERR_BAD_REQUEST, "At column %u, line %u: %s%.*s", n->column, n->line,
-        what, STR_ARG(name));
+    return error_set(
+        e->err, ERR_BAD_REQUEST, "%u:%u: %s%.*s", n->line, n->column, what, STR_ARG(name));
 }
 
 /* The fewest digits that read back. */

@@ -194,7 +194,7 @@ static int check_listener(const struct ingress_gateway_config_entry *e,
             (long long)l->port);
     if (str_is(l->protocol, "tcp") && l->services.n > 1)
         return error_set(err, ERR_BAD_REQUEST,
-            "Multiple services per listener are only supported for protocol 'http' (listener on "
+            "Multiple services per listener are only supported for protocol = 'http' (listener on "
             "port %lld)",
             (long long)l->port);
     int rc = 0;

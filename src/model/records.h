@@ -137,7 +137,7 @@ extern const struct record_codec chunking_state_codec, config_entry_request_code
     R(keyring_request, KEYRING_REQUEST_FIELDS, "KeyringRequest", .flags = 0) \
     R(keyring_response, KEYRING_RESPONSE_FIELDS, "KeyringResponse", .flags = 0) \
     R(keyring_responses, KEYRING_RESPONSES_FIELDS, "KeyringResponses", .flags = 0) \
-    R(autopilot_config, AUTOPILOT_CONFIG_FIELDS, "Config", .flags = 0) \
+    R(autopilot_config, AUTOPILOT_CONFIG_FIELDS, "Config", .json_type = "api.AutopilotConfiguration") \
     R(autopilot_set_config_request, AUTOPILOT_SET_CONFIG_REQUEST_FIELDS, "AutopilotSetConfigRequest", .flags = 0) \
     R(autopilot_operator_health_reply, AUTOPILOT_OPERATOR_HEALTH_REPLY_FIELDS, "OperatorHealthReply", .flags = 0) \
     R(autopilot_server_health, AUTOPILOT_SERVER_HEALTH_FIELDS, "ServerHealth", .flags = 0) \

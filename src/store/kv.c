@@ -145,6 +145,9 @@ int kv_lock(struct store_batch *b, uint64_t index, const struct dir_entry *e, st
 {
     struct session holder;
     if (!e->session.n) return error_set(err, ERR_BAD_REQUEST, "missing session");
+    if (e->session.n != UUID_TEXT_LEN)
+        return error_set(err, ERR_BAD_REQUEST,
+            "failed session lookup: index error: UUID must be %d characters", UUID_TEXT_LEN);
     if (!session_find(&b->view, e->session, a, &holder))
         return error_set(
             err, ERR_BAD_REQUEST, "invalid session %.*s", STR_ARG(store_quoted(a, e->session)));

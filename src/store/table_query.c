@@ -97,6 +97,9 @@ static int query_upsert(struct store_batch *b, uint64_t index, const struct prep
     bool found = query_find(&b->view, q->id, a, &old);
     int code = check_name(&b->view, q, a, err);
     if (code) return code;
+    if (q->session.n && q->session.n != UUID_TEXT_LEN)
+        return error_set(err, ERR_BAD_REQUEST,
+            "invalid session: index error: UUID must be %d characters", UUID_TEXT_LEN);
     if (q->session.n && !session_find(&b->view, q->session, a, &session))
         return error_set(err, ERR_BAD_REQUEST, "invalid session \"%.*s\"", STR_ARG(q->session));
     code = check_template(q, a, err);
@@ -167,8 +170,7 @@ int store_prepared_query_resolve(struct store_read *rd, struct str id_or_name, s
 {
     struct prepared_query row;
     *out = NULL;
-    if (id_or_name.n == 0)
-        return error_set(err, ERR_BAD_REQUEST, "Missing Query ID");
+    if (id_or_name.n == 0) return error_set(err, ERR_BAD_REQUEST, "Missing Query ID");
     bool found = uuid_valid(id_or_name) && query_find(&rd->view, id_or_name, a, &row);
     if (found && is_template(&row))
         return error_set(err, ERR_BAD_REQUEST,

@@ -51,7 +51,8 @@ void agent_service_form(struct arena *a, const struct node_service *svc, struct 
         .enable_tag_override = svc->enable_tag_override,
         .content_hash = content_hash };
     if (svc->weights) out->weights = *svc->weights;
-    if (svc->kind.n) out->proxy = proxy_form(a, &svc->proxy);
+    if (str_is(svc->kind, "connect-proxy") || str_has_suffix(svc->kind, STR("-gateway")))
+        out->proxy = proxy_form(a, &svc->proxy);
     if (svc->connect.native) {
         out->connect = arena_new(a, struct agent_connect);
         out->connect->native = true;
@@ -67,7 +68,8 @@ void agent_check_form(const struct health_check *c, struct agent_health_check *o
         .notes = c->notes,
         .output = c->output,
         .service_id = c->service_id,
-        .service_name = c->service_name };
+        .service_name = c->service_name,
+        .service_tags = c->service_tags };
 }
 
 struct str agent_hash_text(struct arena *a, uint64_t hash)

@@ -153,7 +153,7 @@ static void explain(struct api_request *req)
     struct state_call *c = state_call_read_global(req, READ_FLAGS);
     if (!c) return;
     struct prepared_query_execute_request *args = run_args(c);
-    if (!parse_limit(req, &args->limit) || !parse_connect(req, &args->connect)) return;
+    if (!parse_limit(req, &args->limit)) return;
     c->view = explain_view;
     c->type = &type_prepared_query_explain_response;
     state_call_submit(c, "PreparedQuery.Explain", args);

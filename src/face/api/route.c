@@ -205,9 +205,25 @@ static bool redirected(struct conn *c)
     return true;
 }
 
+/* The web interface has a place, and nothing is there. */
+static bool no_ui(struct conn *c, struct str ui)
+{
+    struct str path = c->req.path;
+    if (path.n + 1 == ui.n && str_has_prefix(ui, path)) {
+        redirect(c, ui);
+        return true;
+    }
+    if (!str_has_prefix(path, ui) && !str_is(path, "/robots.txt")) return false;
+    api_header(&c->req, "X-Content-Type-Options", STR("nosniff"));
+    respond__plain(c, 404, "text/plain; charset=utf-8",
+        STR("404 page not found: consuld has no web interface, only the API below /v1/\n"));
+    return true;
+}
+
 static void no_endpoint(struct conn *c)
 {
     const char *ui = c->api->config->o.ui_path;
+    if (ui && !str_is(c->req.path, "/") && no_ui(c, str_of(ui))) return;
     if (!str_is(c->req.path, "/"))
         respond__plain(c, 404, NULL, STR_NIL);
     else if (ui)

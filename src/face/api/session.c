@@ -59,6 +59,7 @@ static int read_session(struct api_request *req, struct session *out, struct err
     struct session_create in = { .node = state_context(req)->node_name };
     struct str serf = STR("serfHealth");
     *LIST_PUSH(req->arena, &in.node_checks, struct str) = serf;
+    *LIST_PUSH(req->arena, &in.checks, struct str) = serf;
     out->lock_delay = DEFAULT_LOCK_DELAY;
     if (req->body.n || req->body_cut) {
         if (req->body_cut) return error_set(err, ERR_TOO_LARGE, "http: request body too large");
@@ -73,16 +74,12 @@ static int read_session(struct api_request *req, struct session *out, struct err
     out->ttl = in.ttl;
     out->node_checks = in.node_checks;
     out->service_checks = in.service_checks;
-    /* The old list stands in for NodeChecks when only it was given. */
-    if (in.checks.v) {
-        bool untouched =
-            in.node_checks.n == 1 && str_eq(LIST_AT(&in.node_checks, struct str, 0), serf);
-        bool has_serf = false;
-        for (size_t i = 0; i < in.checks.n; i++) {
-            if (str_eq(LIST_AT(&in.checks, struct str, i), serf)) has_serf = true;
-        }
-        if (untouched || has_serf) out->node_checks = in.checks;
-    }
+    /* Of the old list and the new one that which was not given makes way. */
+    bool old_default = in.checks.n == 1 && str_eq(LIST_AT(&in.checks, struct str, 0), serf);
+    if (in.checks.n == 0)
+        out->node_checks = LIST_EMPTY;
+    else if (!old_default && in.node_checks.n)
+        out->checks = in.checks;
     return 0;
 }
 

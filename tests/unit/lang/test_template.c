@@ -142,10 +142,10 @@ static void what_cannot_be_evaluated_is_refused_at_once(void **state)
 {
     struct fixture *f = *state;
     f->query.service.service = STR("${nope(1)}");
-    refused(f, "Bad evaluation for '${nope(1)}' in Service.Service: At column 3, line 1: unknown "
+    refused(f, "Bad evaluation for '${nope(1)}' in Service.Service: 1:3: unknown "
                "function called: nope");
     f->query.service.service = STR("a\n${ nope }");
-    refused(f, "Bad evaluation for 'a\n${ nope }' in Service.Service: At column 4, line 2: unknown "
+    refused(f, "Bad evaluation for 'a\n${ nope }' in Service.Service: 2:4: unknown "
                "variable accessed: nope");
     static const char *const broken[] = { "${1 / 0}", "${1 % 0}", "${match()}", "${match(1, 2)}",
         "${match(\"x\")}", "${name.full + 1}", "${1.5 % 2}", "${1.0 / 0}" };
