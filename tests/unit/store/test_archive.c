@@ -110,21 +110,31 @@ static void every_cut_is_refused(void **state)
     arena_free(&a);
 }
 
+/* The gzip header holds a time and an operating system nobody checks. */
 static void every_changed_byte_is_refused_or_harmless(void **state)
 {
     (void)state;
     struct arena a = ARENA_INIT;
-    struct error err;
     struct str whole = written(&a, STR("some state"));
     char *p = (char *)(uintptr_t)whole.p;
     size_t refused = 0;
     for (size_t i = 0; i < whole.n; i++) {
+        struct arena b = ARENA_INIT;
+        struct error err;
+        struct snapshot_meta meta;
+        struct str back;
         p[i] = (char)(p[i] ^ 0x20);
-        refused += read_quietly(whole, &err) < 0;
+        if (archive_read(whole, &b, &meta, &back, &err)) {
+            refused++;
+        } else {
+            assert_true(str_eq(back, STR("some state")));
+            assert_true(meta.index == 7 && meta.term == 2 && str_eq(meta.id, STR("2-7-1")));
+            free((void *)(uintptr_t)back.p);
+        }
         p[i] = (char)(p[i] ^ 0x20);
+        arena_free(&b);
     }
-    /* The gzip header holds a time and an operating system nobody checks. */
-    assert_true(refused >= whole.n - 10);
+    assert_true(refused > whole.n / 2);
     arena_free(&a);
 }
 
