@@ -15,6 +15,7 @@ static bool leave(struct serf *s, struct arena *a, struct str body)
         s->counters.malformed++;
         return false;
     }
+    serf__log(s, LOG_DEBUG, "serf: messageLeaveType: %.*s", STR_ARG(m.node));
     return serf__leave_intent(s, &m);
 }
 
@@ -26,6 +27,7 @@ static bool join(struct serf *s, struct arena *a, struct str body)
         s->counters.malformed++;
         return false;
     }
+    serf__log(s, LOG_DEBUG, "serf: messageJoinType: %.*s", STR_ARG(m.node));
     return serf__join_intent(s, &m);
 }
 
@@ -37,6 +39,7 @@ static bool user_event(struct serf *s, struct arena *a, struct str body)
         s->counters.malformed++;
         return false;
     }
+    serf__log(s, LOG_DEBUG, "serf: messageUserEventType: %.*s", STR_ARG(m.name));
     return serf__user_event(s, &m);
 }
 
@@ -48,6 +51,7 @@ static bool query(struct serf *s, struct arena *a, struct str body)
         s->counters.malformed++;
         return false;
     }
+    serf__log(s, LOG_DEBUG, "serf: messageQueryType: %.*s", STR_ARG(m.name));
     return serf__query(s, &m);
 }
 
@@ -57,6 +61,7 @@ static bool query_response(struct serf *s, struct arena *a, struct str body)
     if (serf_message_decode(body, a, &type_serf_query_response, &m, NULL, NULL)) {
         s->counters.malformed++;
     } else {
+        serf__log(s, LOG_DEBUG, "serf: messageQueryResponseType: %.*s", STR_ARG(m.from));
         serf__answer(s, &m);
     }
     return false;

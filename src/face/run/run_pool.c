@@ -105,7 +105,8 @@ static void lan_options(const struct run *r, struct arena *a, struct serf_option
     o->swim.probe_timeout_ms = ms(c->gossip_lan_probe_timeout);
     o->swim.retransmit_mult = (uint32_t)c->gossip_lan_retransmit_mult;
     o->swim.suspicion_mult = (uint32_t)c->gossip_lan_suspicion_mult;
-    o->reconnect_timeout_ms = (uint64_t)(c->reconnect_timeout_lan / NS_PER_MS);
+    if (c->reconnect_timeout_lan > 0)
+        o->reconnect_timeout_ms = (uint64_t)(c->reconnect_timeout_lan / NS_PER_MS);
     o->merge = lan_merge;
     o->log_name = server ? "agent.server.serf.lan" : "agent.client.serf.lan";
     o->swim.log_name = server ? "agent.server.memberlist.lan" : "agent.client.memberlist.lan";
@@ -133,7 +134,8 @@ static void wan_options(const struct run *r, struct arena *a, struct serf_option
     o->swim.probe_timeout_ms = ms(c->gossip_wan_probe_timeout);
     o->swim.retransmit_mult = (uint32_t)c->gossip_wan_retransmit_mult;
     o->swim.suspicion_mult = (uint32_t)c->gossip_wan_suspicion_mult;
-    o->reconnect_timeout_ms = (uint64_t)(c->reconnect_timeout_wan / NS_PER_MS);
+    if (c->reconnect_timeout_wan > 0)
+        o->reconnect_timeout_ms = (uint64_t)(c->reconnect_timeout_wan / NS_PER_MS);
     o->merge = wan_merge;
     if (r->gateways) o->tcp_ping = wan_tcp_ping;
     o->log_name = "agent.server.serf.wan";
