@@ -19,6 +19,10 @@ void net_world_stop(struct world *w);
  * closed by their owners before. */
 void net_world_destroy(struct world *w);
 
+/* Returns memory to the system that only the start needed: heap pages that are free, pages of code
+ * and constants, which are read again when they are touched. */
+void net_memory_give_back(void);
+
 /* --- signals ------------------------------------------------------------------------------- */
 
 struct net_signal;

@@ -120,7 +120,11 @@ static void members(struct api_request *req)
         return;
     }
     if (segment.n && !str_is(segment, "_all")) {
-        api_reply_text(req, 500, "Network segments are not supported in this version of Consul");
+        if (ctx->server)
+            api_reply_text(
+                req, 500, "Network segments are not supported in this version of Consul");
+        else
+            api_reply_text(req, 500, "segment \"%.*s\" not found", STR_ARG(segment));
         return;
     }
     const struct pool *p = wan ? ctx->wan : ctx->lan;
@@ -188,7 +192,7 @@ static void join(struct api_request *req)
     }
     struct pool *p = wan ? ctx->wan : ctx->lan;
     if (!p) {
-        api_reply_text(req, 500, wan ? "WAN join is for servers alone" : "no gossip pool");
+        api_reply_text(req, 500, wan ? "Must be a server to join WAN cluster" : "no gossip pool");
         return;
     }
     struct work *w = begin(req, joined);

@@ -89,19 +89,18 @@ static const void *one_view(struct state_call *c)
     return &LIST_AT(&state_reply(c, indexed_intentions)->intentions, struct intention, 0);
 }
 
+/* The servers call a malformed ID a failed lookup; here it is the caller's fault. */
+static void get_failed(struct state_call *c)
+{
+    if (str_find(str_of(c->err.text), STR("UUID")) >= 0) c->err.code = ERR_BAD_REQUEST;
+}
+
 static void get(struct api_request *req)
 {
     struct state_call *c = state_call_read_global(req, 0);
     struct intention_query_request *args = arena_new(req->arena, struct intention_query_request);
-    struct error err;
     if (!c) return;
-    /* The servers call a malformed ID a failed lookup; here it is the caller's fault. */
-    if (!uuid_valid(req->tail)) {
-        error_set(&err, ERR_BAD_REQUEST, "failed intention lookup: index error: %s",
-            req->tail.n == UUID_TEXT_LEN ? "Invalid UUID" : "UUID must be 36 characters");
-        api_reply_error(req, &err);
-        return;
-    }
+    c->failed = get_failed;
     args->datacenter = c->q.datacenter;
     args->intention_id = req->tail;
     api_query_fill(args, &c->q);

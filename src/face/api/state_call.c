@@ -115,6 +115,7 @@ static void done(struct rpc_call *rpc)
     struct api_request *req = c->req;
     req->on_abort = NULL;
     if (rpc->code) {
+        if (c->failed) c->failed(c);
         if ((c->flags & CALL_ERROR_HEADERS) && rpc->code != ERR_NOT_FOUND) {
             api_read_headers(req, 1, false, 0);
         }

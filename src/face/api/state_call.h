@@ -22,6 +22,8 @@ struct state_call {
     unsigned flags;
     /* What ends the request after success; the JSON of `view` if NULL. */
     void (*finish)(struct state_call *c);
+    /* What may change the error of a call before it is answered; NULL: nothing. */
+    void (*failed)(struct state_call *c);
     /* The object of the answer, as `type`, made of c->rpc.reply without changing it. Requests with
      * equal view and variant get equal answers from one reply. */
     const void *(*view)(struct state_call *c);

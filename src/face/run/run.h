@@ -39,6 +39,8 @@ struct run {
     struct run_raft *raft_net; /* servers only */
     struct server *server;
     struct rpc_port *port; /* of RPC; servers only */
+    struct metrics *metrics;
+    struct run_metrics *telemetry;
     struct rpc_pool *rpc_pool;
     struct str domain;         /* of the names in certificates */
     struct rpc_router *router; /* clients only, as the next */
@@ -77,6 +79,7 @@ struct run {
     uint64_t leave_until_ms;
     struct raft_driver_request leave_raft;
     void (*leave_then)(struct run *r);
+    struct timer memory_timer;
     struct run_logfile *logfile; /* NULL: not asked for */
     int syslog_slot;             /* of the log's taps, -1: not asked for */
     int exit_code;
@@ -101,6 +104,11 @@ void run_tls_tell(const struct run *r);
 
 /* run_banner.c */
 void run_banner(const struct run *r);
+
+/* run_metrics.c: telemetry. Stop comes after everything that counts. */
+void run_metrics_start(struct run *r);
+void run_metrics_reload(struct run *r);
+void run_metrics_stop(struct run *r);
 
 /* run_start.c: everything from the store to the listeners. */
 int run_start(struct run *r, struct error *err) must_check;
@@ -150,6 +158,10 @@ void run_servers_start(struct run *r);
 void run_servers_stop(struct run *r, void (*stopped)(void *ctx));
 /* What the LAN pool tells of a member. */
 void run_servers_member(struct run *r, enum serf_notice_type type, const struct serf_member *m);
+
+/* run_memory.c */
+void run_memory_start(struct run *r);
+void run_memory_stop(struct run *r);
 
 /* run_stop.c */
 void run_leave(struct run *r);

@@ -86,7 +86,9 @@ int run_node_id(struct run *r, struct error *err)
         if (kept) failed = node_id_write(path, r->node_id, err);
     }
     arena_free(&a);
-    return found < 0 ? found : failed;
+    if (found < 0 || failed) return found < 0 ? found : failed;
+    r->config->node_id = str_of(r->node_id);
+    return 0;
 }
 
 int run_write_pid(const struct run *r, struct error *err)

@@ -78,6 +78,7 @@ static int server_start(struct run *r, struct error *err)
         .tls = r->tls,
         .domain = r->domain,
         .config_entries = c->config_entry_bootstrap,
+        .metrics = r->metrics,
         .datacenter = c->datacenter,
         .primary_datacenter = c->primary_datacenter,
         .replication_token = c->acl_replication_token,
@@ -177,7 +178,7 @@ static const struct api_route *const *route_tables(struct arena *a)
 {
     static const struct api_route *const own[] = { api_agent_service_routes, api_agent_check_routes,
         api_agent_health_routes, api_agent_self_routes, api_agent_host_routes,
-        api_agent_gossip_routes, api_event_routes, api_keyring_routes };
+        api_agent_gossip_routes, api_agent_metrics_routes, api_event_routes, api_keyring_routes };
     size_t n = 0;
     while (api_state_tables[n])
         n++;
@@ -216,7 +217,8 @@ void run_api_options(const struct run *r, struct arena *a, struct api_options *o
         .use_cache = c->http_use_cache,
         .max_conns_per_client = (uint32_t)c->http_max_conns_per_client,
         .kv_max_value_size = c->kv_max_value_size,
-        .txn_max_req_len = c->txn_max_req_len };
+        .txn_max_req_len = c->txn_max_req_len,
+        .metrics = r->metrics };
 }
 
 static int listen_at(
@@ -315,6 +317,7 @@ int run_start(struct run *r, struct error *err)
     r->context.txn_max_req_len = c->txn_max_req_len;
     r->context.run = r;
     signal(SIGPIPE, SIG_IGN);
+    run_metrics_start(r);
     for (size_t i = 0; i < RUN_SIGNALS; i++)
         r->signals[i] = net_signal_create(r->world, signums[i], run_signal, r);
     r->events = r->context.events = user_events_create(c->node_name);
@@ -351,5 +354,6 @@ int run_start(struct run *r, struct error *err)
     local_start(r->local);
     user_events_services(r->events, r->local);
     run_joins_start(r);
+    run_memory_start(r);
     return 0;
 }

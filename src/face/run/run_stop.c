@@ -15,6 +15,7 @@ static void all_stopped(void *ctx)
     run_federation_destroy(r);
     user_events_destroy(r->events);
     r->events = NULL;
+    run_metrics_stop(r);
     log_info("agent", "shutdown complete");
     for (size_t i = 0; i < RUN_SIGNALS; i++) {
         if (r->signals[i]) net_signal_destroy(r->signals[i]);
@@ -103,6 +104,7 @@ void run_shutdown(struct run *r, int exit_code)
         pool_forget(&r->leave);
     }
     run_joins_stop(r);
+    run_memory_stop(r);
     log_info("agent", "Requesting shutdown");
     if (r->config->pid_file.n) {
         struct arena a = ARENA_INIT;
