@@ -41,7 +41,8 @@ void local__check_forget(struct local *l, struct local_check *c)
  * looks at: it wakes nobody, or it would wake itself for ever. */
 static void touch(const struct local_check *c)
 {
-    if (c->kind == &check_kind_alias && c->check.service_id.n == 0) return;
+    /* Of the node's checks only maintenance wakes aliases; the others wait for the slow tick. */
+    if (c->check.service_id.n == 0 && !str_is(c->check.check_id, NODE_MAINTENANCE_ID)) return;
     alias_touch(c->local, c->check.service_id);
 }
 
@@ -132,7 +133,8 @@ static struct local_check *check_stays(struct local_check *c)
 
 static void check_replace(struct local *l, struct local_check *old, struct local_check *c)
 {
-    bool same = !old->deleted && record_equal(&type_health_check, &old->check, &c->check);
+    bool same = !old->deleted && record_equal(&type_health_check, &old->check, &c->check) &&
+                str_eq(old->check.type, c->check.type);
     bool in_sync = same && old->in_sync;
     bool deferred = same && timer_active(&old->defer);
     c->version = same ? old->version : old->version + 1;

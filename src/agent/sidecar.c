@@ -9,8 +9,14 @@ struct str sidecar_id(struct arena *a, struct str parent_id)
     return str_printf(a, "%.*s-sidecar-proxy", STR_ARG(parent_id));
 }
 
-/* The port of an earlier registration if it lies in the range, else the lowest free one. While
- * loading again, what is not seen yet still has its port. */
+/* While loading again the configured give their ports back, in the order of configuration; what was
+ * registered by a request keeps its port. */
+static bool keeps_port(const struct local_service *s)
+{
+    return !s->deleted && !(s->stale && s->source == LOCAL_FROM_CONFIG);
+}
+
+/* The port of an earlier registration if it lies in the range, else the lowest free one. */
 static int port_allocate(struct local *l, struct str id, int64_t *port, struct error *err)
 {
     int64_t min = l->opts.sidecar_min_port, max = l->opts.sidecar_max_port;
@@ -19,7 +25,7 @@ static int port_allocate(struct local *l, struct str id, int64_t *port, struct e
             "no port provided for sidecar_service and auto-assignment disabled in config");
     }
     const struct local_service *old = map_get(&l->services, id);
-    if (old && !old->deleted && old->svc.port >= min && old->svc.port <= max) {
+    if (old && keeps_port(old) && old->svc.port >= min && old->svc.port <= max) {
         *port = old->svc.port;
         return 0;
     }
@@ -28,7 +34,7 @@ static int port_allocate(struct local *l, struct str id, int64_t *port, struct e
     void *value;
     for (size_t it = 0; map_next(&l->services, &it, NULL, &value);) {
         const struct local_service *s = value;
-        if (!s->deleted && s->svc.port >= min && s->svc.port <= max)
+        if (keeps_port(s) && s->svc.port >= min && s->svc.port <= max)
             taken[s->svc.port - min] = true;
     }
     size_t at = 0;
