@@ -120,6 +120,7 @@ class Gateway:
             if ok:
                 try:
                     up = socket.create_connection(to, 5, (self.address, 0))
+                    up.settimeout(None)
                 except OSError:
                     ok = False
             with self.lock:
