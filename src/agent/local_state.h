@@ -90,7 +90,7 @@ struct local {
     struct str initial_id;     /* the answer for this service came before its registration */
     const struct service_config_response *initial; /* NULL: none */
     struct file_queue *files;                      /* NULL without data directory */
-    uint64_t files_told; /* up to here others wait for what was queued */
+    uint64_t files_told;                           /* up to here others wait for what was queued */
     struct sync *sync;
 };
 

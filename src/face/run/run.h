@@ -74,8 +74,8 @@ struct run {
     bool leaving;
     bool stopping;
     struct timer drain;
-    struct timer leave_timer;    /* most a leave may take */
-    struct timer leave_step;     /* of a server that leaves its raft */
+    struct timer leave_timer; /* most a leave may take */
+    struct timer leave_step;  /* of a server that leaves its raft */
     uint64_t leave_until_ms;
     struct raft_driver_request leave_raft;
     void (*leave_then)(struct run *r);
