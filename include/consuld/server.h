@@ -9,6 +9,7 @@
 #pragma once
 #include "consuld/cluster/rpc.h"
 
+struct metrics;
 struct world;
 struct store;
 struct pool;
@@ -64,6 +65,7 @@ struct server_options {
     /* Configuration entries that the first leader writes if they are missing, in the primary
      * datacenter. -> struct config_entry; borrowed for the life of the server. */
     struct list config_entries;
+    struct metrics *metrics; /* NULL: nobody counts. Outlive the server */
     /* called when leadership was gained and established, and when it was lost; may be NULL */
     void (*leadership)(void *ctx, bool leader);
     void *ctx;
@@ -86,6 +88,7 @@ struct server_stats {
     uint64_t calls;        /* submitted */
     uint64_t evaluations;  /* of reads */
     uint64_t forwarded;    /* sent to the leader */
+    uint64_t queries;      /* that could block */
     uint64_t parked;       /* blocking queries waiting now, shared or not */
     uint64_t shared;       /* distinct queries they wait on */
     uint64_t sessions_ttl; /* running session timers */

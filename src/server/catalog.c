@@ -73,6 +73,7 @@ int catalog_service_nodes(struct eval *e)
     filter_node_meta(&args->node_meta_filters, out);
     int rc = eval_filter(e, args->filter, &type_service_node, out);
     if (rc == 0) eval_sort(e, &args->source, &type_service_node, out);
+    if (rc == 0) eval_count_service(e, "catalog", args, out->n);
     return rc;
 }
 

@@ -146,9 +146,11 @@ struct rpc_reply *server__evaluate(struct server *s, const struct method *m,
         .err = err,
         .rd = store_read(s->store),
     };
+    uint64_t began = server__measured(s, m) ? server__measure_from(s) : 0;
     s->stats.evaluations++;
     set_meta(s, r);
     int rc = m->read(&e);
+    server__measure_call(s, m, began);
     if (rc == 0 && store_read_failed(e.rd, err)) rc = ERR_IO;
     if (rc) {
         rpc_reply_unref(r);
@@ -179,6 +181,7 @@ static void read_now(struct server *s, struct rpc_call *call, const struct metho
 static void read_pending(struct pending *p)
 {
     unlink_pending(p);
+    if (p->method->flags & METHOD_BLOCKING) p->server->stats.queries++;
     if (is_blocking(p->method, p->layout, p->args))
         server__block(p);
     else
@@ -244,12 +247,14 @@ static void verified(struct raft_driver_request *r)
         return;
     }
     p->verified = true;
+    server__measure(p->server, MEASURE_CONSISTENT_READ, p->began_us);
     route(p);
 }
 
 static void verify(struct pending *p)
 {
     p->kind = PENDING_VERIFY;
+    p->began_us = server__measure_from(p->server);
     link_remove(&p->link);
     link_push(&p->server->calls, &p->link);
     raft_driver_verify_leader(p->server->raft, server__request(p, verified, p));
@@ -382,6 +387,7 @@ void server__submit(struct rpc_client *client, struct rpc_call *call)
         return;
     }
     if (at_once(s, m, l, args)) {
+        if (m->flags & METHOD_BLOCKING) s->stats.queries++;
         if (m->flags & METHOD_SHARED)
             server__read_shared(s, call, m, l, args);
         else

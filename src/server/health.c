@@ -70,5 +70,6 @@ int health_service_nodes(struct eval *e)
     filter_node_meta(&args->node_meta_filters, out);
     int rc = eval_filter(e, args->filter, &type_check_service_node, out);
     if (rc == 0) eval_sort(e, &args->source, &type_check_service_node, out);
+    if (rc == 0) eval_count_service(e, "health", args, out->n);
     return rc;
 }

@@ -28,6 +28,7 @@ enum { DUTY_CONFIG_ENTRIES, DUTY_AUTOPILOT, DUTY_RECONCILE, DUTY_REAP, DUTY_COUN
 
 struct duties {
     struct raft_driver_request barrier;
+    uint64_t barrier_us; /* when it was begun */
     struct timer barrier_retry;
     uint64_t members_at_ms; /* when all members are looked at again */
     struct duty duty[DUTY_COUNT];
@@ -175,6 +176,7 @@ static int change_raft(struct duty *d, const struct raft_wish *wish)
 static int reconcile_member(struct duty *d, struct str name)
 {
     struct server *s = d->server;
+    uint64_t began = server__measure_from(s);
     struct arena a = ARENA_INIT;
     struct store_read *rd = store_read(s->store);
     struct member_step step;
@@ -196,6 +198,7 @@ static int reconcile_member(struct duty *d, struct str name)
         }
     }
     arena_free(&a);
+    server__measure(s, MEASURE_RECONCILE_MEMBER, began);
     return rc;
 }
 
@@ -310,11 +313,13 @@ static void barrier_done(struct raft_driver_request *r)
         timer_start(&s->duties->barrier_retry, RETRY_MIN_MS);
         return;
     }
+    server__measure(s, MEASURE_BARRIER, s->duties->barrier_us);
     establish(s);
 }
 
 static void start_barrier(struct server *s)
 {
+    s->duties->barrier_us = server__measure_from(s);
     s->duties->barrier = (struct raft_driver_request){ .done = barrier_done, .ctx = s };
     raft_driver_barrier(s->raft, &s->duties->barrier);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What read handlers share. */
+#include <stdio.h>
 #include <string.h>
 
 #include "consuld/lang/filter.h"
@@ -56,6 +57,24 @@ int eval_filter(struct eval *e, struct str expr, const struct type *elem, struct
     l->n = kept;
     if (!kept) *l = LIST_EMPTY;
     return rc;
+}
+
+void eval_count_service(
+    struct eval *e, const char *of, const struct service_specific_request *args, size_t found)
+{
+    struct str service = args->service_name;
+    const char *what = args->connect ? "connect" : "service";
+    char name[64];
+    if (!e->server->opts.metrics || service.n == 0) return;
+    snprintf(name, sizeof name, "%s.%s.query", of, what);
+    server__measure_service(e->server, name, service, NULL, STR_NIL);
+    if (args->service_tag.n) {
+        snprintf(name, sizeof name, "%s.%s.query-tag", of, what);
+        server__measure_service(e->server, name, service, "tag", args->service_tag);
+    }
+    if (found) return;
+    snprintf(name, sizeof name, "%s.%s.not-found", of, what);
+    server__measure_service(e->server, name, service, NULL, STR_NIL);
 }
 
 int server__check_uuid(struct str id, const char *what, struct error *err)

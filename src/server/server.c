@@ -11,6 +11,7 @@ static void raft_changed(struct raft_driver_observer *o, const struct raft_drive
     uint64_t hash = hash_bytes(state->leader_address.p, state->leader_address.n);
     bool other_leader = hash != s->leader_hash;
     s->leader_hash = hash;
+    server__measure_role(s, state->role);
     server__leader_changed(s, state);
     server__autopilot_changed(s);
     server__gateway_watch_raft(s);
@@ -63,6 +64,7 @@ int server_create(const struct server_options *opts, struct server **out, struct
     link_init(&s->detached);
     link_init(&s->snapshots);
     server__layouts_init(s);
+    server__measures_init(s);
     server__blocking_init(s);
     server__sessions_init(s);
     server__coordinates_init(s);
@@ -101,6 +103,7 @@ void server_destroy(struct server *s)
     server__gossip_deinit(s);
     server__routes_deinit(s);
     server__forget_detached(s);
+    server__measures_deinit(s);
     free(s->layouts);
     buf_deinit(&s->scratch);
     arena_free(&s->key_arena);

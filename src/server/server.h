@@ -96,6 +96,7 @@ struct pending {
     uint64_t held_since_ms; /* 0: never held */
     bool verified;
     bool pausing;                     /* held before the next attempt to reach the leader */
+    uint64_t began_us;                /* of a write, or of a verification */
     bool forwarded;                   /* `inner` is on its way */
     struct rpc_call inner;            /* the call as the leader gets it */
     struct raft_driver_request *raft; /* the last one made, NULL: none */
@@ -179,7 +180,8 @@ struct server {
     struct autopilot *autopilot;
     struct bootstrap *bootstrap;              /* NULL: nothing is expected */
     struct snapshot_remote *remote_snapshots; /* those of the leader; NULL: cannot be reached */
-    uint64_t leader_hash;                     /* of the leader's address, to see it change */
+    struct measures *measures;
+    uint64_t leader_hash; /* of the leader's address, to see it change */
 };
 
 /* dispatch.c */
@@ -325,6 +327,27 @@ void server__reconcile_soon(struct server *s);
 void server__bootstrap_init(struct server *s);
 void server__bootstrap_deinit(struct server *s);
 
+/* measure.c: metrics. */
+void server__measures_init(struct server *s);
+void server__measures_deinit(struct server *s);
+void server__measure_role(struct server *s, enum raft_driver_role role);
+/* A time for the functions below; 0 when nobody counts. */
+uint64_t server__measure_from(const struct server *s);
+bool server__measured(const struct server *s, const struct method *m);
+void server__measure_call(struct server *s, const struct method *m, uint64_t began_us);
+enum measure {
+    MEASURE_CONSISTENT_READ,
+    MEASURE_COMMIT,
+    MEASURE_BARRIER,
+    MEASURE_RECONCILE_MEMBER,
+    MEASURE_REAP_TOMBSTONES,
+    MEASURE_SESSION_INVALIDATE,
+};
+void server__measure(struct server *s, enum measure what, uint64_t began_us);
+/* Counts a question for a service; `label` may be NULL. */
+void server__measure_service(
+    struct server *s, const char *name, struct str service, const char *label, struct str value);
+
 /* autopilot.c: runs while the server leads. */
 struct autopilot_table;
 void server__autopilot_init(struct server *s);
@@ -381,6 +404,9 @@ const struct list *eval_tags(
     struct eval *e, const struct service_specific_request *args, struct list *one);
 /* An ID that is no UUID, as a lookup by it says: "what: index error: ...". */
 int server__check_uuid(struct str id, const char *what, struct error *err) must_check;
+/* Counts a question for a service that had `found` answers; `of` is catalog or health. */
+void eval_count_service(
+    struct eval *e, const char *of, const struct service_specific_request *args, size_t found);
 struct filter;
 int eval_filter_compile(
     struct eval *e, struct str expr, const struct type *elem, struct filter **out);

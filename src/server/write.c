@@ -46,6 +46,7 @@ static void settle(struct write *w, int rc)
 {
     struct pending *p = &w->p;
     if (rc == WRITE_PENDING) return;
+    server__measure_call(p->server, p->method, p->began_us);
     timer_stop(&p->timer);
     link_remove(&p->link);
     struct rpc_reply *reply = w->reply;
@@ -63,6 +64,7 @@ static void proposed(struct raft_driver_request *r)
 {
     struct write *w = r->ctx;
     int rc = r->code;
+    server__measure(w->p.server, MEASURE_COMMIT, w->p.began_us);
     if (rc)
         *w->err = r->err;
     else
@@ -113,6 +115,7 @@ void server__write(struct pending *p)
     link_remove(&p->link);
     link_push(&p->server->calls, &p->link);
     w->err = p->call->err;
+    p->began_us = server__measure_from(p->server);
     settle(w, p->method->write(w));
 }
 

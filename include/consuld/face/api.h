@@ -173,6 +173,7 @@ struct api_header_option {
 };
 
 /* Everything is copied by api_create; route tables are borrowed for life. */
+struct metrics;
 struct api_options {
     void *ctx;                             /* handlers find it as req->ctx */
     const struct api_route *const *tables; /* NULL-terminated list of tables, each ended by
@@ -194,6 +195,7 @@ struct api_options {
     uint32_t max_conns_per_client; /* limits.http_max_conns_per_client; 0 none */
     uint64_t kv_max_value_size;
     uint64_t txn_max_req_len;
+    struct metrics *metrics; /* how long endpoints take is told there; NULL: nobody counts */
 };
 
 struct world;

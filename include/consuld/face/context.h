@@ -14,6 +14,7 @@ struct pool;
 struct raft_driver;
 struct server;
 struct rpc_port;
+struct metrics;
 struct rpc_router;
 struct snapshot_client;
 struct user_events;
@@ -34,6 +35,7 @@ struct face_context {
     struct user_events *events;
     const struct agent_config *config;          /* the running one */
     const struct agent_config *config_at_start; /* what /v1/agent/self goes on showing */
+    struct metrics *metrics;                    /* NULL where a test has none */
     struct str node_id;
     struct dict node_meta; /* as reloaded; config keeps what it was at start */
     /* Reload and leave, answered by the start-up code when they are done. */

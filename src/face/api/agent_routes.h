@@ -9,5 +9,6 @@ extern const struct api_route api_agent_health_routes[];
 extern const struct api_route api_agent_self_routes[];
 extern const struct api_route api_agent_host_routes[];
 extern const struct api_route api_agent_gossip_routes[];
+extern const struct api_route api_agent_metrics_routes[];
 extern const struct api_route api_event_routes[];
 extern const struct api_route api_keyring_routes[];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /v1/agent/self, members, host, metrics, monitor and the agent's own controls
+/* /v1/agent/self, members, host, monitor and the agent's own controls
  * (http-api.md 3.8). */
 #include <stdio.h>
 #include <string.h>
@@ -151,120 +151,6 @@ static void self(struct api_request *req)
     api_json_end(req, 200);
 }
 
-/* --- metrics
- * ------------------------------------------------------------------------------------------ */
-
-static void gauge(struct json_writer *w, const struct face_context *ctx, const char *name, double v)
-{
-    char full[256];
-    snprintf(full, sizeof full, "%.*s.%s", STR_ARG(ctx->config->telemetry.metrics_prefix), name);
-    json_object(w);
-    pair(w, "Name", full);
-    json_key(w, "Value");
-    json_f64(w, v);
-    json_key(w, "Labels");
-    json_object(w);
-    json_object_end(w);
-    json_object_end(w);
-}
-
-static void gauges(const struct face_context *ctx, struct json_writer *w)
-{
-    struct rusage use;
-    json_array(w);
-    if (ctx->raft) {
-        struct raft_driver_state raft = raft_driver_state(ctx->raft);
-        struct server_stats server = server_stats(ctx->server);
-        gauge(w, ctx, "raft.applied_index", (double)raft.applied_index);
-        gauge(w, ctx, "raft.last_index", (double)raft.last_log_index);
-        gauge(w, ctx, "rpc.queries_blocking", (double)server.parked);
-    }
-    if (getrusage(RUSAGE_SELF, &use) == 0)
-        gauge(w, ctx, "runtime.sys_bytes", (double)use.ru_maxrss * 1024);
-    if (ctx->server)
-        gauge(w, ctx, "session_ttl.active", (double)server_stats(ctx->server).sessions_ttl);
-    json_array_end(w);
-}
-
-static void counter(
-    struct json_writer *w, const struct face_context *ctx, const char *name, uint64_t count)
-{
-    char full[256];
-    snprintf(full, sizeof full, "%.*s.%s", STR_ARG(ctx->config->telemetry.metrics_prefix), name);
-    json_object(w);
-    pair(w, "Name", full);
-    json_key(w, "Count");
-    json_u64(w, count);
-    json_key(w, "Labels");
-    json_object(w);
-    json_object_end(w);
-    json_object_end(w);
-}
-
-/* What came in at the servers' port, and why what was refused was. */
-static void port_counters(const struct face_context *ctx, struct json_writer *w)
-{
-    struct rpc_port_counters c = rpc_port_counters(ctx->port);
-    const struct {
-        const char *name;
-        uint64_t count;
-    } rows[] = {
-        { "rpc.accept_conn", c.connections },
-        { "rpc.refused_byte", c.refused_byte },
-        { "rpc.refused_limit", c.refused_limit },
-        { "rpc.refused_silent", c.refused_silent },
-        { "rpc.refused_tls", c.refused_tls },
-        { "rpc.request_error", c.requests_bad },
-        { "rpc.session_error", c.sessions_failed },
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        counter(w, ctx, rows[i].name, rows[i].count);
-}
-
-static bool wants_prometheus(const struct api_request *req)
-{
-    struct str accept = api_request_header(req, "Accept");
-    if (str_is(api_param_str(req, "format"), "prometheus")) return true;
-    if (str_has_prefix(accept, STR("application/openmetrics-text"))) return true;
-    return str_has_prefix(accept, STR("text/plain")) && str_find(accept, STR("0.4.0")) >= 0;
-}
-
-static void metrics(struct api_request *req)
-{
-    const struct face_context *ctx = context(req);
-    char stamp[64];
-    if (wants_prometheus(req)) {
-        api_reply_text(req, 415,
-            ctx->config->telemetry.prometheus_retention_time > 0
-                ? "Prometheus metrics are not part of this build"
-                : "Prometheus is not enabled since its retention time is not positive");
-        return;
-    }
-    time_t now = (time_t)(world_wall_ns(ctx->world) / 1000000000);
-    struct tm tm;
-    gmtime_r(&now, &tm);
-    strftime(stamp, sizeof stamp, "%Y-%m-%d %H:%M:%S +0000 UTC", &tm);
-    struct json_writer *w = api_json_begin(req);
-    json_object(w);
-    pair(w, "Timestamp", stamp);
-    json_key(w, "Gauges");
-    gauges(ctx, w);
-    json_key(w, "Points");
-    json_array(w);
-    json_array_end(w);
-    json_key(w, "Counters");
-    json_array(w);
-    if (ctx->server) counter(w, ctx, "rpc.request", server_stats(ctx->server).calls);
-    if (ctx->server) counter(w, ctx, "rpc.query", server_stats(ctx->server).evaluations);
-    if (ctx->port) port_counters(ctx, w);
-    json_array_end(w);
-    json_key(w, "Samples");
-    json_array(w);
-    json_array_end(w);
-    json_object_end(w);
-    api_json_end(req, 200);
-}
-
 /* --- monitor
  * ------------------------------------------------------------------------------------------ */
 
@@ -331,7 +217,6 @@ static void token(struct api_request *req)
 
 const struct api_route api_agent_self_routes[] = {
     { "/v1/agent/leave", API_PUT, 0, 0, leave },
-    { "/v1/agent/metrics", API_GET, 0, 0, metrics },
     { "/v1/agent/monitor", API_GET, 0, 0, monitor },
     { "/v1/agent/reload", API_PUT, 0, 0, reload },
     { "/v1/agent/self", API_GET, 0, 0, self },

@@ -64,6 +64,7 @@ struct api {
     size_t n_spare_outputs;
     int64_t date_s;
     char date[HTTP_DATE_LEN + 1];
+    struct map timings;       /* route and method -> struct metric */
     uint64_t refusal_told_ms; /* of a handshake */
     size_t refusals_untold;
     struct tick gone;
@@ -102,7 +103,8 @@ struct conn {
     bool eof;
     bool cut; /* unread body: close after the answer, and linger */
     bool reading_off;
-    bool broken; /* nothing can be sent any more; `closed` will come */
+    bool broken;       /* nothing can be sent any more; `closed` will come */
+    uint64_t began_us; /* the request, when somebody counts */
     /* the request */
     struct api_request req;
     struct str query;
@@ -116,6 +118,9 @@ static inline struct conn *conn_of(const struct api_request *req)
 {
     return (struct conn *)(uintptr_t)container_of(req, struct conn, req);
 }
+
+/* timing.c: a request was answered. */
+void timing__take(struct conn *c);
 
 /* conn.c */
 void conn__accept(void *listener, struct stream *s);

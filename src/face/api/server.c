@@ -163,6 +163,7 @@ static void api_free(struct api *api)
     config_free(api->config);
     free(api->token_memory);
     map_deinit(&api->clients);
+    map_deinit(&api->timings);
     buf_deinit(&api->scratch);
     buf_deinit(&api->packed);
     buf_deinit(&api->head);

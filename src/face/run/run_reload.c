@@ -7,6 +7,8 @@
 #include "consuld/net/tls.h"
 #include "run.h"
 
+#include "../watch/watch.h"
+
 static void end(struct run *r, const struct error *err)
 {
     struct api_request *req = r->reload_req;
@@ -49,6 +51,8 @@ static int load(struct run *r, struct arena *a, struct agent_config **out, struc
     int failed = config_load(r->args, a, &fresh, &warnings, &text);
     if (failed) {
         failed = error_set(err, ERR_INTERNAL, "%.*s", STR_ARG(buf_str(&text)));
+    } else if ((failed = config_check_watches(fresh, &text)) != 0) {
+        error_set(err, failed, "%.*s", STR_ARG(buf_str(&text)));
     } else {
         *out = config_reload(a, r->config, fresh);
         (*out)->services = fresh->services;
@@ -98,6 +102,7 @@ static int switch_to(struct run *r, struct error *err)
         arena_free(&a);
         return failed;
     }
+    run_metrics_reload(r);
     arena_free(&r->reload_arena);
     r->reload_arena = a;
     net_tls_switch(r->tls, tls);
@@ -107,6 +112,7 @@ static int switch_to(struct run *r, struct error *err)
         r->cache, whole->cache.entry_fetch_rate, (uint64_t)whole->cache.entry_fetch_max_burst);
     apply_log_level(whole);
     run_tls_tell(r);
+    if (r->watches) watches_set(r->watches, &whole->watches);
     return 0;
 }
 

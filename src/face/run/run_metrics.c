@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Telemetry of a running agent (agent.md 11): the metrics, what gossip, ports and the process count
+ * for themselves, and where it is sent. SIGUSR1 prints all of it on standard error. */
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "consuld/agent/statsd.h"
+#include "consuld/base/metrics.h"
+#include "consuld/cluster/rpc_pool.h"
+#include "run.h"
+
+struct run_metrics {
+    struct run *run;
+    struct metrics_source source;
+    struct statsd *statsd, *dogstatsd;
+    struct net_signal *dump;
+    struct metric *sys_bytes, *alloc_bytes;
+    struct metric *score, *queue_event, *queue_intent, *queue_query;
+};
+
+/* --- what others count ------------------------------------------------------------------------ */
+
+static void total(struct run_metrics *t, const char *name, uint64_t v)
+{
+    metric_total(metrics_counter(t->run->metrics, name), v);
+}
+
+static void fill_pool(struct run_metrics *t, const struct pool *lan, const struct pool *wan)
+{
+    const struct pool *both[] = { lan, wan };
+    struct swim_counters sum = { 0 };
+    struct serf_counters serf_sum = { 0 };
+    uint64_t accepted = 0, dialled = 0;
+    for (size_t i = 0; i < 2; i++) {
+        if (!both[i]) continue;
+        const struct serf *s = pool_serf(both[i]);
+        const struct swim_counters *c = swim_counters(serf_swim(s));
+        const struct serf_counters *sc = serf_counters(s);
+        struct pool_counters pc = pool_counters(both[i]);
+        struct serf_stats st;
+        serf_get_stats(s, &st);
+        sum.packets_in += c->packets_in;
+        sum.packets_out += c->packets_out;
+        sum.bytes_in += c->bytes_in;
+        sum.bytes_out += c->bytes_out;
+        sum.probes_failed += c->probes_failed;
+        sum.tcp_probes += c->tcp_probes;
+        sum.suspicions += c->suspicions;
+        sum.deaths += c->deaths;
+        sum.refutations += c->refutations;
+        sum.lags += c->lags;
+        serf_sum.user_events += sc->user_events;
+        serf_sum.queries += sc->queries;
+        accepted += pc.streams_accepted;
+        dialled += pc.streams_dialled;
+        metric_sample(t->queue_event, (double)st.event_queue);
+        metric_sample(t->queue_intent, (double)st.intent_queue);
+        metric_sample(t->queue_query, (double)st.query_queue);
+        if (i == 0) metric_set(t->score, (double)st.health_score);
+    }
+    metric_total_sum(
+        metrics_counter(t->run->metrics, "memberlist.udp.received"), sum.packets_in, sum.bytes_in);
+    metric_total_sum(
+        metrics_counter(t->run->metrics, "memberlist.udp.sent"), sum.packets_out, sum.bytes_out);
+    total(t, "memberlist.tcp.accept", accepted);
+    total(t, "memberlist.tcp.connect", dialled);
+    total(t, "memberlist.degraded.probe", sum.lags);
+    total(t, "memberlist.degraded.timeout", sum.probes_failed);
+    total(t, "memberlist.msg.suspect", sum.suspicions);
+    total(t, "memberlist.msg.dead", sum.deaths);
+    total(t, "serf.events", serf_sum.user_events);
+    total(t, "serf.queries", serf_sum.queries);
+}
+
+static void fill_port(struct run_metrics *t, const struct rpc_port *port)
+{
+    struct rpc_port_counters c = rpc_port_counters(port);
+    total(t, "rpc.accept_conn", c.connections);
+    total(t, "rpc.request", c.requests);
+    total(t, "rpc.request_error", c.requests_bad + c.requests_unknown);
+    total(t, "rpc.refused_byte", c.refused_byte);
+    total(t, "rpc.refused_limit", c.refused_limit);
+    total(t, "rpc.refused_silent", c.refused_silent);
+    total(t, "rpc.refused_tls", c.refused_tls);
+    total(t, "rpc.session_error", c.sessions_failed);
+}
+
+static void fill_calls(struct run_metrics *t, const struct run *r)
+{
+    if (r->server) {
+        struct server_stats s = server_stats(r->server);
+        struct rpc_port_counters c = { 0 };
+        if (r->port) c = rpc_port_counters(r->port);
+        total(t, "client.rpc", s.calls > c.requests ? s.calls - c.requests : 0);
+    } else if (r->router) {
+        struct rpc_router_counters c = rpc_router_counters(r->router);
+        total(t, "client.rpc", c.calls);
+        total(t, "client.rpc.exceeded", c.rate_limited);
+    }
+    if (!r->rpc_pool) return;
+    struct rpc_pool_counters c = rpc_pool_counters(r->rpc_pool);
+    if (!r->server) total(t, "client.rpc.failed", c.failed);
+}
+
+static void fill_process(struct run_metrics *t)
+{
+    struct mallinfo2 heap = mallinfo2();
+    unsigned long pages = 0, resident = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (f && fscanf(f, "%lu %lu", &pages, &resident) != 2) resident = 0;
+    if (f) fclose(f);
+    metric_set(t->alloc_bytes, (double)(heap.uordblks + heap.hblkhd));
+    metric_set(t->sys_bytes, (double)resident * (double)sysconf(_SC_PAGESIZE));
+}
+
+static void fill(struct metrics_source *s)
+{
+    struct run_metrics *t = container_of(s, struct run_metrics, source);
+    struct run *r = t->run;
+    fill_process(t);
+    if (r->lan) fill_pool(t, r->lan, r->wan);
+    if (r->port) fill_port(t, r->port);
+    fill_calls(t, r);
+}
+
+/* --- SIGUSR1 ---------------------------------------------------------------------------------- */
+
+static void dump_metric(const struct metric *m, int64_t began)
+{
+    static const char letters[] = {
+        [METRIC_COUNTER] = 'C', [METRIC_GAUGE] = 'G', [METRIC_SAMPLE] = 'S'
+    };
+    struct str name = metric_name(m);
+    struct metric_window v = metric_all(m);
+    if (metric_kind(m) == METRIC_GAUGE) {
+        fprintf(stderr, "[%lld][G] '%.*s': %.3f\n", (long long)began, STR_ARG(name), v.sum);
+    } else if (metric_interval(m, &v)) {
+        fprintf(stderr, "[%lld][%c] '%.*s': Count: %llu Min: %.3f Mean: %.3f Max: %.3f Sum: %.3f\n",
+            (long long)began, letters[metric_kind(m)], STR_ARG(name), (unsigned long long)v.count,
+            v.min, v.sum / (double)v.count, v.max, v.sum);
+    }
+}
+
+static void dump(void *ctx, int signum)
+{
+    struct run *r = ctx;
+    struct metric *const *all;
+    (void)signum;
+    metrics_collect(r->metrics);
+    size_t n = metrics_sorted(r->metrics, &all);
+    for (size_t i = 0; i < n; i++)
+        dump_metric(all[i], metrics_interval_began(r->metrics));
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+static struct metrics_options options(const struct run *r)
+{
+    const struct telemetry_config *c = &r->config->telemetry;
+    return (struct metrics_options){ .world = r->world,
+        .prefix = c->metrics_prefix,
+        .allowed = c->allowed_prefixes.v,
+        .allowed_n = c->allowed_prefixes.n,
+        .blocked = c->blocked_prefixes.v,
+        .blocked_n = c->blocked_prefixes.n,
+        .allow_others = c->filter_default };
+}
+
+static void make_metrics(struct run *r, struct run_metrics *t)
+{
+    struct metrics *m = r->metrics;
+    t->alloc_bytes = metrics_gauge(m, "runtime.alloc_bytes");
+    t->sys_bytes = metrics_gauge(m, "runtime.sys_bytes");
+    t->score = metrics_gauge(m, "memberlist.health.score");
+    t->queue_event = metrics_samples(m, "serf.queue.Event");
+    t->queue_intent = metrics_samples(m, "serf.queue.Intent");
+    t->queue_query = metrics_samples(m, "serf.queue.Query");
+    t->source.fill = fill;
+    metrics_source_add(m, &t->source);
+}
+
+void run_metrics_start(struct run *r)
+{
+    const struct telemetry_config *c = &r->config->telemetry;
+    struct run_metrics *t = r->telemetry = xcalloc(1, sizeof *t);
+    struct metrics_options o = options(r);
+    char host[256] = "";
+    bool sent = c->statsd_addr.n || c->statsite_addr.n || c->dogstatsd_addr.n ||
+                c->prometheus_retention_time > 0;
+    t->run = r;
+    if (sent && !c->disable_hostname && gethostname(host, sizeof host - 1) == 0)
+        o.hostname = str_of(host);
+    r->metrics = r->context.metrics = metrics_create(&o);
+    make_metrics(r, t);
+    struct statsd_options to = { .world = r->world, .metrics = r->metrics };
+    if (c->statsd_addr.n) {
+        to.address = c->statsd_addr;
+        t->statsd = statsd_create(&to);
+    }
+    if (c->dogstatsd_addr.n) {
+        to.address = c->dogstatsd_addr;
+        to.tags = true;
+        to.common = c->dogstatsd_tags.v;
+        to.common_n = c->dogstatsd_tags.n;
+        t->dogstatsd = statsd_create(&to);
+    }
+    if (c->statsite_addr.n)
+        log_warn("agent", "statsite_address is not part of this build, statsd_address is");
+    t->dump = net_signal_create(r->world, SIGUSR1, dump, r);
+}
+
+void run_metrics_reload(struct run *r)
+{
+    struct metrics_options o = options(r);
+    metrics_filter(r->metrics, &o);
+}
+
+void run_metrics_stop(struct run *r)
+{
+    struct run_metrics *t = r->telemetry;
+    if (!t) return;
+    net_signal_destroy(t->dump);
+    metrics_source_remove(&t->source);
+    statsd_destroy(t->statsd);
+    statsd_destroy(t->dogstatsd);
+    metrics_destroy(r->metrics);
+    free(t);
+    r->metrics = r->context.metrics = NULL;
+    r->telemetry = NULL;
+}
