@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "consuld/base/outside.h"
@@ -70,6 +71,24 @@ static char **environment(struct arena *a, const char *const *added)
     return all;
 }
 
+/* A descriptor from which the child reads `text`: a file in memory, so that nobody waits for
+ * anybody. */
+static int input_of(struct str text)
+{
+    int fd = memfd_create("input", MFD_CLOEXEC);
+    for (size_t at = 0; fd >= 0 && at < text.n;) {
+        ssize_t n = write(fd, text.p + at, text.n - at);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) {
+            close(fd);
+            return -1;
+        }
+        at += (size_t)n;
+    }
+    if (fd >= 0) lseek(fd, 0, SEEK_SET);
+    return fd;
+}
+
 struct process *process_start(
     struct world *w, const struct process_options *opts, struct error *err)
 {
@@ -83,9 +102,12 @@ struct process *process_start(
     /* both outputs share one pipe */
     int ends[2] = { -1, -1 };
     int rc = uv_pipe(ends, 0, 0);
+    int input = opts->input.p ? input_of(opts->input) : -1;
+    if (opts->input.p && input < 0 && rc == 0) rc = uv_translate_sys_error(errno);
     if (rc == 0) rc = uv_pipe_open(&p->out, ends[0]);
     uv_stdio_container_t outputs = { .flags = UV_INHERIT_FD, .data.fd = ends[1] };
     uv_stdio_container_t stdio[3] = { { .flags = UV_IGNORE }, outputs, outputs };
+    if (input >= 0) stdio[0] = (uv_stdio_container_t){ .flags = UV_INHERIT_FD, .data.fd = input };
     uv_process_options_t o = { .exit_cb = child_exited,
         .file = opts->argv[0],
         .args = (char **)(uintptr_t)opts->argv,
@@ -95,6 +117,7 @@ struct process *process_start(
         .stdio = stdio };
     if (rc == 0) rc = uv_spawn(&w->loop, &p->child, &o);
     if (ends[1] >= 0) close(ends[1]);
+    if (input >= 0) close(input);
     arena_free(&a);
     if (rc != 0) {
         error_set(err, ERR_IO, "fork/exec %s: %s", opts->argv[0], uv_strerror(rc));

@@ -74,6 +74,7 @@ struct process;
 struct process_options {
     const char *const *argv; /* ended by NULL; argv[0] is looked up in PATH */
     const char *const *env;  /* "K=V" added to the parent's environment, ended by NULL; or NULL */
+    struct str input;        /* its standard input, copied; p == NULL: /dev/null */
     void *ctx;
     /* Bytes of stdout and stderr together, as they come. */
     void (*output)(void *ctx, struct str bytes);
@@ -81,7 +82,7 @@ struct process_options {
      * number of the signal that ended it. The process is gone when it returns. */
     void (*exited)(void *ctx, int status);
 };
-/* Starts a child in a process group of its own with /dev/null as stdin. NULL and *err in Go's words
+/* Starts a child in a process group of its own. NULL and *err in Go's words
  * if it cannot be started: fork/exec /no/such: no such file or directory. */
 struct process *process_start(
     struct world *w, const struct process_options *opts, struct error *err);

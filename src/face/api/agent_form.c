@@ -59,6 +59,17 @@ void agent_service_form(struct arena *a, const struct node_service *svc, struct 
     }
 }
 
+void agent_instance_form(struct arena *a, const struct node_service *svc, struct agent_service *out)
+{
+    agent_service_form(a, svc, STR_NIL, out);
+    out->meta = svc->meta;
+    out->create_index = svc->create_index;
+    out->modify_index = svc->modify_index;
+    out->proxy = proxy_form(a, &svc->proxy);
+    out->connect = arena_new(a, struct agent_connect);
+    out->connect->native = svc->connect.native;
+}
+
 void agent_check_form(const struct health_check *c, struct agent_health_check *out)
 {
     *out = (struct agent_health_check){ .node = c->node,

@@ -14,6 +14,9 @@ static inline struct local *api_local(const struct api_request *req)
 /* `content_hash` nil: without ContentHash. Borrows from *svc. */
 void agent_service_form(struct arena *a, const struct node_service *svc, struct str content_hash,
     struct agent_service *out);
+/* The same of an instance in the catalog: with indexes, and proxy and Connect whatever its kind. */
+void agent_instance_form(
+    struct arena *a, const struct node_service *svc, struct agent_service *out);
 void agent_check_form(const struct health_check *check, struct agent_health_check *out);
 /* The hash as the API shows it: lower-case hexadecimal. */
 struct str agent_hash_text(struct arena *a, uint64_t hash);

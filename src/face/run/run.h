@@ -25,6 +25,7 @@
 #define RUN_SIGNALS 3
 
 struct run_logfile;
+struct watches;
 struct run_raft;
 
 struct run {
@@ -63,6 +64,7 @@ struct run {
     bool place_busy;
     struct cache *cache;
     struct local *local;
+    struct watches *watches; /* of the configuration */
     struct tls *tls;
     struct api *api;
     struct face_context context;

@@ -9,6 +9,7 @@
 #include "run.h"
 
 #include "../api/agent_routes.h"
+#include "../watch/watch.h"
 
 #define NS_PER_MS 1000000
 
@@ -294,9 +295,18 @@ static void tell_missing(const struct agent_config *c)
 {
     if (c->dns_port > 0) log_warn("agent", "The DNS server is not part of this build");
     if (c->grpc_port > 0) log_warn("agent", "The gRPC server is not part of this build");
-    if (c->watches.kind == V_LIST && c->watches.list.n)
-        log_warn("agent", "Watches are not part of this build");
     if (c->acls_enabled) log_warn("agent", "ACLs are not part of this build and not enforced");
+}
+
+static void watches_begin(struct run *r)
+{
+    r->watches = watches_create(&(struct watches_options){ .world = r->world,
+        .rpc = r->context.rpc,
+        .events = r->events,
+        .tls = r->tls,
+        .datacenter = r->config->datacenter,
+        .token = r->config->acl_token });
+    watches_set(r->watches, &r->config->watches);
 }
 
 static const int signums[RUN_SIGNALS] = { SIGINT, SIGTERM, SIGHUP };
@@ -353,6 +363,7 @@ int run_start(struct run *r, struct error *err)
     log_info("agent", "started state syncer");
     local_start(r->local);
     user_events_services(r->events, r->local);
+    watches_begin(r);
     run_joins_start(r);
     run_memory_start(r);
     return 0;

@@ -7,6 +7,8 @@
 
 #include "run.h"
 
+#include "../watch/watch.h"
+
 #define LEAVE_TIMEOUT_MS 15000
 
 static void all_stopped(void *ctx)
@@ -104,6 +106,8 @@ void run_shutdown(struct run *r, int exit_code)
         pool_forget(&r->leave);
     }
     run_joins_stop(r);
+    watches_destroy(r->watches);
+    r->watches = NULL;
     run_memory_stop(r);
     log_info("agent", "Requesting shutdown");
     if (r->config->pid_file.n) {
