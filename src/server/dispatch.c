@@ -101,6 +101,9 @@ static void unlink_pending(struct pending *p)
     if (p->raft) raft_driver_forget(p->raft);
     if (p->gossip) pool_forget(p->gossip);
     server__remote_cancel(p);
+    server__failover_cancel(p);
+    if (p->forwarded) rpc_pool_cancel(p->server->opts.rpc_pool, &p->inner);
+    p->forwarded = false;
     link_remove(&p->link);
 }
 
@@ -167,15 +170,33 @@ static bool is_blocking(const struct method *m, const struct method_layout *l, c
            *(const uint64_t *)server__field(args, l->min_query_index) > 0;
 }
 
+static void held_long(struct timer *t);
+
+static struct pending *make_pending(struct server *s, struct rpc_call *call, const struct method *m,
+    const struct method_layout *l, const void *args)
+{
+    size_t size = m->write ? sizeof(struct write) : sizeof(struct pending);
+    struct pending *p = arena_alloc(call->arena, size);
+    p->server = s;
+    p->call = call;
+    p->method = m;
+    p->layout = l;
+    p->args = args;
+    link_init(&p->link);
+    timer_init(&p->timer, s->world, held_long);
+    call->impl = p;
+    return p;
+}
+
 static void read_now(struct server *s, struct rpc_call *call, const struct method *m,
     const struct method_layout *l, const void *args)
 {
     call->err->code = ERR_OK;
     struct rpc_reply *r = server__evaluate(s, m, l, args, NULL, call->err);
-    if (r)
-        server__finish(call, r);
-    else
+    if (!r)
         server__fail(call, call->err->code ? call->err->code : ERR_INTERNAL);
+    else if (!m->more || !m->more(make_pending(s, call, m, l, args), r))
+        server__finish(call, r);
 }
 
 static void read_pending(struct pending *p)
@@ -258,22 +279,6 @@ static void verify(struct pending *p)
     link_remove(&p->link);
     link_push(&p->server->calls, &p->link);
     raft_driver_verify_leader(p->server->raft, server__request(p, verified, p));
-}
-
-static struct pending *make_pending(struct server *s, struct rpc_call *call, const struct method *m,
-    const struct method_layout *l, const void *args)
-{
-    size_t size = m->write ? sizeof(struct write) : sizeof(struct pending);
-    struct pending *p = arena_alloc(call->arena, size);
-    p->server = s;
-    p->call = call;
-    p->method = m;
-    p->layout = l;
-    p->args = args;
-    link_init(&p->link);
-    timer_init(&p->timer, s->world, held_long);
-    call->impl = p;
-    return p;
 }
 
 /* --- routing -------------------------------------------------------------------------------- */

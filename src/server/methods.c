@@ -9,6 +9,10 @@
     { \
         .name = method, .mode = MODE_READ, .flags = how, .read = fn \
     }
+#define READ_MORE(method, how, fn, then) \
+    { \
+        .name = method, .mode = MODE_READ, .flags = how, .read = fn, .more = then \
+    }
 #define VERIFIED(method, fn) \
     { \
         .name = method, .mode = MODE_READ_CONSISTENT, .read = fn \
@@ -133,7 +137,7 @@ const struct method server__methods[] = {
     WRITE("Operator.RaftRemovePeerByID", 0,  operator_remove_peer_by_id),
     VERIFIED("Operator.ServerHealth",        operator_server_health),
     WRITE("PreparedQuery.Apply",      0,     prepared_query_apply),
-    READ("PreparedQuery.Execute",     0,     prepared_query_execute),
+    READ_MORE("PreparedQuery.Execute", 0,    prepared_query_execute, prepared_query_failover),
     READ("PreparedQuery.ExecuteRemote", 0,   prepared_query_execute_remote),
     READ("PreparedQuery.Explain",     0,     prepared_query_explain),
     READ("PreparedQuery.Get",         B,     prepared_query_get),

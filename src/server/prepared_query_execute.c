@@ -6,7 +6,7 @@
 /* How far down the asking node is looked for to be put first. */
 #define SOURCE_DEPTH_MAX 10
 
-static int resolve(struct eval *e, struct str id_or_name, const struct query_source *agent,
+static int resolve_query(struct eval *e, struct str id_or_name, const struct query_source *agent,
     struct prepared_query *out)
 {
     struct arena *a = &e->reply->arena;
@@ -147,14 +147,20 @@ static void put_first(struct list *nodes, struct str node)
     }
 }
 
-/* No other datacenter can be reached from here, so there is nothing to fail over to. */
+int prepared_query_resolve(struct eval *e, struct prepared_query *out)
+{
+    const struct prepared_query_execute_request *args =
+        eval_args(e, prepared_query_execute_request);
+    return resolve_query(e, args->query_id_or_name, &args->agent, out);
+}
+
 int prepared_query_execute(struct eval *e)
 {
     const struct prepared_query_execute_request *args =
         eval_args(e, prepared_query_execute_request);
     struct list *nodes = &eval_reply(e, prepared_query_execute_response)->nodes;
     struct prepared_query q;
-    int rc = resolve(e, args->query_id_or_name, &args->agent, &q);
+    int rc = prepared_query_resolve(e, &q);
     if (rc) return rc;
     execute(e, &q, args->connect);
     struct query_source source = source_of(e, args, q.service.near);
@@ -178,6 +184,6 @@ int prepared_query_explain(struct eval *e)
 {
     const struct prepared_query_execute_request *args =
         eval_args(e, prepared_query_execute_request);
-    return resolve(e, args->query_id_or_name, &args->agent,
+    return resolve_query(e, args->query_id_or_name, &args->agent,
         &eval_reply(e, prepared_query_explain_response)->query);
 }

@@ -16,6 +16,7 @@
 
 struct method;
 struct parked_query;
+struct pending;
 
 /* --- the method table ---------------------------------------------------------------------- */
 
@@ -60,6 +61,8 @@ struct method {
     int (*read)(struct eval *e);
     int (*write)(struct write *w);
     const char *part;
+    /* A read's: the reply is not all; the call goes on and ends on its own. NULL: it ends. */
+    bool (*more)(struct pending *p, struct rpc_reply *reply);
 };
 
 extern const struct method server__methods[];
@@ -102,6 +105,7 @@ struct pending {
     struct raft_driver_request *raft; /* the last one made, NULL: none */
     struct pool_request *gossip;      /* the one under way, NULL: none */
     struct remote_call *remote;       /* the same */
+    struct failover *failover;        /* the same */
     /* PENDING_PARKED */
     struct parked_query *query;
     uint64_t min_index;
@@ -480,6 +484,10 @@ int prepared_query_list(struct eval *e);
 int prepared_query_apply(struct write *w);
 int prepared_query_execute(struct eval *e);
 int prepared_query_execute_remote(struct eval *e);
+/* The query that an execution asks for, rendered. */
+int prepared_query_resolve(struct eval *e, struct prepared_query *out);
+bool prepared_query_failover(struct pending *p, struct rpc_reply *reply);
+void server__failover_cancel(struct pending *p);
 int prepared_query_explain(struct eval *e);
 
 /* What registrations must hold, also inside transactions (register.c). */
