@@ -47,7 +47,8 @@ class Server(agent.Agent):
 
     def keys(self):
         """What this server itself holds."""
-        return sorted(self.get('/v1/kv/?keys&stale').json() or [])
+        answer = self.get('/v1/kv/?keys&stale')
+        return sorted(answer.json()) if answer.status == 200 else []
 
     def voters(self):
         return sorted(s['Address'] for s in self.get(
