@@ -52,7 +52,7 @@ static int load(struct run *r, struct arena *a, struct agent_config **out, struc
     if (failed) {
         failed = error_set(err, ERR_INTERNAL, "%.*s", STR_ARG(buf_str(&text)));
     } else if ((failed = config_check_watches(fresh, &text)) != 0) {
-        error_set(err, failed, "%.*s", STR_ARG(buf_str(&text)));
+        failed = error_set(err, ERR_INTERNAL, "%.*s", STR_ARG(buf_str(&text)));
     } else {
         *out = config_reload(a, r->config, fresh);
         (*out)->services = fresh->services;

@@ -17,7 +17,12 @@ static void read_program(struct watch_handler *h, const struct value *args)
         const struct value *v = args->kind == V_LIST ? &args->list.v[i] : args;
         h->argv[i] = str_c(&h->arena, v->kind == V_STR ? v->s : STR(""));
     }
-    h->name = str_of(h->argv[0]);
+    struct buf name = BUF_INIT(WATCH_OUTPUT_MAX);
+    for (size_t i = 0; i < n; i++)
+        buf_printf(&name, "%s%s", i ? ", " : "[", h->argv[i]);
+    buf_put_char(&name, ']');
+    h->name = str_dup(&h->arena, buf_str(&name));
+    buf_deinit(&name);
 }
 
 static void read_script(struct watch_handler *h, struct str line)
