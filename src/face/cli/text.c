@@ -10,6 +10,7 @@
 int cli_fail(struct cli *c, const char *fmt, ...)
 {
     va_list ap;
+    fflush(c->io.out);
     va_start(ap, fmt);
     vfprintf(c->io.err, fmt, ap);
     va_end(ap);
@@ -20,6 +21,7 @@ int cli_fail(struct cli *c, const char *fmt, ...)
 int cli_fail_help(struct cli *c, const char *fmt, ...)
 {
     va_list ap;
+    fflush(c->io.out);
     va_start(ap, fmt);
     vfprintf(c->io.err, fmt, ap);
     va_end(ap);

@@ -54,7 +54,7 @@ static struct str set_serial(struct making *m)
 
 static void set_dates(struct making *m, int64_t days)
 {
-    if (days < 0 || days > DAYS_MAX) {
+    if (days < -DAYS_MAX || days > DAYS_MAX) {
         step(m, 0, "days");
         return;
     }
