@@ -14,6 +14,8 @@ void probe_start(struct probe *p, struct local_check *c, void (*run)(struct prob
 /* The run has ended with this result; schedules the next. `direct`: past the thresholds. */
 void probe_result(struct probe *p, const char *status, struct str output, bool direct);
 void probe_stop(struct probe *p);
+/* Splits host:port or [v6]:port; false if the port is missing. Borrows. */
+bool probe_address(struct str text, struct str *host, uint16_t *port) must_check;
 /* The bound of the check's output in bytes. */
 size_t probe_output_max(const struct probe *p);
 /* The check's timeout, or the default of its kind. */

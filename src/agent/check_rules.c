@@ -111,6 +111,8 @@ static const struct check_kind *const kinds[] = {
     &check_kind_ttl,
     &check_kind_http,
     &check_kind_tcp,
+    &check_kind_grpc,
+    &check_kind_docker,
     &check_kind_script,
     &check_kind_alias,
 };

@@ -50,23 +50,6 @@ static void done(struct dial *d, struct stream *s)
     arena_free(&a);
 }
 
-/* host:port, [v6]:port */
-static bool split(struct str text, struct str *host, uint16_t *port)
-{
-    ptrdiff_t at = -1;
-    uint64_t number;
-    for (size_t i = 0; i < text.n; i++) {
-        if (text.p[i] == ':') at = (ptrdiff_t)i;
-    }
-    if (at < 0) return false;
-    *host = str_slice(text, 0, (size_t)at);
-    if (!str_to_u64(str_slice(text, (size_t)at + 1, text.n), &number) || number > 65535)
-        return false;
-    if (host->n > 1 && host->p[0] == '[') *host = str_slice(*host, 1, host->n - 1);
-    *port = (uint16_t)number;
-    return true;
-}
-
 static void run(struct probe *p)
 {
     struct check_runner *r = container_of(p, struct check_runner, probe);
@@ -76,7 +59,7 @@ static void run(struct probe *p)
         .timeout_ms = probe_timeout_ms(p, TIMEOUT_MS),
         .events = &events,
         .done = done };
-    if (split(tcp, &r->dial.host, &r->dial.port)) {
+    if (probe_address(tcp, &r->dial.host, &r->dial.port)) {
         dial_start(&r->dial);
     } else {
         probe_result(p, "critical",

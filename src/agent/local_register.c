@@ -27,22 +27,6 @@ static void interval_raise(struct arena *a, struct check_type *t, struct str che
         "minimum_interval", "1s");
 }
 
-static int check_fits(
-    struct local *l, const struct check_type *t, enum local_source source, struct error *err)
-{
-    int failed = local_check_validate(t, err);
-    if (failed) {
-        if (source == LOCAL_FROM_API) error_prefix(err, "Invalid check: ");
-        return failed;
-    }
-    if (t->status.n && !local_check_status_valid(t->status)) {
-        return error_set(
-            err, ERR_BAD_REQUEST, "Status for checks must 'passing', 'warning', 'critical'");
-    }
-    (void)l;
-    return 0;
-}
-
 /* All check definitions of a service in their order: over HTTP `Check` first, in files last. */
 static struct list definition_checks(
     struct arena *a, const struct service_definition *def, enum local_source source)
@@ -51,9 +35,7 @@ static struct list definition_checks(
     bool single = !check_type_empty(&def->check);
     if (single && source == LOCAL_FROM_API) *LIST_PUSH(a, &all, struct check_type) = def->check;
     for (size_t i = 0; i < def->checks.n; i++) {
-        const struct check_type *t = &LIST_AT(&def->checks, struct check_type, i);
-        if (source == LOCAL_FROM_API && check_type_empty(t)) continue;
-        *LIST_PUSH(a, &all, struct check_type) = *t;
+        *LIST_PUSH(a, &all, struct check_type) = LIST_AT(&def->checks, struct check_type, i);
     }
     if (single && source == LOCAL_FROM_CONFIG) *LIST_PUSH(a, &all, struct check_type) = def->check;
     return all;
@@ -100,21 +82,36 @@ static int plan_service(struct local *l, struct arena *a, const struct service_d
     return 0;
 }
 
-static int definition_check(struct local *l, struct arena *a, const struct service_definition *def,
+/* First what they are, then the status they begin with. `prefix` of the first kind alone. */
+static int checks_check(const struct list *checks, const char *prefix, struct error *err)
+{
+    for (size_t i = 0; i < checks->n; i++) {
+        int failed = local_check_validate(&LIST_AT(checks, struct check_type, i), err);
+        if (failed) {
+            error_prefix(err, "%s", prefix);
+            return failed;
+        }
+    }
+    for (size_t i = 0; i < checks->n; i++) {
+        struct str status = LIST_AT(checks, struct check_type, i).status;
+        if (!status.n || local_check_status_valid(status)) continue;
+        return error_set(
+            err, ERR_BAD_REQUEST, "Status for checks must 'passing', 'warning', 'critical'");
+    }
+    return 0;
+}
+
+static int definition_check(struct arena *a, const struct service_definition *def,
     enum local_source source, struct error *err)
 {
     int failed = service_validate(def, source, err);
     if (failed) return failed;
     struct list checks = definition_checks(a, def, source);
-    for (size_t i = 0; i < checks.n; i++) {
-        failed = check_fits(l, &LIST_AT(&checks, struct check_type, i), source, err);
-        if (failed && source == LOCAL_FROM_CONFIG) {
-            error_prefix(
-                err, "Failed to validate checks for service \"%.*s\": ", STR_ARG(def->name));
-        }
-        if (failed) return failed;
+    failed = checks_check(&checks, source == LOCAL_FROM_API ? "Invalid check: " : "", err);
+    if (failed && source == LOCAL_FROM_CONFIG) {
+        error_prefix(err, "Failed to validate checks for service \"%.*s\": ", STR_ARG(def->name));
     }
-    return 0;
+    return failed;
 }
 
 /* Refusals of a sidecar come back as 500 with the words "Bad request" (recorded). */
@@ -136,20 +133,13 @@ static int plan_sidecar(struct local *l, struct arena *a, const struct service_d
 {
     struct service_definition *sidecar;
     *made = false;
+    const struct service_definition *given = def->connect ? def->connect->sidecar_service : NULL;
+    if (!given) return 0;
+    struct list checks = definition_checks(a, given, opts->source);
+    const char *what = opts->source == LOCAL_FROM_API ? "Invalid check in sidecar_service: " : "";
+    if (checks_check(&checks, what, err) != 0) return sidecar_refusal(err, def, opts->source, "");
     int failed = sidecar_make(l, a, def, opts->token, &sidecar, &p->token, err);
     if (failed) return sidecar_refusal(err, def, opts->source, "Invalid SidecarService: ");
-    if (!sidecar) return 0;
-    struct list checks = definition_checks(a, sidecar, opts->source);
-    for (size_t i = 0; i < checks.n; i++) {
-        const struct check_type *t = &LIST_AT(&checks, struct check_type, i);
-        if (local_check_validate(t, err) != 0)
-            return sidecar_refusal(err, def, opts->source, "Invalid check in sidecar_service: ");
-        if (t->status.n && !local_check_status_valid(t->status)) {
-            error_set(
-                err, ERR_BAD_REQUEST, "Status for checks must 'passing', 'warning', 'critical'");
-            return sidecar_refusal(err, def, opts->source, "");
-        }
-    }
     failed = plan_service(l, a, sidecar, opts->source, p, err);
     if (failed) return failed;
     p->svc.locally_registered_as_sidecar = true;
@@ -157,9 +147,9 @@ static int plan_sidecar(struct local *l, struct arena *a, const struct service_d
     return 0;
 }
 
-static bool planned(const struct plan *p, struct str check_id)
+static bool planned_from(const struct plan *p, size_t at, struct str check_id)
 {
-    for (size_t i = 0; i < p->checks.n; i++) {
+    for (size_t i = at; i < p->checks.n; i++) {
         const struct planned_check *c = &LIST_AT(&p->checks, struct planned_check, i);
         if (str_eq(c->check.check_id, check_id)) return true;
     }
@@ -179,7 +169,7 @@ static void drop_checks(struct local *l, struct str service_id, const struct pla
     if (!g) return;
     link_each (it, &g->checks) {
         struct local_check *c = container_of(it, struct local_check, of_group);
-        if (c->deleted || (p && planned(p, c->check.check_id))) continue;
+        if (c->deleted || (p && planned_from(p, 0, c->check.check_id))) continue;
         drop_check(l, c);
     }
 }
@@ -191,6 +181,7 @@ static void store_plan(
     if (source == LOCAL_FROM_API) persist_service(l, s);
     for (size_t i = 0; i < p->checks.n; i++) {
         const struct planned_check *planned = &LIST_AT(&p->checks, struct planned_check, i);
+        if (planned_from(p, i + 1, planned->check.check_id)) continue; /* the last of an ID */
         struct local_check *c =
             local__check_put(l, &planned->check, &planned->type, p->token, source);
         if (source == LOCAL_FROM_API) persist_check(l, c, &planned->check);
@@ -205,7 +196,7 @@ int local__plan_managed(struct local *l, const struct service_definition *def,
     struct plan own = { .token = opts->token }, sidecar = { 0 };
     bool with_sidecar;
     *managed = false;
-    int failed = definition_check(l, a, def, opts->source, err);
+    int failed = definition_check(a, def, opts->source, err);
     if (!failed) failed = plan_sidecar(l, a, def, opts, &sidecar, &with_sidecar, err);
     if (!failed) failed = plan_service(l, a, def, opts->source, &own, err);
     if (failed) return failed;
@@ -220,7 +211,7 @@ int local_service_register(struct local *l, const struct service_definition *def
     struct arena a = ARENA_INIT;
     struct plan own = { .token = opts->token }, sidecar = { 0 };
     bool with_sidecar;
-    int failed = definition_check(l, &a, def, opts->source, err);
+    int failed = definition_check(&a, def, opts->source, err);
     if (!failed) failed = plan_sidecar(l, &a, def, opts, &sidecar, &with_sidecar, err);
     if (!failed) failed = plan_service(l, &a, def, opts->source, &own, err);
     if (!failed) {

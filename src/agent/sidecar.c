@@ -67,8 +67,8 @@ static void inherit(struct arena *a, const struct service_definition *parent, st
 {
     if (s->name.n == 0) s->name = str_printf(a, "%.*s-sidecar-proxy", STR_ARG(parent->name));
     if (s->kind.n == 0) s->kind = STR("connect-proxy");
-    if (s->meta.n == 0) s->meta = parent->meta;
-    if (s->tags.n == 0) s->tags = parent->tags;
+    if (s->meta.n == 0 && parent->meta.n) s->meta = parent->meta;
+    if (s->tags.n == 0 && parent->tags.n) s->tags = parent->tags;
     if (s->address.n == 0) s->address = parent->address;
     struct connect_proxy_config *proxy = arena_new(a, struct connect_proxy_config);
     if (s->proxy) *proxy = *s->proxy;

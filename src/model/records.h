@@ -30,7 +30,7 @@ extern const struct record_codec chunking_state_codec, config_entry_request_code
     R(gateway_service, GATEWAY_SERVICE_FIELDS, "GatewayService", .flags = 0) \
     R(node_services, NODE_SERVICES_FIELDS, "NodeServices", .flags = 0) \
     R(node_service_listing, NODE_SERVICE_LISTING_FIELDS, "NodeServiceList", .flags = 0) \
-    R(check_type, CHECK_TYPE_FIELDS, "", .flags = 0) \
+    R(check_type, CHECK_TYPE_FIELDS, "", .json_ignored = "ServiceID,service_id") \
     R(service_definition, SERVICE_DEFINITION_FIELDS, "", .json_type = "struct { EnableTagOverrideSnake bool \"json:\\\"enable_tag_override\\\"\"; TaggedAddressesSnake map[string]structs.ServiceAddress \"json:\\\"tagged_addresses\\\"\"; *structs.Alias }") \
     R(register_request, REGISTER_REQUEST_FIELDS, "RegisterRequest", .flags = 0) \
     R(deregister_request, DEREGISTER_REQUEST_FIELDS, "DeregisterRequest", .flags = 0) \

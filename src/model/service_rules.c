@@ -23,12 +23,45 @@ static bool same_listener(const struct upstream *a, const struct upstream *b)
                or_default(b->local_bind_address, "127.0.0.1"));
 }
 
+static bool known_type(struct str type)
+{
+    return str_is(type, "service") || str_is(type, "prepared_query");
+}
+
+static bool upstream_whole(const struct upstream *u)
+{
+    return known_type(or_default(u->destination_type, "service")) && u->destination_name.n &&
+           u->local_bind_port != 0;
+}
+
+/* Those that have a fault of their own don't count. */
+static bool destination_seen(const struct list *upstreams, size_t at)
+{
+    const struct upstream *u = &LIST_AT(upstreams, struct upstream, at);
+    for (size_t i = 0; i < at; i++) {
+        const struct upstream *other = &LIST_AT(upstreams, struct upstream, i);
+        if (upstream_whole(other) && same_destination(u, other)) return true;
+    }
+    return false;
+}
+
+static bool listener_seen(const struct list *upstreams, size_t at)
+{
+    const struct upstream *u = &LIST_AT(upstreams, struct upstream, at);
+    for (size_t i = 0; i < at; i++) {
+        const struct upstream *other = &LIST_AT(upstreams, struct upstream, i);
+        if (upstream_whole(other) && same_listener(u, other) && !destination_seen(upstreams, i))
+            return true;
+    }
+    return false;
+}
+
 static void upstream_faults(struct faults *f, const struct list *upstreams, size_t at)
 {
     const struct upstream *u = &LIST_AT(upstreams, struct upstream, at);
     struct str type = or_default(u->destination_type, "service");
     struct str bind = or_default(u->local_bind_address, "127.0.0.1");
-    if (!str_is(type, "service") && !str_is(type, "prepared_query")) {
+    if (!known_type(type)) {
         fault(f, "unknown upstream destination type: \"%.*s\"", STR_ARG(type));
         return;
     }
@@ -40,8 +73,7 @@ static void upstream_faults(struct faults *f, const struct list *upstreams, size
         fault(f, "upstream local bind port cannot be zero");
         return;
     }
-    for (size_t i = 0; i < at; i++) {
-        if (!same_destination(u, &LIST_AT(upstreams, struct upstream, i))) continue;
+    if (destination_seen(upstreams, at)) {
         fault(f,
             "upstreams cannot contain duplicates of [type=\"%.*s\", name=\"%.*s\", "
             "namespace=\"%.*s\", datacenter=\"%.*s\"]",
@@ -49,13 +81,12 @@ static void upstream_faults(struct faults *f, const struct list *upstreams, size
             STR_ARG(u->datacenter));
         return;
     }
-    for (size_t i = 0; i < at; i++) {
-        if (!same_listener(u, &LIST_AT(upstreams, struct upstream, i))) continue;
+    if (listener_seen(upstreams, at)) {
+        bool v6 = str_find_char(bind, ':') >= 0;
         fault(f,
             "upstreams cannot contain duplicates by local bind address and port; "
-            "\"%.*s:%lld\" is specified twice",
-            STR_ARG(bind), (long long)u->local_bind_port);
-        return;
+            "\"%s%.*s%s:%lld\" is specified twice",
+            v6 ? "[" : "", STR_ARG(bind), v6 ? "]" : "", (long long)u->local_bind_port);
     }
 }
 

@@ -62,17 +62,26 @@ static void end(struct dial_impl *i)
     d->done(d, NULL);
 }
 
+static bool is_socket(const struct dial_impl *i)
+{
+    return i->host[0] == '/';
+}
+
 static void fail(struct dial_impl *i, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static void fail(struct dial_impl *i, const char *fmt, ...)
 {
     const char *host = i->ip[0] ? i->ip : i->host;
+    struct error *err = &i->dial->err;
     char why[512];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(why, sizeof why, fmt, ap);
     va_end(ap);
-    error_set(&i->dial->err, ERR_IO,
-        strchr(host, ':') ? "dial tcp [%s]:%u: %s" : "dial tcp %s:%u: %s", host, i->port, why);
+    if (is_socket(i))
+        error_set(err, ERR_IO, "dial unix %s: %s", host, why);
+    else
+        error_set(err, ERR_IO, strchr(host, ':') ? "dial tcp [%s]:%u: %s" : "dial tcp %s:%u: %s",
+            host, i->port, why);
     end(i);
 }
 
@@ -118,6 +127,7 @@ static void start_connecting(struct dial_impl *i)
     struct net_connect_options o = {
         .ip = i->ip, .port = i->port, .events = &connecting, .owner = i, .connected = on_connected
     };
+    if (is_socket(i)) o.unix_path = i->host;
     struct error err;
     i->stream = net_connect(i->world, &o, &err);
     if (!i->stream) fail(i, "%s", err.text);
@@ -191,7 +201,9 @@ void dial_start(struct dial *d)
     timer_init(&i->timer, d->world, on_timeout);
     if (d->timeout_ms) timer_start(&i->timer, d->timeout_ms);
     i->starting = true;
-    if (is_address(i->host)) {
+    if (is_socket(i)) {
+        start_connecting(i);
+    } else if (is_address(i->host)) {
         memcpy(i->ip, i->host, strlen(i->host) + 1);
         start_connecting(i);
     } else {

@@ -143,14 +143,18 @@ static int read_bytes(struct reader *r, const struct place *at, const struct typ
     const struct value *v, struct str *out)
 {
     if (v->kind != V_STR) return refuse_kind(r, at, t, 0, v);
-    return base64_parse(v->s, r->a, out, r->err);
+    struct error err;
+    if (base64_parse(v->s, r->a, out, &err) != 0) refuse_text(r, &r->first, err.text);
+    return 0;
 }
 
 /* A text, or a number of nanoseconds; anything else is passed over as the original does. */
 static int read_duration_text(struct reader *r, const struct value *v, int64_t *out)
 {
     double ns = 0;
-    if (v->kind == V_STR) return duration_parse(v->s, out, r->err);
+    struct error err;
+    if (v->kind == V_STR && duration_parse(v->s, out, &err) != 0)
+        refuse_text(r, &r->late, err.text);
     if (is_number(v) && number_float(v, 9.2e18, &ns)) *out = (int64_t)ns;
     return 0;
 }
@@ -192,26 +196,28 @@ static int read_dict(struct reader *r, const struct place *at, const struct type
 
 /* --- records ------------------------------------------------------------------------------- */
 
-static bool alias_is(const char *aliases, struct str key, bool exact)
+/* The alias that is meant, or nil. */
+static struct str alias_find(const char *aliases, struct str key, bool exact)
 {
     struct str rest = str_of(aliases), one;
     while (rest.n > 0) {
         if (!str_cut(rest, ',', &one, &rest)) rest = STR_NIL;
-        if (exact ? str_eq(one, key) : str_eq_nocase(one, key)) return true;
+        if (exact ? str_eq(one, key) : str_eq_nocase(one, key)) return one;
     }
-    return false;
+    return STR_NIL;
 }
 
-static const struct field *find(const struct record *rec, struct str key, bool exact, bool *alias)
+static const struct field *find(
+    const struct record *rec, struct str key, bool exact, struct str *alias)
 {
     for (uint16_t i = 0; i < rec->n; i++) {
         const struct field *f = &rec->fields[i];
         if (f->flags & JSON_SKIP) continue;
         const char *name = f->json ? f->json : f->name;
-        *alias = false;
+        *alias = STR_NIL;
         if (exact ? str_is(key, name) : str_eq_nocase(key, str_of(name))) return f;
-        *alias = true;
-        if (f->alias && alias_is(f->alias, key, exact)) return f;
+        if (f->alias) *alias = alias_find(f->alias, key, exact);
+        if (alias->n) return f;
     }
     return NULL;
 }
@@ -226,23 +232,28 @@ static int read_member(struct reader *r, const struct place *at, const struct fi
     return read_any(r, at, f->type, f->bits, v, member);
 }
 
-/* The normal spelling of a field wins over its aliases: those are read first. */
+/* The normal spelling of a field wins over its aliases: those are read first, and once more in
+ * their turn for what is wrong with them. */
 static int read_keys(struct reader *r, const struct place *up, const struct record *rec,
     const struct value *v, void *obj, bool aliases)
 {
     for (size_t i = 0; i < v->map.n; i++) {
         struct str key = v->map.v[i].key;
-        bool alias = false;
+        struct str alias = STR_NIL;
         const struct field *f = find(rec, key, true, &alias);
         if (!f) f = find(rec, key, false, &alias);
         if (!f) {
             if (aliases || (r->flags & JSON_UNKNOWN_IGNORED) || (rec->flags & RECORD_LAX)) continue;
-            return refuse_key(r, key);
+            if (rec->json_ignored && alias_find(rec->json_ignored, key, false).n) continue;
+            refuse_key(r, key);
+            continue;
         }
-        if (alias != aliases) continue;
-        struct place at = { .up = up, .record = rec, .field = f };
-        int rc = read_member(r, &at, f, &v->map.v[i].value, obj);
-        if (rc) return rc;
+        if (aliases && !alias.n) continue;
+        struct place at = { .up = up, .record = rec, .field = f, .alias = alias };
+        bool again = !aliases && alias.n;
+        void *to = again ? arena_alloc(r->a, rec->size) : obj;
+        int rc = read_member(r, &at, f, &v->map.v[i].value, to);
+        if (rc && !aliases) return rc;
     }
     return 0;
 }
@@ -255,7 +266,7 @@ static bool has_aliases(const struct record *rec)
     return false;
 }
 
-static int read_record(struct reader *r, const struct place *at, const struct record *rec,
+static int read_fields(struct reader *r, const struct place *at, const struct record *rec,
     const struct value *v, void *obj)
 {
     if (v->kind != V_MAP) {
@@ -263,10 +274,34 @@ static int read_record(struct reader *r, const struct place *at, const struct re
         return refuse_kind(r, at, &t, 0, v);
     }
     if (has_aliases(rec)) {
-        int rc = read_keys(r, at, rec, v, obj, true);
-        if (rc) return rc;
+        struct refusal first = r->first, late = r->late;
+        (void)read_keys(r, at, rec, v, obj, true);
+        r->first = first;
+        r->late = late;
     }
     return read_keys(r, at, rec, v, obj, false);
+}
+
+/* A type without a name reads itself: what is wrong in it ends the reading of what holds it, which
+ * names its own field alone. */
+static int read_record(struct reader *r, const struct place *at, const struct record *rec,
+    const struct value *v, void *obj)
+{
+    if (rec->name[0]) return read_fields(r, at, rec, v, obj);
+    struct refusal first = r->first, late = r->late;
+    r->first = r->late = (struct refusal){ 0 };
+    int rc = read_fields(r, NULL, rec, v, obj);
+    if (!rc && (r->first.text.p || r->late.text.p)) {
+        r->fatal = r->first.text.p ? r->first : r->late;
+        rc = error_set(r->err, ERR_DECODE, "%.*s", STR_ARG(r->fatal.text));
+    }
+    if (rc && r->fatal.what.p && at) {
+        refusal_place(r, &r->fatal, at);
+        error_set(r->err, ERR_DECODE, "%.*s", STR_ARG(r->fatal.text));
+    }
+    r->first = first;
+    r->late = late;
+    return rc;
 }
 
 static int read_pointer(struct reader *r, const struct place *at, const struct record *rec,
@@ -327,7 +362,10 @@ int json_read(const struct value *v, struct arena *a, const struct type *t, void
     struct error *err)
 {
     struct reader r = { .a = a, .flags = flags, .err = err };
-    return read_any(&r, NULL, t, 0, v, obj);
+    int rc = read_any(&r, NULL, t, 0, v, obj);
+    const struct refusal *f = r.first.text.p ? &r.first : &r.late;
+    if (!rc && f->text.p) rc = error_set(err, ERR_DECODE, "%.*s", STR_ARG(f->text));
+    return rc;
 }
 
 int json_decode(

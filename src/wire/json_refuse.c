@@ -108,15 +108,14 @@ static void put_path(struct buf *out, const struct place *at)
         put_path(out, at->up);
         buf_put_char(out, '.');
     }
-    buf_put_c(out, at->field->json ? at->field->json : at->field->name);
+    if (at->alias.n)
+        buf_put_str(out, at->alias);
+    else
+        buf_put_c(out, at->field->json ? at->field->json : at->field->name);
 }
 
 static void put_where(struct buf *out, const struct place *at)
 {
-    if (!at) {
-        buf_put_c(out, " into Go value of type ");
-        return;
-    }
     buf_put_c(out, " into Go struct field ");
     buf_put_str(out, struct_name(at->record));
     buf_put_char(out, '.');
@@ -124,48 +123,77 @@ static void put_where(struct buf *out, const struct place *at)
     buf_put_c(out, " of type ");
 }
 
-static int finish(struct reader *r, struct buf *text)
+void refuse_text(struct reader *r, struct refusal *to, const char *text)
 {
-    struct str s = buf_str(text);
-    int rc = error_set(r->err, ERR_DECODE, "json: %.*s", STR_ARG(s));
-    buf_deinit(text);
-    return rc;
+    if (to->text.p) return;
+    *to = (struct refusal){ .text = str_dup(r->a, str_of(text)) };
+}
+
+void refusal_place(struct reader *r, struct refusal *f, const struct place *at)
+{
+    if (!f->what.p || !at) return;
+    struct buf text = BUF_INIT(ERROR_TEXT_MAX);
+    buf_put_c(&text, "json: ");
+    buf_put_str(&text, f->what);
+    put_where(&text, at);
+    buf_put_str(&text, f->type);
+    f->text = str_dup(r->a, buf_str(&text));
+    buf_deinit(&text);
+}
+
+/* `what` is consumed. */
+static int finish(struct reader *r, const struct place *at, struct buf *what, struct buf *type)
+{
+    if (!r->first.text.p) {
+        struct refusal *f = &r->first;
+        f->what = str_dup(r->a, buf_str(what));
+        f->type = str_dup(r->a, buf_str(type));
+        if (at) {
+            refusal_place(r, f, at);
+        } else {
+            f->text = str_printf(
+                r->a, "json: %.*s into Go value of type %.*s", STR_ARG(f->what), STR_ARG(f->type));
+        }
+    }
+    buf_deinit(what);
+    buf_deinit(type);
+    return 0;
 }
 
 int refuse_kind(struct reader *r, const struct place *at, const struct type *t, unsigned bits,
     const struct value *v)
 {
-    struct buf text = BUF_INIT(ERROR_TEXT_MAX);
-    buf_printf(&text, "cannot unmarshal %s", kind_name(v));
-    put_where(&text, at);
-    put_type(&text, t, bits);
-    return finish(r, &text);
+    struct buf what = BUF_INIT(ERROR_TEXT_MAX), type = BUF_INIT(ERROR_TEXT_MAX);
+    buf_printf(&what, "cannot unmarshal %s", kind_name(v));
+    put_type(&type, t, bits);
+    return finish(r, at, &what, &type);
 }
 
 int refuse_number(struct reader *r, const struct place *at, const struct type *t, unsigned bits,
     const struct value *v)
 {
-    struct buf text = BUF_INIT(ERROR_TEXT_MAX);
-    buf_put_c(&text, "cannot unmarshal number ");
-    json_encode_value(v, false, &text);
-    put_where(&text, at);
-    put_type(&text, t, bits);
-    return finish(r, &text);
+    struct buf what = BUF_INIT(ERROR_TEXT_MAX), type = BUF_INIT(ERROR_TEXT_MAX);
+    buf_put_c(&what, "cannot unmarshal number ");
+    json_encode_value(v, false, &what);
+    put_type(&type, t, bits);
+    return finish(r, at, &what, &type);
 }
 
 int refuse_map(struct reader *r, const struct place *at, const struct value *v)
 {
-    struct buf text = BUF_INIT(ERROR_TEXT_MAX);
-    buf_printf(&text, "cannot unmarshal %s", kind_name(v));
-    put_where(&text, at);
-    buf_put_c(&text, "map[string]interface {}");
-    return finish(r, &text);
+    struct buf what = BUF_INIT(ERROR_TEXT_MAX), type = BUF_INIT(ERROR_TEXT_MAX);
+    buf_printf(&what, "cannot unmarshal %s", kind_name(v));
+    buf_put_c(&type, "map[string]interface {}");
+    return finish(r, at, &what, &type);
 }
 
 int refuse_key(struct reader *r, struct str key)
 {
     struct buf text = BUF_INIT(ERROR_TEXT_MAX);
-    buf_put_c(&text, "unknown field ");
+    buf_put_c(&text, "json: unknown field ");
     quote_go(&text, key);
-    return finish(r, &text);
+    buf_put_char(&text, '\0');
+    refuse_text(r, &r->first, buf_str(&text).p);
+    buf_deinit(&text);
+    return 0;
 }

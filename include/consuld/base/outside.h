@@ -11,7 +11,8 @@ struct dial_impl;
 /* One attempt to connect. Embedded in its owner, which fills the first part. */
 struct dial {
     struct world *world;
-    struct str host; /* IP address or name, without brackets; alive until done */
+    struct str host; /* IP address or name, without brackets, or the path of a unix socket, which
+                      * begins with /; alive until done */
     uint16_t port;
     uint64_t timeout_ms;                /* of resolving and connecting together; 0: none */
     const struct stream_events *events; /* of the stream that comes of it */

