@@ -206,7 +206,8 @@ static void changed(struct plan *p, uint64_t index, struct str data)
 {
     bool moved = !p->seen || index != p->index;
     p->faults = 0;
-    p->index = p->seen && index < p->index ? 0 : index;
+    /* the index of an event says nothing about its age */
+    p->index = p->type->ask && p->seen && index < p->index ? 0 : index;
     if (!moved || (p->seen && str_eq(buf_str(&p->last), data))) {
         again(p);
         return;
