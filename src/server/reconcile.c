@@ -106,7 +106,8 @@ static enum member_change register_member(struct server *s, struct store_read *r
         .address = m->address,
         .service = alive ? m->service : NULL,
         .check = serf_check(a, m->name, alive),
-        .skip_node_update = !alive };
+        /* A node that is unknown may just be registering itself: what it says of itself stays. */
+        .skip_node_update = !alive || !node };
     if (node) {
         out->tagged_addresses = node->tagged_addresses;
         out->node_meta = node->meta;
