@@ -69,7 +69,7 @@ void serf__keys_answer(struct ask *q, struct str from, struct str payload)
         if (r.message.n) note(q, from, r.message);
         for (size_t i = 0; i < r.keys.n && i < KEYRING_KEYS_MAX; i++)
             count(q, &q->keys.keys, LIST_AT(&r.keys, struct str, i));
-        if (r.primary_key.n) count(q, &q->keys.primary_keys, r.primary_key);
+        count(q, &q->keys.primary_keys, r.primary_key);
     }
     arena_free(&a);
 }

@@ -102,6 +102,7 @@ static void unlink_pending(struct pending *p)
     if (p->gossip) pool_forget(p->gossip);
     server__remote_cancel(p);
     server__failover_cancel(p);
+    if (p->abandon) p->abandon(p);
     if (p->forwarded) rpc_pool_cancel(p->server->opts.rpc_pool, &p->inner);
     p->forwarded = false;
     link_remove(&p->link);
@@ -337,7 +338,7 @@ static struct str datacenter_of(struct server *s, struct rpc_call *call, const s
 {
     struct str own = s->opts.datacenter, primary = s->opts.primary_datacenter;
     *args = call->args;
-    if (l->datacenter < 0) return own;
+    if (l->datacenter < 0 || (m->flags & METHOD_DC_IGNORED)) return own;
     struct str dc = *(const struct str *)server__field(call->args, l->datacenter);
     if ((m->flags & METHOD_DC_OPTIONAL) && dc.n == 0) return own;
     if (!(m->flags & METHOD_PRIMARY)) return dc;
@@ -400,6 +401,14 @@ void server__submit(struct rpc_client *client, struct rpc_call *call)
         return;
     }
     route(make_pending(s, call, m, l, args));
+}
+
+void server__submit_to(struct server *s, struct rpc_call *call, struct str datacenter)
+{
+    const struct method *m = find_method(call->method);
+    ensure(m != NULL);
+    server__remote(
+        make_pending(s, call, m, &s->layouts[m - server__methods], call->args), datacenter);
 }
 
 void server__cancel(struct rpc_client *client, struct rpc_call *call)

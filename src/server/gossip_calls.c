@@ -17,6 +17,14 @@ static struct pool_request *request(
 /* --- events -------------------------------------------------------------------------------------
  */
 
+static void put_meta(const struct server *s, struct event_fire_response *out)
+{
+    struct raft_driver_state state = raft_driver_state(s->raft);
+    bool leads = raft_driver_is_leader(s->raft);
+    out->known_leader = leads || state.leader_address.n > 0;
+    out->last_contact = leads ? 0 : (int64_t)state.last_contact_ms * 1000000;
+}
+
 static void fired(struct pool_request *r)
 {
     struct write *w = r->ctx;
@@ -25,7 +33,7 @@ static void fired(struct pool_request *r)
         error_set(w->err, ERR_INTERNAL,
             "1 error occurred:\n\t* error broadcasting event to segment \"\": %s\n\n", r->err.text);
     else
-        write_reply(w);
+        put_meta(w->p.server, write_reply(w)->record);
     write_answer(w, r->code ? ERR_INTERNAL : WRITE_DONE);
 }
 
@@ -48,14 +56,27 @@ static const struct {
 } operations[] = { { "install", SERF_KEY_INSTALL }, { "list", SERF_KEY_LIST },
     { "remove", SERF_KEY_REMOVE }, { "use", SERF_KEY_USE } };
 
-/* The pools that are asked, one after the other. */
+/* The same question to another datacenter. */
+struct key_question {
+    struct key_work *work;
+    struct rpc_call call;
+    struct error err;
+    bool asked;
+};
+
+/* Our pools are asked one after the other, then the other datacenters at once. */
 struct key_work {
     struct write *w;
     enum serf_key_action action;
     struct str key;
     struct error decode;
-    bool undecodable;
     bool wan_left;
+    bool everywhere; /* other datacenters are asked too */
+    struct keyring_request forwarded;
+    struct key_question *questions;
+    size_t questions_n;
+    size_t waiting;
+    bool failed;
 };
 
 static void ask_next(struct key_work *k);
@@ -77,6 +98,7 @@ static struct keyring_response *respond(struct key_work *k, bool wan)
     r->wan = wan;
     r->datacenter = str_dup(&reply->arena, k->w->p.server->opts.datacenter);
     r->segment = STR("");
+    r->messages = r->keys = r->primary_keys = DICT_EMPTY;
     return r;
 }
 
@@ -102,12 +124,84 @@ static void wan_answered(struct pool_request *req)
     ask_next(k);
 }
 
+/* --- other datacenters --------------------------------------------------------------------------
+ */
+
+static void one_answered(struct key_work *k)
+{
+    if (--k->waiting) return;
+    k->w->p.abandon = NULL;
+    write_answer(k->w, k->failed ? ERR_INTERNAL : WRITE_DONE);
+}
+
+static void take_answer(struct key_work *k, struct rpc_reply *from)
+{
+    struct rpc_reply *to = write_reply(k->w);
+    const struct list *theirs = &((const struct keyring_responses *)from->record)->responses;
+    struct list *ours = &((struct keyring_responses *)to->record)->responses;
+    for (size_t i = 0; i < theirs->n; i++)
+        record_copy(&to->arena, type_keyring_response_list.elem,
+            LIST_PUSH(&to->arena, ours, struct keyring_response),
+            &LIST_AT(theirs, struct keyring_response, i));
+    rpc_reply_unref(from);
+}
+
+static void datacenter_answered(struct rpc_call *call)
+{
+    struct key_question *q = call->ctx;
+    struct key_work *k = q->work;
+    q->asked = false;
+    if (call->code == 0) {
+        take_answer(k, call->reply);
+    } else if (!k->failed) {
+        k->failed = true;
+        error_set(k->w->err, ERR_INTERNAL, "%s", q->err.text);
+    }
+    one_answered(k);
+}
+
+static void abandon_questions(struct pending *p)
+{
+    struct key_work *k = p->state;
+    for (size_t i = 0; i < k->questions_n; i++)
+        if (k->questions[i].asked) rpc_cancel(&p->server->client, &k->questions[i].call);
+}
+
+static void ask_datacenters(struct key_work *k)
+{
+    struct server *s = k->w->p.server;
+    struct arena *a = k->w->p.call->arena;
+    struct str name;
+    void *ignored;
+    k->questions = arena_array(a, s->routes.n, sizeof *k->questions);
+    k->waiting = 1; /* us, until all are asked */
+    k->w->p.state = k;
+    k->w->p.abandon = abandon_questions;
+    for (size_t it = 0; k->everywhere && map_next(&s->routes, &it, &name, &ignored);) {
+        if (str_eq(name, s->opts.datacenter)) continue;
+        struct key_question *q = &k->questions[k->questions_n++];
+        *q = (struct key_question){ .work = k, .asked = true };
+        q->call = (struct rpc_call){ .method = k->w->p.method->name,
+            .args = &k->forwarded,
+            .arena = a,
+            .done = datacenter_answered,
+            .ctx = q,
+            .err = &q->err };
+        k->waiting++;
+        server__submit_to(s, &q->call, str_dup(a, name));
+    }
+    one_answered(k);
+}
+
+/* --- our pools ----------------------------------------------------------------------------------
+ */
+
 static void lan_answered(struct pool_request *req)
 {
     struct key_work *k = req->ctx;
     k->w->p.gossip = NULL;
     add_response(k, false, req);
-    write_answer(k->w, WRITE_DONE);
+    ask_datacenters(k);
 }
 
 static void ask_next(struct key_work *k)
@@ -127,6 +221,9 @@ int internal_keyring_operation(struct write *w)
     struct arena *a = w->p.call->arena;
     struct key_work *k = arena_new(a, struct key_work);
     size_t n = sizeof operations / sizeof operations[0], i = 0;
+    if (args->local_only && !str_is(args->operation, "list"))
+        return error_set(
+            w->err, ERR_INTERNAL, "argument error: LocalOnly can only be used for List operations");
     while (i < n && !str_is(args->operation, operations[i].name))
         i++;
     if (i == n)
@@ -135,11 +232,14 @@ int internal_keyring_operation(struct write *w)
     if (!o->lan) return error_set(w->err, ERR_INTERNAL, "no gossip pool");
     k->w = w;
     k->action = operations[i].action;
-    k->wan_left = o->wan && !args->forwarded && !args->local_only;
+    k->wan_left = k->everywhere = o->wan && !args->forwarded && !args->local_only;
+    k->forwarded = *args;
+    k->forwarded.forwarded = true;
     if (k->action != SERF_KEY_LIST && base64_parse(args->key, a, &k->key, &k->decode) != 0) {
         if (k->wan_left) respond(k, true)->error = str_of(k->decode.text);
         respond(k, false)->error = str_of(k->decode.text);
-        return WRITE_DONE;
+        ask_datacenters(k);
+        return WRITE_PENDING;
     }
     ask_next(k);
     return WRITE_PENDING;

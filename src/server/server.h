@@ -33,6 +33,7 @@ enum method_flag {
     METHOD_DC_OPTIONAL = 4, /* an empty Datacenter is the own one */
     METHOD_TARGET_DC = 8,   /* routed by TargetDatacenter */
     METHOD_SHARED = 16,     /* blocking; answers may be large: kept while nothing is applied */
+    METHOD_DC_IGNORED = 32, /* for whoever got it; the handler asks other datacenters itself */
 };
 
 /* A read in evaluation. */
@@ -112,6 +113,7 @@ struct pending {
     /* PENDING_WRITE */
     int (*finish)(struct write *w, const struct command_result *res);
     void *state; /* the handler's own */
+    void (*abandon)(struct pending *p); /* NULL, or ends what the handler began elsewhere */
 };
 
 struct write {
@@ -191,6 +193,8 @@ struct server {
 /* dispatch.c */
 void server__submit(struct rpc_client *client, struct rpc_call *call);
 void server__cancel(struct rpc_client *client, struct rpc_call *call);
+/* Has the call made in another datacenter, whatever its arguments say. */
+void server__submit_to(struct server *s, struct rpc_call *call, struct str datacenter);
 void server__layouts_init(struct server *s);
 /* Runs held calls again: leadership or readiness changed. */
 void server__release_held(struct server *s);
