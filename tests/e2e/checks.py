@@ -1,0 +1,344 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Checks against services of the test's own: gRPC over clear text and TLS, Docker's engine on a unix
+socket, HTTP with thresholds, scripts that leave processes behind."""
+import http.server
+import json
+import os
+import socket
+import socketserver
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import agent
+
+CONFIG = {'enable_script_checks': True, 'check_update_interval': '0s'}
+
+
+def check(server, check_id):
+    return server.get('/v1/agent/checks').json().get(check_id)
+
+
+def register(server, body, status=200):
+    server.must(server.put('/v1/agent/check/register', body), status)
+
+
+def becomes(server, check_id, status, output):
+    """Waits for the check's result; `output` is a part of it."""
+    def there():
+        c = check(server, check_id)
+        return c and c['Status'] == status and output in c['Output']
+    try:
+        agent.eventually(there, 'the result', deadline=30)
+    except AssertionError:
+        raise AssertionError('%s is %s' % (check_id, check(server, check_id)))
+
+
+# --- gRPC ---------------------------------------------------------------------------------------
+
+
+def frame(kind, flags, stream, payload=b''):
+    return len(payload).to_bytes(3, 'big') + bytes([kind, flags]) + stream.to_bytes(4, 'big') + payload
+
+
+def literal(name, value):
+    return b'\0' + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
+
+
+class Health(socketserver.ThreadingTCPServer):
+    """Answers the health service in hand-made HTTP/2 frames."""
+    allow_reuse_address = daemon_threads = True
+
+    def __init__(self, address, context=None):
+        self.answer, self.asked, self.context = 'serving', [], context
+        super().__init__((address, 0), HealthConnection)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def target(self):
+        return '%s:%d' % self.server_address
+
+    def handle_error(self, *_):
+        pass
+
+
+class HealthConnection(socketserver.BaseRequestHandler):
+    def take(self, n):
+        data = b''
+        while len(data) < n:
+            more = self.sock.recv(n - len(data))
+            if not more:
+                raise EOFError
+            data += more
+        return data
+
+    def handle(self):
+        self.sock = self.request
+        if self.server.context:
+            self.sock = self.server.context.wrap_socket(self.request, server_side=True)
+        try:
+            assert self.take(24).startswith(b'PRI * HTTP/2.0')
+            self.sock.sendall(frame(4, 0, 0))
+            while True:
+                head = self.take(9)
+                payload = self.take(int.from_bytes(head[:3], 'big'))
+                if head[3] == 4 and not head[4] & 1:
+                    self.sock.sendall(frame(4, 1, 0))
+                if head[3] == 0 and head[4] & 1:
+                    self.server.asked.append(payload[5:])
+                    self.reply(int.from_bytes(head[5:], 'big'))
+        except (EOFError, OSError):
+            pass
+
+    def reply(self, stream):
+        answer = self.server.answer
+        headers = b'\x88' + literal('content-type', 'application/grpc')
+        if answer == 'silent':
+            return
+        if answer in ('serving', 'not serving'):
+            message = b'\x08' + (b'\x01' if answer == 'serving' else b'\x02')
+            self.sock.sendall(frame(1, 4, stream, headers) +
+                              frame(0, 0, stream, b'\0' + len(message).to_bytes(4, 'big') + message) +
+                              frame(1, 5, stream, literal('grpc-status', '0')))
+        else:
+            self.sock.sendall(frame(1, 5, stream, headers + literal('grpc-status', '5') +
+                                    literal('grpc-message', 'unknown%20service')))
+
+
+def test_grpc_follows_the_health_service(opts):
+    with agent.Agent(opts, CONFIG) as server, Health(opts.bind) as health:
+        server.start()
+        register(server, {'ID': 'g', 'Name': 'g', 'GRPC': health.target + '/web', 'Interval': '1s'})
+        becomes(server, 'g', 'passing', 'gRPC check %s/web: success' % health.target)
+        assert health.asked[0] == b'\x0a\x03web', health.asked
+        health.answer = 'not serving'
+        becomes(server, 'g', 'critical', "gRPC application didn't report service healthy")
+        health.answer = 'unknown'
+        becomes(server, 'g', 'critical', 'rpc error: code = NotFound desc = unknown service')
+        health.answer = 'serving'
+        becomes(server, 'g', 'passing', 'success')
+        assert check(server, 'g')['Type'] == 'grpc'
+
+
+def test_grpc_failures_have_their_texts(opts):
+    with agent.Agent(opts, CONFIG) as server, Health(opts.bind) as health:
+        server.start()
+        health.answer = 'silent'
+        port = agent.free_port(opts.bind)
+        reached = 'rpc error: code = Unavailable desc = all SubConns are in TransientFailure, ' \
+            'latest connection error: '
+        for check_id, target in (('refused', '%s:%d' % (opts.bind, port)), ('slow', health.target),
+                                 ('http', '%s:%d' % (opts.bind, server.port)), ('portless', 'here')):
+            register(server, {'ID': check_id, 'Name': check_id, 'GRPC': target, 'Interval': '1s',
+                              'Timeout': '500ms'})
+        becomes(server, 'refused', 'critical', reached + 'connection error: desc = "transport: Error '
+                'while dialing dial tcp %s:%d: connect: connection refused"' % (opts.bind, port))
+        becomes(server, 'slow', 'critical',
+                'rpc error: code = DeadlineExceeded desc = context deadline exceeded')
+        becomes(server, 'http', 'critical', reached + 'connection closed')
+        becomes(server, 'portless', 'critical', reached + 'connection error: desc = "transport: Error '
+                'while dialing dial tcp: address here: missing port in address"')
+
+
+def test_grpc_speaks_tls(opts):
+    with tempfile.TemporaryDirectory() as folder:
+        made = subprocess.run(['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2',
+                               '-subj', '/CN=other', '-keyout', folder + '/key', '-out', folder + '/cert'],
+                              capture_output=True)
+        assert made.returncode == 0, made.stderr
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(folder + '/cert', folder + '/key')
+        context.set_alpn_protocols(['h2'])
+        with agent.Agent(opts, CONFIG) as server, Health(opts.bind, context) as health:
+            server.start()
+            for check_id, skip in (('any', True), ('verified', False)):
+                register(server, {'ID': check_id, 'Name': check_id, 'GRPC': health.target,
+                                  'GRPCUseTLS': True, 'TLSSkipVerify': skip, 'Interval': '1s'})
+            becomes(server, 'any', 'passing', 'success')
+            becomes(server, 'verified', 'critical', 'transport: authentication handshake failed: x509: ')
+
+
+# --- Docker -------------------------------------------------------------------------------------
+
+
+class Engine(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    """The three requests of an exec."""
+    daemon_threads = True
+
+    def __init__(self, path):
+        self.exit_code, self.output, self.calls, self.reset = 0, b'fine\n', [], False
+        super().__init__(path, EngineRequest)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def handle_error(self, *_):
+        pass
+
+
+class EngineRequest(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+    def address_string(self):
+        return ''
+
+    def send(self, status, body, sized=True):
+        self.send_response(status)
+        if sized:
+            self.send_header('Content-Length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers['Content-Length'])))
+        self.server.calls.append((self.path, body))
+        if self.path == '/containers/paused/exec':
+            self.send(409, b'{"message":"no"}')
+        elif self.path == '/containers/broken/exec':
+            self.send(500, b'oops')
+        elif self.path == '/containers/c+1%2F2/exec':
+            self.send(201, b'{"Id":"e1"}')
+        elif self.path == '/exec/e1/start':
+            self.send(200, self.server.output, sized=False)
+        else:
+            self.send(404, b'{"message":"No such container"}')
+
+    def do_GET(self):
+        self.server.calls.append((self.path, None))
+        self.send(200, json.dumps({'ID': 'e1', 'ExitCode': self.server.exit_code}).encode())
+
+
+def docker(container, check_id):
+    return {'ID': check_id, 'Name': check_id, 'DockerContainerID': container, 'Args': ['probe', 'a b'],
+            'Interval': '1s', 'OutputMaxSize': 32}
+
+
+def test_docker_runs_a_command_in_a_container(opts):
+    with tempfile.TemporaryDirectory() as folder:
+        path = folder + '/docker.sock'
+        os.environ['DOCKER_HOST'] = 'unix://' + path
+        try:
+            with agent.Agent(opts, CONFIG) as server, Engine(path) as engine:
+                server.start()
+                register(server, docker('c 1/2', 'd'))
+                becomes(server, 'd', 'passing', 'fine\n')
+                (at, body), (started, how), (inspected, _) = engine.calls[:3]
+                assert at == '/containers/c+1%2F2/exec', at
+                assert body['Cmd'] == ['probe', 'a b'] and body['AttachStdout'], body
+                assert (started, how['Detach'], inspected) == ('/exec/e1/start', False, '/exec/e1/json')
+                engine.exit_code, engine.output = 1, b'x' * 100 + b'the end'
+                becomes(server, 'd', 'warning', 'Captured 32 of 107 bytes\n...\n')
+                assert check(server, 'd')['Output'].endswith('the end')
+                engine.exit_code = 2
+                becomes(server, 'd', 'critical', 'the end')
+                for container, why in (('gone', 'create exec failed for unknown container gone'),
+                                       ('paused', 'create exec failed since container paused is paused '
+                                        'or stopped'),
+                                       ('broken', 'create exec failed for container broken with status '
+                                        '500: oops')):
+                    register(server, docker(container, container))
+                    becomes(server, container, 'critical', why)
+            with agent.Agent(opts, CONFIG) as server:
+                os.remove(path)
+                server.start()
+                register(server, docker('c', 'd'))
+                becomes(server, 'd', 'critical', 'dial unix %s: connect: no such file' % path)
+        finally:
+            del os.environ['DOCKER_HOST']
+
+
+# --- HTTP and scripts ---------------------------------------------------------------------------
+
+
+class Web(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, address):
+        self.status, self.hits = 200, 0
+        super().__init__((address, 0), WebRequest)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self):
+        return 'http://%s:%d/health' % self.server_address
+
+
+class WebRequest(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        self.server.hits += 1
+        self.send_response(self.server.status)
+        self.end_headers()
+        self.wfile.write(b'body')
+
+
+def test_thresholds_hold_results_back(opts):
+    with agent.Agent(opts, CONFIG) as server, Web(opts.bind) as web:
+        server.start()
+        register(server, {'ID': 'h', 'Name': 'h', 'HTTP': web.url, 'Interval': '1s',
+                          'SuccessBeforePassing': 2, 'FailuresBeforeCritical': 3})
+        becomes(server, 'h', 'passing', '200 OK Output: body')
+        web.status, web.hits = 500, 0
+        becomes(server, 'h', 'critical', '500 Internal Server Error')
+        assert web.hits >= 3, web.hits
+        web.status, web.hits = 200, 0
+        becomes(server, 'h', 'passing', '200 OK')
+        assert web.hits >= 2, web.hits
+
+
+def test_first_result_reaches_the_catalog_at_once(opts):
+    config = dict(CONFIG, check_update_interval='1h')
+    with agent.Agent(opts, config) as server, Web(opts.bind) as web:
+        server.start()
+        web.status = 503
+        register(server, {'ID': 'h', 'Name': 'h', 'HTTP': web.url, 'Interval': '1s'})
+        agent.eventually(lambda: any('503' in c['Output'] for c in server.get(
+            '/v1/health/node/e2e').json()), 'the first output in the catalog')
+
+
+def test_script_is_killed_with_all_its_processes(opts):
+    with agent.Agent(opts, CONFIG) as server, tempfile.TemporaryDirectory() as folder:
+        server.start()
+        pids = folder + '/pids'
+        register(server, {'ID': 's', 'Name': 's', 'Interval': '1s', 'Timeout': '500ms', 'Args': [
+            'sh', '-c', 'echo began; sleep 600 & echo $! >>%s; echo $$ >>%s; wait' % (pids, pids)]})
+        becomes(server, 's', 'critical', 'Timed out (500ms) running check\n\nbegan')
+        server.must(server.put('/v1/agent/check/deregister/s'))
+        with open(pids) as f:
+            for pid in f.read().split():
+                agent.eventually(lambda: not os.path.exists('/proc/' + pid), 'the end of ' + pid)
+
+
+def test_output_is_bounded_while_it_is_read(opts):
+    with agent.Agent(opts, CONFIG) as server:
+        server.start()
+        before = server.memory()
+        register(server, {'ID': 's', 'Name': 's', 'Interval': '1s', 'Args': [
+            'sh', '-c', 'head -c 200000000 /dev/zero | tr "\\0" x; echo the end']})
+        becomes(server, 's', 'passing', 'Captured 4096 of 200000008 bytes\n...\n')
+        assert check(server, 's')['Output'].endswith('the end\n')
+        assert server.memory() < before + (64 << 20), (before, server.memory())
+
+
+def test_agent_stops_with_checks_of_every_kind_running(opts):
+    with agent.Agent(opts, CONFIG) as server, Health(opts.bind) as health:
+        server.start()
+        health.answer = 'silent'
+        for i, more in enumerate(({'GRPC': health.target}, {'HTTP': 'http://%s/' % health.target},
+                                  {'Args': ['sleep', '100']}, {'TCP': '192.0.2.1:1'})):
+            register(server, dict(more, ID='c%d' % i, Name='c', Interval='1s', Timeout='100s'))
+        for i, more in enumerate(({'AliasService': 'x'}, {'AliasNode': 'nowhere', 'AliasService': 'x'})):
+            register(server, dict(more, ID='a%d' % i, Name='a'))
+        agent.eventually(lambda: health.asked, 'a check that runs')
+        began = time.monotonic()
+        server.stop()
+        assert time.monotonic() - began < 20
+
+
+if __name__ == '__main__':
+    sys.exit(agent.main(globals()))
