@@ -195,5 +195,5 @@ void sync_node_dirty(struct sync *s);
 void alias_touch(struct local *l, struct str service_id);
 void alias_update(struct local *l, bool all);
 
-extern const struct check_kind check_kind_ttl, check_kind_http, check_kind_tcp, check_kind_script, check_kind_grpc, check_kind_docker,
-    check_kind_alias;
+extern const struct check_kind check_kind_ttl, check_kind_http, check_kind_tcp, check_kind_script,
+    check_kind_grpc, check_kind_docker, check_kind_alias;

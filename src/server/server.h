@@ -112,7 +112,7 @@ struct pending {
     uint64_t min_index;
     /* PENDING_WRITE */
     int (*finish)(struct write *w, const struct command_result *res);
-    void *state; /* the handler's own */
+    void *state;                        /* the handler's own */
     void (*abandon)(struct pending *p); /* NULL, or ends what the handler began elsewhere */
 };
 
