@@ -327,6 +327,7 @@ static void all_gone(struct tick *t)
     void *ctx = p->closed_ctx;
     ensure(link_empty(&p->all) && p->counters.in_flight == 0);
     map_deinit(&p->conns);
+    rpc_pool__answers_deinit(p);
     buf_deinit(&p->scratch);
     buf_deinit(&p->batch);
     free(p);
@@ -340,7 +341,9 @@ struct rpc_pool *rpc_pool_create(const struct rpc_pool_options *o)
     if (!p->opts.dial_timeout_ms) p->opts.dial_timeout_ms = 10000;
     if (!p->opts.idle_ms) p->opts.idle_ms = 127000;
     if (!p->opts.call_timeout_ms) p->opts.call_timeout_ms = 60000;
-    if (!p->opts.idle_streams_max) p->opts.idle_streams_max = 32;
+    if (!p->opts.idle_streams_max) p->opts.idle_streams_max = 128;
+    rpc_pool__methods_init(p);
+    rpc_pool__answers_init(p);
     p->scratch = (struct buf)BUF_INIT(YAMUX_QUEUE_MAX);
     p->batch = (struct buf)BUF_INIT(2 * RPC_POOL_BATCH);
     link_init(&p->all);

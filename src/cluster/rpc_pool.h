@@ -11,8 +11,33 @@
 #define RPC_POOL_BACKLOG_MAX ((size_t)256 << 10)
 #define RPC_POOL_BATCH ((size_t)64 << 10)
 
+#define RPC_POOL_ANSWERS 256
+#define RPC_POOL_ANSWER_MAX ((size_t)64 << 10)       /* a larger one is not kept */
+#define RPC_POOL_ANSWERS_BYTES_MAX ((size_t)4 << 20) /* of all */
+#define RPC_POOL_ANSWERS_MS 10000                    /* then all are given up */
+
 struct pool_conn;
 struct pool_call;
+
+/* Where the records of a method have what the pool looks at; -1: nowhere. */
+struct pool_method {
+    const struct method_types *types;
+    int min_query_index, max_query_time;
+    int index, last_contact, known_leader;
+};
+
+/* An answer of late, with the bytes it was read from. */
+struct pool_answer {
+    uint64_t request;        /* hash of what was asked */
+    struct rpc_reply *reply; /* NULL: asked once only */
+    struct str body;         /* the reply's */
+};
+
+struct pool_answers {
+    struct pool_answer at[RPC_POOL_ANSWERS];
+    size_t bytes;
+    struct timer timer;
+};
 
 struct rpc_pool {
     struct rpc_pool_options opts;
@@ -21,6 +46,8 @@ struct rpc_pool {
     struct tick gone;
     struct buf scratch, batch;
     uint64_t seq;
+    struct pool_method *methods; /* in the order of method_table */
+    struct pool_answers answers;
     bool closing;
     void (*closed)(void *ctx);
     void *closed_ctx;
@@ -61,6 +88,8 @@ struct pool_stream {
 struct pool_call {
     struct rpc_call *call;
     struct rpc_pool *pool;
+    const struct pool_method *method;
+    uint64_t request; /* hash, see struct pool_answer */
     struct pool_conn *conn;
     struct pool_stream *stream; /* NULL: waits for the connection */
     struct link link;           /* conn->waiting */
@@ -85,3 +114,16 @@ void rpc_pool__fail(struct pool_call *pc, const char *prefix, const char *why);
 void rpc_pool__data(struct pool_stream *st, struct str bytes);
 /* Takes the stream out of use. */
 void rpc_pool__drop_stream(struct pool_stream *st, bool reset);
+
+/* rpc_pool_answer.c: an answer that has the same bytes as the last one to the same question is that
+ * one, with all that was made of it. */
+void rpc_pool__methods_init(struct rpc_pool *p);
+void rpc_pool__answers_init(struct rpc_pool *p);
+void rpc_pool__answers_deinit(struct rpc_pool *p);
+uint64_t rpc_pool__request_hash(const struct pool_method *m, struct str args);
+/* 1: these bytes are the answer that is kept; -1: they are as far as they go; 0: they are not. */
+int rpc_pool__answer_compare(const struct pool_call *pc, struct str bytes);
+/* A reference, or NULL: it has to be read. */
+struct rpc_reply *rpc_pool__answer_find(const struct pool_call *pc, struct str body);
+/* `body` belongs to the reply. */
+void rpc_pool__answer_keep(const struct pool_call *pc, struct rpc_reply *reply, struct str body);

@@ -7,6 +7,9 @@
 
 #define SCRATCH_KEPT ((size_t)1 << 20)
 #define MAKING_CALL "rpc error making call: "
+/* The servers' longest wait is their configuration's, as is the one of queries that name none. */
+#define WAIT_UNSAID_NS (INT64_C(600) * 1000000000)
+#define WAIT_MAX_NS (INT64_C(24) * 3600 * 1000000000)
 
 int rpc_error_code(struct str text)
 {
@@ -123,11 +126,11 @@ static const char *write_request(struct pool_call *pc)
     struct rpc_pool *p = pc->pool;
     struct rpc_call *call = pc->call;
     struct buf *out = &p->scratch;
-    const struct method_types *m = method_find(str_of(call->method));
-    ensure(m != NULL);
     buf_clear(out);
     rpc_write_request(out, ++p->seq, str_of(call->method));
-    msgpack_encode(m->args, call->args, out);
+    size_t head = out->n;
+    msgpack_encode(pc->method->types->args, call->args, out);
+    pc->request = rpc_pool__request_hash(pc->method, str_slice(buf_str(out), head, out->n));
     struct stream_part part = { out->p, out->n, NULL };
     int rc =
         out->overflow ? ERR_TOO_LARGE : yamux_write(&pc->conn->yamux, &pc->stream->base, &part, 1);
@@ -156,27 +159,26 @@ void rpc_pool__begin(struct pool_call *pc)
 
 /* --- responses ------------------------------------------------------------------------------ */
 
-static uint64_t number_at(const struct record *r, const void *record, const char *name)
+static uint64_t number_at(const void *record, int offset)
 {
-    const struct field *f = record_field(r, str_of(name));
-    bool wide = f && (f->type == &type_uint || f->type == &type_dur);
-    return wide ? *(const uint64_t *)(const void *)((const char *)record + f->offset) : 0;
+    return offset < 0 ? 0 : *(const uint64_t *)(const void *)((const char *)record + offset);
 }
 
-static void read_meta(struct rpc_reply *r)
+static void read_meta(struct rpc_reply *r, const struct pool_method *m)
 {
-    if (r->type->kind != KIND_REC) return;
-    const struct field *known = record_field(r->type->record, STR("KnownLeader"));
-    if (!known) return;
-    r->index = number_at(r->type->record, r->record, "Index");
-    r->last_contact_ns = (int64_t)number_at(r->type->record, r->record, "LastContact");
-    r->known_leader = *((const bool *)r->record + known->offset);
+    if (m->known_leader < 0) return;
+    r->index = number_at(r->record, m->index);
+    r->last_contact_ns = (int64_t)number_at(r->record, m->last_contact);
+    r->known_leader = *((const bool *)r->record + m->known_leader);
 }
 
 /* NULL and *err: it cannot be read. */
-static struct rpc_reply *read_reply(const struct type *t, struct str body, struct error *err)
+static struct rpc_reply *read_reply(const struct pool_call *pc, struct str body, struct error *err)
 {
-    struct rpc_reply *r = rpc_reply_create(t);
+    struct rpc_reply *r = rpc_pool__answer_find(pc, body);
+    if (r) return r;
+    const struct type *t = pc->method->types->reply;
+    r = rpc_reply_create(t);
     struct cursor c;
     arena_reserve(&r->arena, body.n + t->size + 256);
     body = str_dup(&r->arena, body);
@@ -186,7 +188,8 @@ static struct rpc_reply *read_reply(const struct type *t, struct str body, struc
         rpc_reply_unref(r);
         return NULL;
     }
-    read_meta(r);
+    read_meta(r, pc->method);
+    rpc_pool__answer_keep(pc, r, body);
     return r;
 }
 
@@ -197,18 +200,15 @@ static void respond(struct pool_stream *st, struct str message)
     struct rpc_call *call = pc->call;
     struct response_header h;
     struct error err;
-    char text[ERROR_TEXT_MAX];
     struct rpc_reply *r = NULL;
-    int rc = rpc_read_response(str_slice(message, 0, st->header_n), &h);
-    snprintf(text, sizeof text, "%.*s", STR_ARG(h.error));
-    if (rc == 0 && h.error.n == 0) {
-        const struct method_types *m = method_find(str_of(call->method));
-        r = read_reply(m->reply, str_slice(message, st->header_n, message.n), &err);
-        if (!r) snprintf(text, sizeof text, "%s", err.text);
+    if (rpc_read_response(str_slice(message, 0, st->header_n), &h) != 0 || h.error.n) {
+        error_set(&err, ERR_INTERNAL, "%.*s", STR_ARG(h.error));
+    } else {
+        r = read_reply(pc, str_slice(message, st->header_n, message.n), &err);
     }
     if (!r) {
         rpc_pool__drop_stream(st, false);
-        rpc_pool__fail(pc, MAKING_CALL, text);
+        rpc_pool__fail(pc, MAKING_CALL, err.text);
         return;
     }
     keep_stream(st);
@@ -240,6 +240,11 @@ static bool process(struct pool_stream *st, struct str all)
 {
     for (;;) {
         struct str rest = str_slice(all, st->at, all.n);
+        if (st->header_n && st->at == st->header_n) {
+            int known = rpc_pool__answer_compare(st->call, rest);
+            if (known > 0) respond(st, all);
+            if (known) return known > 0;
+        }
         size_t before = rest.n;
         enum rpc_scan_result r = rpc_scan_take(&st->scan, &rest);
         st->at += before - rest.n;
@@ -290,21 +295,21 @@ static void late(struct timer *t)
 }
 
 /* What a blocking query may wait at the server, with its jitter (rpc.md 7). */
-static uint64_t wait_ms(const struct rpc_call *call)
+static uint64_t wait_ms(const struct pool_call *pc)
 {
-    const struct method_types *m = method_find(str_of(call->method));
-    if (m->args->kind != KIND_REC) return 0;
-    uint64_t index = number_at(m->args->record, call->args, "MinQueryIndex");
-    uint64_t ns = number_at(m->args->record, call->args, "MaxQueryTime");
-    if (index == 0) return 0;
-    if (ns == 0 || ns > (uint64_t)LIMIT_QUERY_TIME_DEFAULT) ns = LIMIT_QUERY_TIME_DEFAULT;
-    return (ns + ns / 16) / 1000000;
+    const void *args = pc->call->args;
+    if (number_at(args, pc->method->min_query_index) == 0) return 0;
+    int64_t ns = (int64_t)number_at(args, pc->method->max_query_time);
+    if (ns <= 0 || ns > WAIT_MAX_NS) ns = ns <= 0 ? WAIT_UNSAID_NS : WAIT_MAX_NS;
+    return (uint64_t)(ns + ns / 16) / 1000000;
 }
 
 void rpc_pool_submit(struct rpc_pool *p, const struct rpc_target *to, struct rpc_call *call)
 {
     struct pool_call *pc = arena_new(call->arena, struct pool_call);
-    *pc = (struct pool_call){ .call = call, .pool = p };
+    const struct method_types *m = method_find(str_of(call->method));
+    ensure(m != NULL);
+    *pc = (struct pool_call){ .call = call, .pool = p, .method = &p->methods[m - method_table] };
     link_init(&pc->link);
     timer_init(&pc->deadline, p->opts.world, late);
     call->impl = pc;
@@ -315,7 +320,7 @@ void rpc_pool_submit(struct rpc_pool *p, const struct rpc_target *to, struct rpc
         rpc_pool__fail(pc, "rpc error: ", "shutdown");
         return;
     }
-    timer_start(&pc->deadline, p->opts.call_timeout_ms + wait_ms(call));
+    timer_start(&pc->deadline, p->opts.call_timeout_ms + wait_ms(pc));
     pc->conn = rpc_pool__conn(p, to);
     if (pc->conn->dialling) {
         link_push(&pc->conn->waiting, &pc->link);

@@ -112,9 +112,47 @@ static void pass(struct rpc_scan *s, struct str *in, size_t n)
     *in = str_slice(*in, n, in->n);
 }
 
+/* Bytes of a value that is whole in `n` bytes and of the kinds that are frequent; 0: of others. */
+static size_t plain_size(const uint8_t *p, size_t n)
+{
+    uint8_t b = p[0];
+    size_t size = 0;
+    if (b >= 0xa0 && b <= 0xbf)
+        size = 1 + (size_t)(b & 0x1f);
+    else if (b <= 0x7f || b >= 0xe0 || b == 0xc0 || b == 0xc2 || b == 0xc3)
+        size = 1;
+    else if (b == 0xcf || b == 0xd3)
+        size = 9;
+    else if (b == 0xda && n >= 3)
+        size = 3 + ((size_t)p[1] << 8 | p[2]);
+    return size <= n ? size : 0;
+}
+
+/* Passes over what needs no state between calls. False: over a bound. */
+static bool take_plain(struct rpc_scan *s, struct str *in)
+{
+    const uint8_t *from = (const uint8_t *)in->p, *p = from, *end = from + in->n;
+    bool fits = true;
+    while (p < end && s->values && fits) {
+        if (*p >= 0x80 && *p <= 0x9f) {
+            s->values--;
+            fits = elements(s, (uint64_t)(*p & 0x0f) << (*p < 0x90));
+            p++;
+            continue;
+        }
+        size_t n = plain_size(p, (size_t)(end - p));
+        if (!n) break;
+        s->values--;
+        p += n;
+    }
+    pass(s, in, (size_t)(p - from));
+    return fits;
+}
+
 enum rpc_scan_result rpc_scan_take(struct rpc_scan *s, struct str *in)
 {
     for (;;) {
+        if (!s->raw && !s->head_n && !take_plain(s, in)) return RPC_SCAN_BAD;
         if (s->raw) {
             size_t n = s->raw < in->n ? (size_t)s->raw : in->n;
             pass(s, in, n);

@@ -27,7 +27,7 @@ struct rpc_pool_options {
     uint64_t dial_timeout_ms;  /* 10 s */
     uint64_t idle_ms;          /* 127 s: a connection without calls is closed after it */
     uint64_t call_timeout_ms;  /* 60 s, on top of the time a blocking query may wait */
-    uint32_t idle_streams_max; /* 32 per connection */
+    uint32_t idle_streams_max; /* 128 per connection */
 };
 
 struct rpc_pool *rpc_pool_create(const struct rpc_pool_options *o);

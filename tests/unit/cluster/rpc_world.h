@@ -36,6 +36,7 @@ static struct rpc_world {
     size_t submitted, cancelled;
     bool hold;       /* calls wait; else they are answered at once */
     const char *say; /* the error of all answers, NULL: success */
+    uint64_t flags;  /* of every entry */
     bool pool_closed, port_closed;
 } w;
 
@@ -90,6 +91,7 @@ static void answer_call(struct rpc_call *call)
         const struct key_request *args = call->args;
         struct dir_entry *e = LIST_PUSH(&call->reply->arena, &out->entries, struct dir_entry);
         e->key = str_dup(&call->reply->arena, args->key);
+        e->flags = w.flags;
         out->index = 17;
         out->known_leader = true;
         out->last_contact = 5;

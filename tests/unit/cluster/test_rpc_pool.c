@@ -85,6 +85,72 @@ static void big_answers_come_whole(void **state)
     free(key);
 }
 
+/* The replies of three equal calls and a fourth, with different flags. */
+static void ask_four(struct test_call *c, const char *key)
+{
+    for (int i = 0; i < 4; i++) {
+        w.flags = i == 3;
+        call(&c[i], &one, key);
+        if (w.n_connected == 0) connect_dial(0);
+        turn();
+        assert_key(&c[i], key);
+    }
+}
+
+static uint64_t flags_of(const struct test_call *c)
+{
+    const struct indexed_dir_entries *out = c->rpc.reply->record;
+    return LIST_AT(&out->entries, struct dir_entry, 0).flags;
+}
+
+static void equal_answers_to_equal_questions_are_read_once(void **state)
+{
+    (void)state;
+    struct test_call c[4] = { 0 }, other = { 0 };
+    ask_four(c, "a");
+    assert_ptr_equal(c[1].rpc.reply, c[2].rpc.reply);
+    assert_ptr_not_equal(c[2].rpc.reply, c[3].rpc.reply);
+    assert_int_equal(flags_of(&c[2]), 0);
+    assert_int_equal(flags_of(&c[3]), 1);
+    w.flags = 0;
+    call(&other, &one, "b");
+    turn();
+    assert_key(&other, "b");
+    for (int i = 0; i < 4; i++)
+        release(&c[i]);
+    release(&other);
+}
+
+static void equal_answers_may_come_in_pieces(void **state)
+{
+    (void)state;
+    struct test_call c[4] = { 0 };
+    char key[5001];
+    memset(key, 'k', 5000);
+    key[5000] = '\0';
+    ask_four(c, key);
+    assert_ptr_equal(c[1].rpc.reply, c[2].rpc.reply);
+    assert_int_equal(flags_of(&c[3]), 1);
+    for (int i = 0; i < 4; i++)
+        release(&c[i]);
+}
+
+static void answers_are_not_kept_for_long(void **state)
+{
+    (void)state;
+    struct test_call c[2] = { 0 };
+    for (int i = 0; i < 2; i++) {
+        call(&c[i], &one, "a");
+        if (i == 0) connect_dial(0);
+        turn();
+    }
+    assert_int_equal(c[1].rpc.reply->refs, 2);
+    pass_ms(11000);
+    assert_int_equal(c[1].rpc.reply->refs, 1);
+    for (int i = 0; i < 2; i++)
+        release(&c[i]);
+}
+
 static void an_error_of_the_server_gets_the_prefix_of_the_pool(void **state)
 {
     (void)state;
@@ -315,6 +381,9 @@ int main(void)
         with_world(calls_of_one_server_share_a_connection),
         with_world(streams_are_used_again),
         with_world(big_answers_come_whole),
+        with_world(equal_answers_to_equal_questions_are_read_once),
+        with_world(equal_answers_may_come_in_pieces),
+        with_world(answers_are_not_kept_for_long),
         with_world(an_error_of_the_server_gets_the_prefix_of_the_pool),
         with_world(a_refused_connection_fails_all_who_waited),
         with_world(a_lost_connection_fails_its_calls_at_once),
