@@ -48,6 +48,7 @@ int local_load(
 {
     int failed = load_configured(l, services, err);
     if (!failed) failed = persist_load_services(l, err);
+    if (!failed) local__drop_orphans(l);
     if (!failed) failed = load_configured_checks(l, checks, err);
     if (!failed) failed = persist_load_checks(l, err);
     return failed;

@@ -177,16 +177,25 @@ static void drop_checks(struct local *l, struct str service_id, const struct pla
 static void store_plan(
     struct local *l, const struct plan *p, enum local_source source, bool replace)
 {
-    struct local_service *s = local__service_put(l, &p->svc, p->token, source);
-    if (source == LOCAL_FROM_API) persist_service(l, s);
+    local__service_put(l, &p->svc, p->token, source);
     for (size_t i = 0; i < p->checks.n; i++) {
         const struct planned_check *planned = &LIST_AT(&p->checks, struct planned_check, i);
         if (planned_from(p, i + 1, planned->check.check_id)) continue; /* the last of an ID */
-        struct local_check *c =
-            local__check_put(l, &planned->check, &planned->type, p->token, source);
-        if (source == LOCAL_FROM_API) persist_check(l, c, &planned->check);
+        local__check_put(l, &planned->check, &planned->type, p->token, source);
     }
     if (replace) drop_checks(l, p->svc.id, p);
+}
+
+/* Checks before their service, and the sidecar's before the parent's: what a crash leaves without
+ * its owner is dropped when it is read back. */
+static void persist_plan(struct local *l, const struct plan *p)
+{
+    for (size_t i = 0; i < p->checks.n; i++) {
+        const struct planned_check *planned = &LIST_AT(&p->checks, struct planned_check, i);
+        if (planned_from(p, i + 1, planned->check.check_id)) continue;
+        persist_check(l, local__check(l, planned->check.check_id), &planned->check);
+    }
+    persist_service(l, local__service(l, p->svc.id));
 }
 
 int local__plan_managed(struct local *l, const struct service_definition *def,
@@ -217,6 +226,8 @@ int local_service_register(struct local *l, const struct service_definition *def
     if (!failed) {
         store_plan(l, &own, opts->source, opts->replace_checks);
         if (with_sidecar) store_plan(l, &sidecar, opts->source, opts->replace_checks);
+        if (with_sidecar && opts->source == LOCAL_FROM_API) persist_plan(l, &sidecar);
+        if (opts->source == LOCAL_FROM_API) persist_plan(l, &own);
     }
     arena_free(&a);
     return failed;
@@ -224,9 +235,26 @@ int local_service_register(struct local *l, const struct service_definition *def
 
 static void service_remove(struct local *l, struct local_service *s)
 {
-    drop_checks(l, s->svc.id, NULL);
     persist_forget_service(l, s->svc.id);
+    drop_checks(l, s->svc.id, NULL);
     local__service_drop(l, s);
+}
+
+static bool has_parent(struct local *l, struct str id)
+{
+    struct str suffix = STR(SIDECAR_SUFFIX);
+    return !str_has_suffix(id, suffix) || local__service(l, str_slice(id, 0, id.n - suffix.n));
+}
+
+void local__drop_orphans(struct local *l)
+{
+    void *value;
+    for (size_t it = 0; map_next(&l->services, &it, NULL, &value);) {
+        struct local_service *s = value;
+        bool orphan = s->svc.locally_registered_as_sidecar && s->source == LOCAL_FROM_API &&
+                      local__service(l, s->svc.id) && !has_parent(l, s->svc.id);
+        if (orphan) service_remove(l, s);
+    }
 }
 
 int local_service_deregister(struct local *l, struct str id)

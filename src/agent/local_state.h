@@ -145,10 +145,14 @@ int local__plan_managed(struct local *l, const struct service_definition *def,
     const struct local_register_options *opts, struct arena *a, struct node_service *out,
     bool *managed, struct error *err) must_check;
 
+/* local_register.c: removes sidecars that were registered with a parent that is not there. */
+void local__drop_orphans(struct local *l);
+
 /* sidecar.c: the definition of the sidecar, or NULL in *out if none is asked for. */
 int sidecar_make(struct local *l, struct arena *a, const struct service_definition *parent,
     struct str token, struct service_definition **out, struct str *sidecar_token,
     struct error *err) must_check;
+#define SIDECAR_SUFFIX "-sidecar-proxy"
 struct str sidecar_id(struct arena *a, struct str parent_id);
 
 /* local_persist.c */

@@ -6,7 +6,7 @@
 
 struct str sidecar_id(struct arena *a, struct str parent_id)
 {
-    return str_printf(a, "%.*s-sidecar-proxy", STR_ARG(parent_id));
+    return str_printf(a, "%.*s" SIDECAR_SUFFIX, STR_ARG(parent_id));
 }
 
 /* While loading again the configured give their ports back, in the order of configuration; what was
