@@ -64,7 +64,9 @@ int config_check_tls(const struct agent_config *c, struct buf *error)
         return refuse(error, "VerifyIncoming set but no CA certificates were provided");
     if (incoming && (c->cert_file.n == 0 || c->key_file.n == 0) && !c->auto_encrypt_tls &&
         !(c->server_mode && c->auto_encrypt_allow_tls))
-        return refuse(error, "VerifyIncoming set, and no Cert/Key pair provided!");
+        return refuse(error,
+            "VerifyIncoming requires either a Cert and Key pair in the configuration file, "
+            "or auto_encrypt/auto_config be enabled");
     return 0;
 }
 

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "consuld/base/outside.h"
@@ -63,11 +64,25 @@ static int bind_tcp(struct net_listener *l, const struct net_listen_options *o)
     return rc;
 }
 
+/* libuv tells a missing folder as a lack of rights. */
+static bool folder_exists(const char *path)
+{
+    struct stat st;
+    char folder[sizeof((struct sockaddr_un *)0)->sun_path];
+    const char *slash = strrchr(path, '/');
+    size_t n = slash ? (size_t)(slash - path) : 0;
+    if (n == 0 || n >= sizeof folder) return true;
+    memcpy(folder, path, n);
+    folder[n] = '\0';
+    return stat(folder, &st) == 0;
+}
+
 static int bind_unix(struct net_listener *l, const struct net_listen_options *o)
 {
     struct stat st;
     if (lstat(o->unix_path, &st) == 0 && S_ISSOCK(st.st_mode)) unlink(o->unix_path);
     int rc = uv_pipe_bind(&l->uv.pipe, o->unix_path);
+    if (rc == UV_EACCES && !folder_exists(o->unix_path)) rc = UV_ENOENT;
     if (rc == 0 && o->unix_mode && chmod(o->unix_path, o->unix_mode) < 0) rc = -errno;
     return rc == 0 ? uv_listen(&l->uv.stream, NET_BACKLOG, on_connection) : rc;
 }

@@ -101,6 +101,10 @@ struct tls_material;
 int run_tls_load(
     const struct agent_config *c, struct tls_material **out, struct error *err) must_check;
 int run_tls_create(struct run *r, struct error *err) must_check;
+/* run_socket.c: owner, group and mode of a unix socket as configured. */
+int run_socket_access(const struct agent_config *c, const char *path, struct error *err) must_check;
+/* Says so if something is there already. */
+void run_socket_replace(const char *path);
 /* Warns of a certificate near its end. */
 void run_tls_tell(const struct run *r);
 

@@ -232,9 +232,14 @@ static int listen_at(
         .ip = host,
         .port = port,
         .unix_path = is_unix ? host : NULL };
-    if (tls) return api_listen_tls(r->api, &o, NULL, err);
-    return is_unix ? api_listen_unix(r->api, host, 0, err)
-                   : api_listen_tcp(r->api, host, port, NULL, err);
+    int failed;
+    if (is_unix) run_socket_replace(host);
+    if (tls)
+        failed = api_listen_tls(r->api, &o, NULL, err);
+    else
+        failed = is_unix ? api_listen_unix(r->api, host, 0, err)
+                         : api_listen_tcp(r->api, host, port, NULL, err);
+    return is_unix && !failed ? run_socket_access(r->config, host, err) : failed;
 }
 
 static int listen_on(struct run *r, const struct list *addrs, bool tls, struct error *err)

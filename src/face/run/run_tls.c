@@ -46,10 +46,25 @@ void run_tls_tell(const struct run *r)
         date);
 }
 
+/* What hands out certificates needs the CA; without it an agent would go on unprotected. */
+static int check_automatic(const struct agent_config *c, struct error *err)
+{
+    const char *option = c->auto_encrypt_tls      ? "auto_encrypt.tls"
+                         : c->auto_config.enabled ? "auto_config.enabled"
+                                                  : NULL;
+    if (option)
+        return error_set(
+            err, ERR_BAD_REQUEST, "%s is not available in this build yet: Connect CA", option);
+    if (c->auto_encrypt_allow_tls)
+        log_warn("agent", "auto_encrypt.allow_tls is not available in this build yet: Connect CA");
+    return 0;
+}
+
 int run_tls_create(struct run *r, struct error *err)
 {
     struct tls_material *m;
-    int failed = run_tls_load(r->config, &m, err);
+    int failed = check_automatic(r->config, err);
+    if (!failed) failed = run_tls_load(r->config, &m, err);
     if (!failed) r->tls = net_tls_create(r->world, m);
     return failed;
 }
