@@ -17,6 +17,8 @@
 #define RAFT_BACKLOG_MAX ((size_t)2 << 20)
 /* One AppendEntries: 64 entries of chunk size and more. */
 #define RAFT_REQUEST_MAX ((size_t)128 << 20)
+#define RAFT_INPUT_MAX (RAFT_REQUEST_MAX + ((size_t)1 << 20))
+#define RAFT_INPUT_KEPT ((size_t)1 << 20) /* memory of a connection that has nothing to read */
 #define RAFT_RESPONSE_MAX ((size_t)1 << 20)
 #define RAFT_INCOMING_MAX 1024
 #define RAFT_PENDING_MAX 256 /* requests of one connection in the driver's hands */

@@ -272,6 +272,10 @@ static void parse(struct raft_in *c)
     parse_all(c);
     c->parsing = false;
     if (c->closing) return;
+    if (!c->input.n && c->input.cap > RAFT_INPUT_KEPT) {
+        buf_deinit(&c->input);
+        c->input = (struct buf)BUF_INIT(RAFT_INPUT_MAX);
+    }
     bool full = c->tail - c->head >= RAFT_PENDING_MAX || (c->spool && c->input.n);
     pause(c, full);
     if (c->eof && c->head == c->tail && !c->spool) drop(c);
@@ -327,7 +331,7 @@ void raft_transport_accept(struct raft_transport *t, struct stream *s)
     c->t = t;
     c->stream = s;
     c->number = ++t->next_in;
-    c->input = (struct buf)BUF_INIT(RAFT_REQUEST_MAX + RAFT_SNAPSHOT_PIECE);
+    c->input = (struct buf)BUF_INIT(RAFT_INPUT_MAX);
     for (size_t i = 0; i < RAFT_PENDING_MAX; i++)
         c->answers[i].bytes = (struct buf)BUF_INIT(4096);
     timer_init(&c->timer, t->opts.world, snapshot_late);
