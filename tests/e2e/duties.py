@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a leader does besides replicating, and what followers do with what is asked of them: members in
+the catalogue, health, promotion and clean-up of servers, sessions that outlive a leader, forwarding,
+archives through a follower, metrics."""
+import os
+import time
+
+import agent
+from agent import eventually
+from cluster import Cluster, Server
+from pool import lan
+
+PASSING = 'passing'
+
+
+def catalogue(server, node):
+    """(serfHealth, meta of the service consul) of a node as the catalogue has it; None: unknown."""
+    checks = server.get('/v1/health/node/' + node).json()
+    status = [c['Status'] for c in checks if c['CheckID'] == 'serfHealth']
+    services = (server.get('/v1/catalog/node/' + node).json() or {}).get('Services') or {}
+    meta = services.get('consul', {}).get('Meta')
+    return (status[0], meta) if status else None
+
+
+def health(server):
+    answer = server.get('/v1/operator/autopilot/health')
+    return answer.status, {s['Name']: s for s in answer.json()['Servers'] or []}
+
+
+def members(server):
+    return {s['Node']: s['Voter'] for s in
+            server.get('/v1/operator/raft/configuration').json()['Servers']}
+
+
+def test_every_server_is_in_the_catalogue_whoever_leads(opts):
+    expected = (PASSING, {'non_voter': 'false', 'raft_version': '3', 'serf_protocol_current': '2',
+                          'serf_protocol_max': '5', 'serf_protocol_min': '1', 'version': '1.8.6'})
+    with Cluster(opts) as c:
+        for _ in range(2):
+            for asked in c.alive():
+                for s in c.servers:
+                    name = s.config['node_name']
+                    eventually(lambda: catalogue(asked, name) == expected,
+                               '%s in the catalogue of %s' % (name, asked.config['node_name']))
+            old = c.leader()
+            old.kill()
+            eventually(lambda: c.leader() and c.leader() is not old, 'a new leader')
+            name = old.config['node_name']
+            eventually(lambda: (catalogue(c.leader(), name) or ('gone',))[0] != PASSING,
+                       'the dead server is not passing')
+            old.spawn()
+            old.wait_http()
+            c.agree()
+
+
+def test_a_dead_server_is_cleaned_up_and_promoted_when_it_returns(opts):
+    autopilot = {'cleanup_dead_servers': True, 'server_stabilization_time': '1s'}
+    with Cluster(opts, autopilot=autopilot) as c:
+        dead = [s for s in c.servers if s is not c.leader()][0]
+        name = dead.config['node_name']
+        eventually(lambda: health(c.leader())[0] == 200, 'a healthy cluster')
+        dead.kill()
+        eventually(lambda: not health(c.leader())[1].get(name, {'Healthy': False})['Healthy'],
+                   'the dead server is unhealthy')
+        eventually(lambda: name not in members(c.leader()), 'the dead server has left raft')
+        eventually(lambda: catalogue(c.leader(), name) is None, 'and the catalogue')
+        dead.spawn()
+        eventually(lambda: members(c.leader()).get(name) is False, 'it is back as a non-voter')
+        eventually(lambda: members(c.leader()).get(name) is True, 'and a voter again')
+        eventually(lambda: health(c.leader())[0] == 200, 'a healthy cluster')
+
+
+def test_half_of_the_servers_is_never_cleaned_up(opts):
+    with Cluster(opts, n=2) as c:
+        leader = c.leader()
+        dead = [s for s in c.servers if s is not leader][0]
+        dead.kill()
+        eventually(lambda: leader.write('k') is False, 'writes fail without a majority')
+        time_left = time.monotonic() + 15
+        while time.monotonic() < time_left:
+            assert len(leader.voters()) == 2
+            time.sleep(0.5)
+
+
+def test_autopilot_says_429_when_a_server_is_unhealthy(opts):
+    with Cluster(opts, autopilot={'cleanup_dead_servers': False}) as c:
+        eventually(lambda: health(c.leader())[0] == 200, 'a healthy cluster')
+        answer = c.leader().get('/v1/operator/autopilot/health').json()
+        assert answer['FailureTolerance'] == 1, answer
+        dead = [s for s in c.servers if s is not c.leader()][0]
+        dead.kill()
+        eventually(lambda: health(c.leader())[0] == 429, 'status 429')
+        status, servers = health(c.leader())
+        assert len(servers) == 3 and not servers[dead.config['node_name']]['Healthy']
+
+
+def test_sessions_end_after_their_leader_died(opts):
+    with Cluster(opts, session_ttl_min='1s') as c:
+        asked = [s for s in c.servers if s is not c.leader()][0]
+        session = asked.put('/v1/session/create', {'TTL': '1s', 'Behavior': 'delete'}).json()['ID']
+        assert asked.put('/v1/kv/held?acquire=' + session, 'x').body == b'true'
+        c.leader().kill()
+        eventually(lambda: asked.get('/v1/kv/held').status == 404, 'the key goes with its session')
+        assert asked.get('/v1/session/info/' + session).json() == []
+
+
+def test_followers_answer_as_the_leader_does(opts):
+    with Cluster(opts) as c:
+        leader = c.leader()
+        for i, s in enumerate(c.servers):
+            assert s.put('/v1/kv/from/%d' % i, 'v%d' % i).body == b'true'
+        for s in c.servers:
+            for how in ('', '?consistent'):
+                got = s.get('/v1/kv/from/2' + how)
+                assert got.status == 200 and got.headers['X-Consul-Knownleader'] == 'true', got.text()
+            assert s.get('/v1/status/leader').json() == leader.raft_address
+            eventually(lambda: s.get('/v1/kv/from/2?stale').status == 200, 'the value on each server')
+        follower = [s for s in c.servers if s is not leader][0]
+        index = follower.get('/v1/kv/from/0').index
+        connection = follower.connect()
+        connection.request('GET', '/v1/kv/from/0?index=%d&wait=30s' % index)
+        assert leader.put('/v1/kv/from/0', 'changed').body == b'true'
+        answer = connection.getresponse()
+        assert int(answer.headers['X-Consul-Index']) > index and b'changed' not in answer.read()[:0]
+        connection.close()
+        wrong = follower.put('/v1/session/create', {'Behavior': 'keep'})
+        assert wrong.status == 500, wrong.text()
+        assert wrong.text() == "rpc error making call: Invalid Behavior setting 'keep'", wrong.text()
+
+
+def test_an_archive_goes_through_a_follower(opts):
+    with Cluster(opts) as c:
+        follower = [s for s in c.servers if s is not c.leader()][0]
+        assert follower.write('kept', 'yes')
+        archive = follower.get('/v1/snapshot')
+        assert archive.status == 200 and archive.body[:2] == b'\x1f\x8b'
+        assert follower.write('later', 'no')
+        broken = follower.put('/v1/snapshot', archive.body[:len(archive.body) // 2])
+        assert broken.status == 500, broken.text()
+        assert follower.get('/v1/kv/later').status == 200
+        assert follower.put('/v1/snapshot', archive.body).status == 200
+        for s in c.servers:
+            eventually(lambda: s.keys() == ['kept'], 'the state of the archive on each server')
+        assert follower.write('after')
+        for s in c.servers:
+            eventually(lambda: catalogue(c.leader(), s.config['node_name']) is not None,
+                       'the members in the restored catalogue')
+
+
+def test_entries_of_the_configuration_are_written_once(opts):
+    entries = {'bootstrap': [{'kind': 'service-defaults', 'name': 'web', 'protocol': 'http'}]}
+    with Cluster(opts, config_entries=entries) as c:
+        path = '/v1/config/service-defaults/web'
+        eventually(lambda: c.leader().get(path).status == 200, 'the entry')
+        changed = {'Kind': 'service-defaults', 'Name': 'web', 'Protocol': 'tcp'}
+        assert c.leader().put('/v1/config', changed).status == 200
+        old = c.leader()
+        old.kill()
+        eventually(lambda: c.leader() and c.leader() is not old, 'a new leader')
+        eventually(lambda: c.leader().write('k'), 'a write')
+        assert c.leader().get(path).json()['Protocol'] == 'tcp'
+
+
+def test_metrics_tell_of_raft_and_of_calls(opts):
+    telemetry = {'prometheus_retention_time': '1h', 'disable_hostname': True,
+                 'prefix_filter': ['-consul.serf']}
+    with Cluster(opts, telemetry=telemetry) as c:
+        leader = c.leader()
+        for i in range(3):
+            assert leader.write('m%d' % i)
+        leader.get('/v1/health/service/consul')
+        text = leader.get('/v1/agent/metrics?format=prometheus')
+        assert text.status == 200 and text.headers['Content-Type'].startswith('text/plain; version=0.0.4')
+        lines = dict(line.rsplit(' ', 1) for line in text.text().split('\n')
+                     if line and not line.startswith('#'))
+        assert float(lines['consul_kvs_apply_count']) >= 3, lines
+        assert float(lines['consul_raft_apply']) >= 3
+        assert float(lines['consul_autopilot_healthy']) in (0, 1)
+        assert float(lines['consul_health_service_query{service="consul"}']) == 1
+        assert not [name for name in lines if name.startswith('consul_serf')]
+        shown = leader.get('/v1/agent/metrics').json()
+        assert sorted(shown) == ['Counters', 'Gauges', 'Points', 'Samples', 'Timestamp']
+        gauges = {g['Name']: g['Value'] for g in shown['Gauges']}
+        assert gauges['consul.raft.applied_index'] > 3, gauges
+
+
+if __name__ == '__main__':
+    raise SystemExit(agent.main(globals()))
