@@ -17,7 +17,8 @@ connect {
 }
 
 # Where the primary's gateways are as long as the state does not say it.
-primary_gateways = ["127.1.0.2:8443"]
+primary_gateways   = ["127.1.0.2:8443"]
+retry_interval_wan = "1s"
 
 # Gossip is sealed inside of TLS too; both datacenters have the same key.
 encrypt = "yMAkkxAvsWmcPOXlvnUw4BQGGCkIaLT8UmQ5NRKlNKY="

@@ -94,3 +94,18 @@ struct server_stats {
     uint64_t sessions_ttl; /* running session timers */
 };
 struct server_stats server_stats(const struct server *s);
+
+/* How the leader brings a kind of record to or from the primary datacenter. */
+struct server_sync_status {
+    const char *name;        /* "federation_state_replication" */
+    bool running;            /* this server leads and it is its duty */
+    uint64_t last_index;     /* of the primary; 0 after a failure, and where there is none */
+    uint64_t rounds, writes; /* since the start */
+    int64_t last_success_ns; /* wall clock; 0: never */
+    int64_t last_error_ns;
+    const char *last_error;   /* "" without */
+    int64_t failing_since_ns; /* 0: it does not fail */
+    uint64_t next_try_ms;     /* from now; 0: under way, or nothing to do */
+};
+/* The i-th; false behind the last. */
+bool server_sync_status(const struct server *s, size_t i, struct server_sync_status *out);

@@ -233,6 +233,7 @@ static void choose(struct gateway_dial *d)
         .host = { d->address + host, c.host.n },
         .port = c.port,
         .timeout_ms = c.others ? GATEWAY_DIAL_HURRY_MS : GATEWAY_DIAL_TIMEOUT_MS,
+        .unacked_ms = GATEWAY_UNACKED_MS,
         .events = &ownerless,
         .done = dialled };
     dial_start(&d->dial);

@@ -115,6 +115,7 @@ static void on_connected(struct stream *s)
         stream_close(s);
         return;
     }
+    if (i->dial->unacked_ms) net__stream_unacked(s, i->dial->unacked_ms);
     s->events = i->dial->events;
     s->owner = i->dial->owner;
     i->stream = NULL;

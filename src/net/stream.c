@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "stream.h"
 
+#include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -220,6 +223,15 @@ struct net_stream *net__stream_create(struct world *w, bool is_unix, size_t queu
     ensure(rc == 0);
     s->uv.handle.data = s;
     return s;
+}
+
+void net__stream_unacked(struct stream *stream, uint64_t ms)
+{
+    struct net_stream *s = container_of(stream, struct net_stream, base);
+    unsigned wait = ms < UINT_MAX ? (unsigned)ms : UINT_MAX;
+    uv_os_fd_t fd;
+    if (s->uv.handle.type != UV_TCP || uv_fileno(&s->uv.handle, &fd) != 0) return;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &wait, sizeof wait);
 }
 
 void net__stream_connected(struct net_stream *s)

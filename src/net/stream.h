@@ -33,3 +33,5 @@ void net__stream_start(struct net_stream *s);
 void net__stream_fail(struct net_stream *s, int uv_code);
 /* Fills peer and peer_port of a connected TCP stream and sets its socket options. */
 void net__stream_connected(struct net_stream *s);
+/* Sent bytes that are not acknowledged for so long end it; nothing for what is not TCP. */
+void net__stream_unacked(struct stream *stream, uint64_t ms);

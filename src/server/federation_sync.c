@@ -36,7 +36,7 @@ struct federation_sync {
     const struct federation_state *sent;
     uint64_t sent_ms;
     struct replicator *replicator;
-    struct federation_sync_status status;
+    struct server_sync_status status;
     char last_error[ERROR_TEXT_MAX];
 };
 
@@ -102,7 +102,8 @@ static void write_failed(struct federation_sync *f, const char *why)
     f->busy = false;
     f->sent = NULL;
     snprintf(f->last_error, sizeof f->last_error, "%s", why);
-    if (!f->status.failing_since_ns) f->status.failing_since_ns = world_wall_ns(f->server->world);
+    f->status.last_error_ns = world_wall_ns(f->server->world);
+    if (!f->status.failing_since_ns) f->status.failing_since_ns = f->status.last_error_ns;
     log_warn(SERVER_LOG, "error performing federation state anti-entropy", "error", why);
     timer_start(&f->timer, ms < RETRY_MAX_MS ? ms : RETRY_MAX_MS);
 }
@@ -269,6 +270,7 @@ static void outcome(struct server *s, bool fine)
 }
 
 static const struct replication_kind federation_kind = { .name = "federation state",
+    .label = "federation_state_replication",
     .method = "FederationState.List",
     .ready = server__federation_supported,
     .diff = diff,
@@ -351,14 +353,20 @@ void server__federation_deinit(struct server *s)
     free(f);
 }
 
-void server__federation_status(const struct server *s, struct federation_sync_status *out)
+bool server_sync_status(const struct server *s, size_t i, struct server_sync_status *out)
 {
-    *out = s->federation->status;
-    out->last_error = s->federation->last_error;
-    out->supported = s->federation->supported;
-}
-
-struct replicator *server__federation_replicator(const struct server *s)
-{
-    return s->federation->replicator;
+    const struct federation_sync *f = s->federation;
+    if (i == 0) {
+        uint64_t now = world_now_ms(s->world);
+        bool due = f->failures && timer_active(&f->timer) && f->timer.due_ms > now;
+        *out = f->status;
+        out->name = "federation_state";
+        out->running = s->ready;
+        out->last_error = f->last_error;
+        out->next_try_ms = due ? f->timer.due_ms - now : 0;
+        return true;
+    }
+    if (i > 1 || !f->replicator) return false;
+    replicator_status(f->replicator, out);
+    return true;
 }

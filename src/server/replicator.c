@@ -29,7 +29,7 @@ struct replicator {
     struct list commands;
     size_t applied;
     struct raft_driver_request raft;
-    struct replication_status status;
+    struct server_sync_status status;
     char last_error[ERROR_TEXT_MAX];
     uint64_t next_at_ms;
 };
@@ -230,11 +230,11 @@ void replicator_destroy(struct replicator *r)
     free(r);
 }
 
-void replicator_status(const struct replicator *r, struct replication_status *out)
+void replicator_status(const struct replicator *r, struct server_sync_status *out)
 {
     uint64_t now = world_now_ms(r->server->world);
     *out = r->status;
-    out->name = r->kind->name;
+    out->name = r->kind->label;
     out->running = r->running;
     out->last_index = r->last_index;
     out->last_error = r->last_error;

@@ -7,6 +7,7 @@
 #pragma once
 #include "consuld/cluster/rpc.h"
 #include "consuld/model.h"
+#include "consuld/server.h"
 #include "consuld/store.h"
 
 struct server;
@@ -19,7 +20,8 @@ struct replicated {
 };
 
 struct replication_kind {
-    const char *name;   /* "federation state": for logs and status */
+    const char *name;   /* "federation state": for logs */
+    const char *label;  /* "federation_state_replication": of the status */
     const char *method; /* asked of the primary */
     /* Its arguments but Datacenter, Token and the query options, of `a`; NULL: all zero. */
     void *(*args)(struct server *s, struct arena *a);
@@ -32,21 +34,9 @@ struct replication_kind {
     void (*outcome)(struct server *s, bool fine);
 };
 
-struct replication_status {
-    const char *name;
-    bool running;
-    uint64_t last_index;     /* of the primary; 0 after a failure */
-    uint64_t rounds, writes; /* since the start */
-    int64_t last_success_ns; /* wall clock; 0: never */
-    int64_t last_error_ns;
-    const char *last_error;   /* "" without */
-    int64_t failing_since_ns; /* 0: it does not fail */
-    uint64_t next_try_ms;     /* from now; 0: under way */
-};
-
 struct replicator *replicator_create(struct server *s, const struct replication_kind *kind);
 void replicator_destroy(struct replicator *r);
 /* This server leads, or leads no more. Idempotent. */
 void replicator_start(struct replicator *r);
 void replicator_stop(struct replicator *r);
-void replicator_status(const struct replicator *r, struct replication_status *out);
+void replicator_status(const struct replicator *r, struct server_sync_status *out);

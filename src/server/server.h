@@ -264,22 +264,11 @@ void server__leader_changed(struct server *s, const struct raft_driver_state *st
 void server__leader_again(struct server *s);
 
 /* federation_sync.c */
-struct federation_sync_status {
-    bool supported;          /* all servers take part */
-    uint64_t writes;         /* of our own record, since the start */
-    int64_t last_success_ns; /* wall clock; 0: never */
-    int64_t failing_since_ns;
-    const char *last_error; /* "" without */
-};
-struct replicator;
 void server__federation_init(struct server *s);
 void server__federation_deinit(struct server *s);
 void server__federation_start(struct server *s);
 void server__federation_stop(struct server *s);
 bool server__federation_supported(struct server *s);
-void server__federation_status(const struct server *s, struct federation_sync_status *out);
-/* NULL in the primary. */
-struct replicator *server__federation_replicator(const struct server *s);
 
 /* gateway_watch.c */
 void server__gateway_watch_init(struct server *s);

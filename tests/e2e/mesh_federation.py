@@ -163,6 +163,33 @@ def test_the_primary_goes_down_and_comes_back(opts):
         m.nothing_direct()
 
 
+def stats(m, dc):
+    return m.servers[dc].get('/v1/agent/self').json()['Stats']
+
+
+def test_B29_B45_the_way_and_the_replication_are_shown(opts):
+    with Mesh(opts) as m:
+        federated(m)
+        way = stats(m, 'dc2')['wan_federation']
+        assert way['gateways_local'] == str(m.gateways['dc2']), way
+        assert way['gateways_primary'] == way['gateways_configured'] == str(m.gateways['dc1']), way
+        assert (way['primary_through'], way['primary_gateway_reason']) == (
+            'local', 'there is no other'), way
+        fine = stats(m, 'dc2')['federation_state_replication']
+        assert int(fine['last_index']) > 0 and fine['last_error'] == '', fine
+        assert fine['failing_since'] == 'never', fine
+        m.s1.kill()
+        eventually(lambda: stats(m, 'dc2')['federation_state_replication']['last_error'],
+                   'the error of replication')
+        eventually(lambda: int(stats(m, 'dc2')['federation_state_replication']['next_try_ms']) > 0,
+                   'the next try')
+        failing = stats(m, 'dc2')['federation_state_replication']
+        assert failing['failing_since'] != 'never' and failing['last_index'] == '0', failing
+        m.s1.start()
+        eventually(lambda: stats(m, 'dc2')['federation_state_replication']['failing_since'] ==
+                   'never', 'replication works again')
+
+
 def test_B48_an_unreachable_datacenter_is_logged_once(opts):
     with Mesh(opts) as m:
         federated(m)

@@ -14,7 +14,9 @@ struct dial {
     struct str host; /* IP address or name, without brackets, or the path of a unix socket, which
                       * begins with /; alive until done */
     uint16_t port;
-    uint64_t timeout_ms;                /* of resolving and connecting together; 0: none */
+    uint64_t timeout_ms; /* of resolving and connecting together; 0: none */
+    uint64_t unacked_ms; /* bytes sent and not acknowledged for so long end the stream; 0: the
+                          * system's time, many minutes */
     const struct stream_events *events; /* of the stream that comes of it */
     void *owner;                        /* the stream's */
     /* Called once, on the loop, never from dial_start: with the connected stream, which the owner

@@ -52,6 +52,7 @@ void gateways_unobserve(struct gateways_observer *o);
 
 #define GATEWAY_DIAL_TIMEOUT_MS 10000 /* of connecting; the handshake has as much again */
 #define GATEWAY_DIAL_HURRY_MS 3000    /* the same where other gateways could be tried */
+#define GATEWAY_UNACKED_MS 10000      /* a gateway that takes no bytes for so long is left */
 #define GATEWAY_ADDRESS_MAX 280
 
 struct gateway_handshake;

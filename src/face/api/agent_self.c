@@ -16,6 +16,7 @@
 #include "consuld/cluster/rpc_router.h"
 #include "consuld/server.h"
 
+#include "agent_federation.h"
 #include "agent_form.h"
 #include "agent_gossip.h"
 #include "agent_routes.h"
@@ -144,6 +145,7 @@ static void self(struct api_request *req)
     stats_runtime(w);
     agent_pool_stats(w, "serf_lan", ctx->lan);
     if (ctx->wan) agent_pool_stats(w, "serf_wan", ctx->wan);
+    agent_federation_stats(ctx, req->arena, w);
     json_object_end(w);
     json_key(w, "Meta");
     json_obj(w, &type_map_str, &ctx->node_meta);
