@@ -29,6 +29,7 @@ struct check_runner {
     struct tls *tls; /* of stream; NULL: clear text */
     struct grpc_call call;
     struct arena arena; /* of the run */
+    struct str target;  /* as told in the output */
     struct str address; /* host:port */
     struct str service;
 };
@@ -162,8 +163,7 @@ static void answered(struct check_runner *r)
     } else if (!grpc_call_reply(c, &message) || !serving(message)) {
         finish(r, "critical", STR("gRPC application didn't report service healthy"));
     } else {
-        finish(r, "passing",
-            str_printf(&r->arena, "gRPC check %.*s: success", STR_ARG(r->probe.check->type.grpc)));
+        finish(r, "passing", str_printf(&r->arena, "gRPC check %.*s: success", STR_ARG(r->target)));
     }
 }
 
@@ -283,8 +283,9 @@ static void run(struct probe *p)
     const struct check_type *t = &p->check->type;
     struct str host;
     uint16_t port;
-    if (!str_cut(t->grpc, '/', &r->address, &r->service)) {
-        r->address = t->grpc;
+    r->target = expose_target(p->check, &r->arena, t->grpc);
+    if (!str_cut(r->target, '/', &r->address, &r->service)) {
+        r->address = r->target;
         r->service = STR("");
     }
     r->tls = t->grpc_use_tls ? p->check->local->opts.tls : NULL;

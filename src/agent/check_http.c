@@ -22,7 +22,8 @@ struct check_runner {
     bool open; /* client is initialised */
     unsigned redirects;
     struct arena arena; /* of the run */
-    struct str url;
+    struct str target;  /* as told in the output */
+    struct str url;     /* after redirections */
 };
 
 static bool fits(const struct check_type *t)
@@ -97,7 +98,7 @@ static void answered(struct check_runner *r)
     const char *status = s >= 200 && s < 300 ? "passing" : s == 429 ? "warning" : "critical";
     finish(r, status,
         str_printf(&r->arena, "HTTP %.*s %.*s: %d %.*s Output: %.*s", STR_ARG(method(r)),
-            STR_ARG(r->probe.check->type.http), s, STR_ARG(buf_str(&r->client.reason)),
+            STR_ARG(r->target), s, STR_ARG(buf_str(&r->client.reason)),
             STR_ARG(http_client_body(&r->client))));
 }
 
@@ -248,7 +249,7 @@ static void run(struct probe *p)
 {
     struct check_runner *r = container_of(p, struct check_runner, probe);
     r->redirects = 0;
-    r->url = p->check->type.http;
+    r->target = r->url = expose_target(p->check, &r->arena, p->check->type.http);
     attempt(r);
 }
 

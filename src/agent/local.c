@@ -174,6 +174,7 @@ uint64_t local_service_hash(struct local *l, struct str id)
 void local__service_forget(struct local *l, struct local_service *s)
 {
     link_remove(&s->unsynced);
+    l->exposing_n -= s->exposes;
     map_remove(&l->services, s->svc.id);
     arena_free(&s->arena);
     free(s);
@@ -193,6 +194,7 @@ static void entry_fill(struct local *l, struct local_service *s, const struct no
     }
     s->token = str_dup(&s->arena, token);
     s->source = source;
+    s->exposes = str_is(s->svc.kind, "connect-proxy") && s->svc.proxy.expose.checks;
 }
 
 static bool same_entry(const struct local_service *a, const struct local_service *b)
@@ -227,6 +229,7 @@ struct local_service *local__service_put(
     bool in_sync = same && old->in_sync && str_eq(old->token, token);
     if (old) local__service_forget(l, old);
     map_put(&l->services, s->svc.id, s);
+    l->exposing_n += s->exposes;
     local__service_mark(l, s, in_sync);
     if (!same) {
         local_fire(l, s->svc.id);

@@ -138,6 +138,7 @@ static void check_replace(struct local *l, struct local_check *old, struct local
     bool in_sync = same && old->in_sync;
     bool deferred = same && timer_active(&old->defer);
     c->version = same ? old->version : old->version + 1;
+    c->exposed_port = old->exposed_port;
     local__check_forget(l, old);
     local__check_mark(c, in_sync);
     if (deferred) defer(c);

@@ -19,6 +19,7 @@ struct local_service {
     bool deleted;     /* gone here, not yet in the catalog */
     bool stale;       /* while loading again: not seen yet */
     bool kept;        /* written to the data directory as it is */
+    bool exposes;     /* a proxy that checks of its destination go through */
     uint64_t hash;
 };
 
@@ -62,6 +63,7 @@ struct local_check {
     struct timer defer; /* an output-only change waits to be sent */
     uint64_t critical_since_ms;
     uint64_t successes, failures;
+    int64_t exposed_port; /* 0: none given */
     const struct check_kind *kind;
     struct check_runner *runner;
 };
@@ -77,6 +79,7 @@ struct local {
     struct map groups;                              /* service ID -> struct local_group */
     struct link unsynced_services, unsynced_checks; /* the next sync run's work */
     struct link touched_groups;
+    size_t exposing_n; /* services that `exposes` */
     bool all_touched;  /* a check of the node changed: every alias must be evaluated */
     struct str *order; /* scratch of iteration: sorted IDs */
     size_t order_n, order_cap;

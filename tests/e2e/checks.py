@@ -256,9 +256,9 @@ def test_docker_runs_a_command_in_a_container(opts):
 class Web(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, address):
+    def __init__(self, address, port=0):
         self.status, self.hits = 200, 0
-        super().__init__((address, 0), WebRequest)
+        super().__init__((address, port), WebRequest)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -299,6 +299,28 @@ def test_first_result_reaches_the_catalog_at_once(opts):
         register(server, {'ID': 'h', 'Name': 'h', 'HTTP': web.url, 'Interval': '1s'})
         agent.eventually(lambda: any('503' in c['Output'] for c in server.get(
             '/v1/health/node/e2e').json()), 'the first output in the catalog')
+
+
+def test_exposed_checks_go_through_the_proxy(opts):
+    with agent.Agent(opts, CONFIG) as server:
+        first = agent.free_port(opts.bind)
+        server.config['ports'].update(expose_min_port=first, expose_max_port=first + 1)
+        server.write_config('base.json', server.config)
+        server.start()
+        dead = '%s:%d' % (opts.bind, agent.free_port(opts.bind))
+        server.must(server.put('/v1/agent/service/register', {'Name': 'web', 'Check': {
+            'CheckID': 'c', 'HTTP': 'http://%s/health?deep=1' % dead, 'Interval': '1s'}}))
+        becomes(server, 'c', 'critical', 'connection refused')
+        proxy = {'Name': 'web-proxy', 'Kind': 'connect-proxy', 'Port': 1, 'Address': opts.bind,
+                 'Proxy': {'DestinationServiceName': 'web', 'DestinationServiceID': 'web',
+                           'Expose': {'Checks': True}}}
+        server.must(server.put('/v1/agent/service/register', proxy))
+        with Web(opts.bind, first):
+            becomes(server, 'c', 'passing', 'HTTP GET http://%s:%d/health?deep=1: 200 OK' % (
+                opts.bind, first))
+        proxy['Proxy']['Expose'] = {}
+        server.must(server.put('/v1/agent/service/register', proxy))
+        becomes(server, 'c', 'critical', dead)
 
 
 def test_script_is_killed_with_all_its_processes(opts):

@@ -24,6 +24,8 @@ struct local_options {
     struct str data_dir;      /* nil: nothing is kept */
     int64_t sidecar_min_port; /* both 0: no allocation */
     int64_t sidecar_max_port;
+    int64_t expose_min_port; /* of checks that go through a proxy; the end is not part of it */
+    int64_t expose_max_port;
     int64_t check_output_max;         /* bytes; 0: 4096 */
     int64_t check_update_interval_ms; /* output-only changes; 0: at once */
     bool discard_check_output;
@@ -106,6 +108,8 @@ void local_node_maintenance(struct local *l, bool enable, struct str reason, str
 /* Valid until the loop's next turn. NULL if unknown. */
 const struct node_service *local_service_get(struct local *l, struct str id);
 const struct health_check *local_check_get(struct local *l, struct str id);
+/* The port of its proxy at which a check of a service is exposed; 0: it is not. */
+int64_t local_check_exposed_port(struct local *l, struct str check_id);
 /* Opaque hash of the service's definition; equal content hashes equal, also after a restart. */
 uint64_t local_service_hash(struct local *l, struct str id);
 /* In the order of IDs: for (size_t it = 0; (s = local_service_next(l, &it));) ... Registering or

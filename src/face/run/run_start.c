@@ -157,6 +157,8 @@ static int local_begin(struct run *r, struct error *err)
         .data_dir = c->dev_mode && c->data_dir.n == 0 ? STR_NIL : c->data_dir,
         .sidecar_min_port = c->connect_sidecar_min_port,
         .sidecar_max_port = c->connect_sidecar_max_port,
+        .expose_min_port = c->expose_min_port,
+        .expose_max_port = c->expose_max_port,
         .check_output_max = c->check_output_max_size,
         .check_update_interval_ms = (int64_t)ms(c->check_update_interval),
         .discard_check_output = c->discard_check_output,
