@@ -44,7 +44,7 @@ struct measures {
     struct metrics_source source;
     struct metric **timed; /* one per row of the method table; NULL: not timed */
     struct metric *query, *consistent, *commit, *apply, *barrier, *verify;
-    struct metric *leader_barrier, *reconcile_member, *tombstones, *invalidate;
+    struct metric *leader_barrier, *reconcile_member, *invalidate;
     struct metric *became_leader, *became_candidate, *became_follower;
     struct metric *applied_index, *last_index, *blocking, *sessions, *healthy, *tolerance;
     struct metric *last_contact;
@@ -99,7 +99,6 @@ void server__measures_init(struct server *s)
     m->commit = metrics_samples(to, "raft.commitTime");
     m->leader_barrier = metrics_samples(to, "leader.barrier");
     m->reconcile_member = metrics_samples(to, "leader.reconcileMember");
-    m->tombstones = metrics_samples(to, "leader.reapTombstones");
     m->invalidate = metrics_samples(to, "session_ttl.invalidate");
     m->last_contact = metrics_samples(to, "raft.leader.lastContact");
     m->applied_index = metrics_gauge(to, "raft.applied_index");
@@ -176,9 +175,6 @@ void server__measure(struct server *s, enum measure what, uint64_t began_us)
         break;
     case MEASURE_RECONCILE_MEMBER:
         since(s, m->reconcile_member, began_us);
-        break;
-    case MEASURE_REAP_TOMBSTONES:
-        since(s, m->tombstones, began_us);
         break;
     case MEASURE_SESSION_INVALIDATE:
         since(s, m->invalidate, began_us);

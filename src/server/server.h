@@ -337,7 +337,6 @@ enum measure {
     MEASURE_COMMIT,
     MEASURE_BARRIER,
     MEASURE_RECONCILE_MEMBER,
-    MEASURE_REAP_TOMBSTONES,
     MEASURE_SESSION_INVALIDATE,
 };
 void server__measure(struct server *s, enum measure what, uint64_t began_us);

@@ -19,6 +19,7 @@ struct session_timer {
     unsigned attempts;
     struct timer timer;
     struct raft_driver_request *raft; /* while a destroy is on its way */
+    uint64_t began_us;                /* that destroy */
 };
 
 uint64_t server__session_ttl_ms(struct str ttl)
@@ -42,6 +43,7 @@ static void drop(struct session_timer *t)
 static void destroyed(struct raft_driver_request *r)
 {
     struct session_timer *t = r->ctx;
+    server__measure(t->all->server, MEASURE_SESSION_INVALIDATE, t->began_us);
     if (r->code == 0) {
         drop(t);
         return;
@@ -70,6 +72,7 @@ static void expired(struct timer *timer)
         };
         if (t->attempts++ == 0) log_debug(SERVER_LOG, "Session TTL expired", "session", t->id);
         if (!t->raft) t->raft = xcalloc(1, sizeof *t->raft);
+        t->began_us = server__measure_from(s);
         *t->raft = (struct raft_driver_request){ .done = destroyed, .ctx = t };
         server__propose(s, t->raft, COMMAND_SESSION, &req);
     }
