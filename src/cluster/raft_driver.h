@@ -171,6 +171,13 @@ struct raft_driver {
 
 /* raft_driver_open.c */
 int driver_open(struct raft_driver *d, struct error *err) must_check;
+/* The state is made to hold at least what the snapshot holds. */
+int driver_restore_state(struct raft_driver *d, const struct snapshot_meta *meta, struct arena *a,
+    struct error *err) must_check;
+/* State, log and the snapshot that ends at `snapshot` belong together. */
+int driver_check_state(struct raft_driver *d, uint64_t snapshot, struct error *err) must_check;
+/* raft_driver_recover.c: before anything is loaded */
+int driver_recover(struct raft_driver *d, struct error *err) must_check;
 /* raft_driver_turn.c */
 void driver_step(struct raft_driver *d, const struct raft_event *ev);
 void driver_turn(struct tick *t);

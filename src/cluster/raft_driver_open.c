@@ -19,7 +19,7 @@ bool driver_configuration_of_meta(const struct snapshot_meta *meta, struct raft_
 }
 
 /* The state is rebuilt from the newest snapshot when it lacks what the snapshot holds. */
-static int restore_state(
+int driver_restore_state(
     struct raft_driver *d, const struct snapshot_meta *meta, struct arena *a, struct error *err)
 {
     struct str bytes;
@@ -43,7 +43,7 @@ static int load_snapshot(struct raft_driver *d, struct arena *a, uint64_t *index
     if (!driver_configuration_of_meta(&meta, &c))
         return error_set(err, ERR_DECODE, "the configuration of snapshot %s/%.*s is damaged",
             d->snapshots, STR_ARG(meta.id));
-    code = restore_state(d, &meta, a, err);
+    code = driver_restore_state(d, &meta, a, err);
     if (code) return code;
     raft_load_snapshot(d->raft, meta.index, meta.term, &c, meta.configuration_index);
     *index = meta.index;
@@ -73,7 +73,7 @@ static int load_entries(struct raft_driver *d, struct arena *a, struct error *er
     return code;
 }
 
-static int check_state(struct raft_driver *d, uint64_t snapshot, struct error *err)
+int driver_check_state(struct raft_driver *d, uint64_t snapshot, struct error *err)
 {
     uint64_t applied = driver_applied(d), first = raft_log_first(d->log);
     uint64_t last = raft_log_last(d->log) > snapshot ? raft_log_last(d->log) : snapshot;
@@ -95,11 +95,12 @@ int driver_open(struct raft_driver *d, struct error *err)
     struct arena a = ARENA_INIT;
     const struct log_stable *s = raft_log_stable(d->log);
     uint64_t snapshot = 0;
-    int code = 0;
+    int code = d->dir[0] ? driver_recover(d, err) : 0;
+    if (code) return code;
     raft_load_hard_state(
         d->raft, s->term, s->vote_term, (struct str){ (const char *)s->vote, s->vote_n });
     if (d->dir[0]) code = load_snapshot(d, &a, &snapshot, err);
-    if (!code && d->dir[0]) code = check_state(d, snapshot, err);
+    if (!code && d->dir[0]) code = driver_check_state(d, snapshot, err);
     if (!code) code = load_entries(d, &a, err);
     if (!code) {
         /* What lies behind the snapshot is dead, also when the log ends before it. */

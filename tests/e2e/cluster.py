@@ -2,6 +2,9 @@
 """Three servers of one raft: they bootstrap by expectation, replicate, survive the death of any one of
 them, are restarted in turn, catch up by snapshot, leave and come back."""
 import http.client
+import json
+import os
+import shutil
 import signal
 import time
 
@@ -219,6 +222,29 @@ def test_a_restored_archive_reaches_all(opts):
         c.accepts('after')
         c.leader().kill()
         c.accepts('later')
+        c.equal()
+
+
+def test_peers_json_makes_a_cluster_of_what_is_left(opts):
+    with Cluster(opts) as c:
+        c.accepts('before')
+        c.equal()
+        left, *lost = c.servers
+        for s in c.servers:
+            s.kill()
+        raft = os.path.join(left.data_dir, 'raft')
+        with open(os.path.join(left.data_dir, 'node-id')) as f:
+            node_id = f.read().strip()
+        with open(os.path.join(raft, 'peers.json'), 'w') as f:
+            json.dump([{'id': node_id, 'address': left.raft_address}], f)
+        left.spawn().wait_http()
+        eventually(lambda: left.write('after'), 'a write of the one that is left')
+        assert left.keys() == ['after', 'before'] and left.voters() == [left.raft_address]
+        assert not os.path.exists(os.path.join(raft, 'peers.json'))
+        for s in lost:
+            shutil.rmtree(s.data_dir)
+            s.spawn().wait_http()
+        eventually(lambda: len(left.voters()) == 3, 'all voters')
         c.equal()
 
 
