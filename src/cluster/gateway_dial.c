@@ -18,9 +18,10 @@ struct gateway_handshake {
 
 /* --- repeated failures ---------------------------------------------------------------------- */
 
-static struct trouble *trouble_of(struct trouble_log *l, const char *peer, bool make)
+/* Of a server by its name; of a datacenter without gateways by its own. */
+static struct trouble *trouble_of(struct trouble_log *l, struct str name, bool make)
 {
-    uint64_t hash = hash_bytes(peer, strlen(peer)) | 1;
+    uint64_t hash = hash_bytes(name.p, name.n) | 1;
     struct trouble *empty = NULL, *oldest = &l->v[0];
     for (size_t i = 0; i < TROUBLES_MAX; i++) {
         if (l->v[i].peer == hash) return &l->v[i];
@@ -36,7 +37,7 @@ static struct trouble *trouble_of(struct trouble_log *l, const char *peer, bool 
 static void tell_trouble(struct gateway_dial *d)
 {
     struct gateways *g = d->gateways;
-    struct trouble *t = trouble_of(&g->troubles, d->peer, true);
+    struct trouble *t = trouble_of(&g->troubles, d->unsent ? d->datacenter : str_of(d->peer), true);
     uint64_t now = world_now_ms(g->world);
     char count[24];
     t->count++;
@@ -52,11 +53,17 @@ static void tell_trouble(struct gateway_dial *d)
 
 static void tell_fine(struct gateway_dial *d)
 {
-    struct trouble *t = trouble_of(&d->gateways->troubles, d->peer, false);
-    if (!t) return;
-    *t = (struct trouble){ 0 };
-    log_info(GATEWAYS_LOG, "a server of another datacenter is reached again", "server", d->peer,
-        "gateway", d->address);
+    const struct str names[] = { str_of(d->peer), d->datacenter };
+    bool was = false;
+    for (size_t i = 0; i < 2; i++) {
+        struct trouble *t = trouble_of(&d->gateways->troubles, names[i], false);
+        if (!t) continue;
+        *t = (struct trouble){ 0 };
+        was = true;
+    }
+    if (was)
+        log_info(GATEWAYS_LOG, "a server of another datacenter is reached again", "server", d->peer,
+            "gateway", d->address);
 }
 
 /* --- protocols ------------------------------------------------------------------------------ */
