@@ -59,6 +59,7 @@ void net_listener_destroy(struct net_listener *l);
 struct net_connect_options {
     const char *ip;
     uint16_t port;
+    const char *source; /* IP to come from; NULL: the system chooses */
     const char *unix_path;
     size_t queue_max;
     const struct stream_events *events;

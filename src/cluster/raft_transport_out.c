@@ -204,6 +204,7 @@ struct raft_out *raft_transport__dial(
         .protocol = SERVER_RAFT,
         .address = o->host,
         .port = port,
+        .source = t->opts.source,
         .datacenter = t->opts.datacenter,
         .domain = t->opts.domain,
         .timeout_ms = t->opts.timeout_ms,

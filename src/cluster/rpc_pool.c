@@ -307,6 +307,7 @@ struct pool_conn *rpc_pool__conn(struct rpc_pool *p, const struct rpc_target *to
         .node = c->target.name,
         .address = c->target.address,
         .port = to->port,
+        .source = p->opts.source,
         .datacenter = c->target.datacenter,
         .domain = p->opts.domain,
         .timeout_ms = p->opts.dial_timeout_ms,

@@ -16,8 +16,9 @@ struct routed {
     struct rpc_call inner;
     struct link link;
     struct timer again;
-    struct str server; /* asked last */
-    uint64_t began_ms;
+    struct str server;                 /* asked last */
+    size_t unreached;                  /* servers that were no connection to be had to */
+    uint64_t attempted_ms, failing_ms; /* failing: since when; 0: not */
 };
 
 /* --- the list ------------------------------------------------------------------------------- */
@@ -125,14 +126,18 @@ const struct rpc_target *rpc_router_at(const struct rpc_router *r, size_t i)
 
 /* --- rules ---------------------------------------------------------------------------------- */
 
+static bool is_read(const struct rpc_call *call)
+{
+    const struct method_types *m = method_find(str_of(call->method));
+    return m && m->args->kind == KIND_REC && record_field(m->args->record, STR("AllowStale"));
+}
+
 bool rpc_may_retry(const struct rpc_call *call, struct str text)
 {
     if (str_find(text, STR(RPC_ERR_NO_LEADER)) >= 0) return true;
-    const struct method_types *m = method_find(str_of(call->method));
-    bool read = m && m->args->kind == KIND_REC && record_field(m->args->record, STR("AllowStale"));
-    if (!read) return false;
-    return str_is(text, "EOF") || str_find(text, STR("stream closed")) >= 0 ||
-           str_find(text, STR("session shutdown")) >= 0;
+    bool lost = str_is(text, "EOF") || str_find(text, STR("stream closed")) >= 0 ||
+                str_find(text, STR("session shutdown")) >= 0;
+    return lost && is_read(call);
 }
 
 static bool take_token(struct rpc_router *r)
@@ -174,6 +179,7 @@ static void attempt(struct routed *c)
         return;
     }
     const struct rpc_target *to = &r->servers.at[0]->target;
+    c->attempted_ms = world_now_ms(r->opts.world);
     if (!str_eq(c->server, to->name)) c->server = str_dup(outer->arena, to->name);
     rpc_pool_submit(r->opts.pool, to, &c->inner);
 }
@@ -193,6 +199,29 @@ static void rotate(struct rpc_router *r, struct str name)
     r->counters.rotations++;
 }
 
+/* A server did not get it to its leader. */
+static bool left_unsent(struct str text)
+{
+    return str_has_prefix(text, STR("rpc error making call: " RPC_ERR_NO_CLIENT));
+}
+
+/* The server of a read went, or its leader: another one may answer. Alone it may not. */
+static bool cut_short(const struct routed *c, struct str text)
+{
+    bool cut = str_has_suffix(text, STR(": EOF")) || str_has_suffix(text, STR("connection reset"));
+    return cut && c->router->servers.n > 1 && is_read(c->outer);
+}
+
+/* Since the first failure; a query that waited at a server for long has not failed before. */
+static uint64_t failing_for_ms(struct routed *c, bool cut)
+{
+    const struct rpc_router *r = c->router;
+    uint64_t now = world_now_ms(r->opts.world);
+    bool anew = cut && now - c->attempted_ms > r->opts.hold_timeout_ms;
+    if (!c->failing_ms || anew) c->failing_ms = now ? now : 1;
+    return now - c->failing_ms;
+}
+
 static void answered(struct rpc_call *inner)
 {
     struct routed *c = inner->ctx;
@@ -202,9 +231,16 @@ static void answered(struct rpc_call *inner)
         return;
     }
     rotate(r, c->server);
-    uint64_t waited = world_now_ms(r->opts.world) - c->began_ms;
-    bool again = rpc_may_retry(c->outer, str_of(inner->err->text));
-    if (again && waited < r->opts.hold_timeout_ms) {
+    struct str text = str_of(inner->err->text);
+    /* What was never sent may be said to the next, be it a write. */
+    if (str_has_prefix(text, STR(RPC_ERR_NO_CLIENT)) && ++c->unreached < r->servers.n) {
+        r->counters.retries++;
+        attempt(c);
+        return;
+    }
+    bool cut = cut_short(c, text);
+    bool again = cut || rpc_may_retry(c->outer, text) || left_unsent(text);
+    if (again && failing_for_ms(c, cut) < r->opts.hold_timeout_ms) {
         timer_start(&c->again, world_random_below(r->opts.world, r->opts.hold_timeout_ms / 16 + 1));
         return;
     }
@@ -218,7 +254,6 @@ static void submit(struct rpc_client *client, struct rpc_call *call)
     r->counters.calls++;
     c->router = r;
     c->outer = call;
-    c->began_ms = world_now_ms(r->opts.world);
     c->inner = (struct rpc_call){ .method = call->method,
         .args = call->args,
         .arena = call->arena,

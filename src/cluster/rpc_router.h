@@ -4,6 +4,8 @@
 #include "consuld/cluster/rpc_router.h"
 
 #define RPC_ROUTER_LOG "agent.client"
+/* What errors of calls that got no connection begin with. */
+#define RPC_ERR_NO_CLIENT "rpc error getting client: "
 
 struct router_server {
     struct rpc_target target; /* memory behind the struct */

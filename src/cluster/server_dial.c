@@ -162,6 +162,7 @@ void server_dial_start(struct server_dial *d)
     d->dial = (struct dial){ .world = d->world,
         .host = d->address,
         .port = d->port,
+        .source = d->source,
         .timeout_ms = d->timeout_ms,
         .events = &ownerless,
         .done = dialled };

@@ -234,6 +234,7 @@ static void submit(struct snapshot_client *client, struct snapshot_call *call)
         .protocol = SERVER_SNAPSHOT,
         .address = to.address,
         .port = to.port,
+        .source = r->opts.source,
         .datacenter = to.datacenter,
         .domain = r->opts.domain,
         .timeout_ms = DIAL_TIMEOUT_MS,

@@ -12,6 +12,8 @@
 #include "stream.h"
 #include "world.h"
 
+#define SOURCE_TEXT_MAX (INET6_ADDRSTRLEN + 8)
+
 /* The attempt's own state: a worker or a socket may hold it longer than the dial lives. */
 struct dial_impl {
     struct dial *dial; /* NULL: forgotten or done */
@@ -21,6 +23,7 @@ struct dial_impl {
     char *host;
     uint16_t port;
     char ip[INET6_ADDRSTRLEN];
+    char source[INET6_ADDRSTRLEN]; /* empty: any */
     bool resolving;
     bool starting; /* done must not be called yet */
     bool failed;
@@ -67,12 +70,21 @@ static bool is_socket(const struct dial_impl *i)
     return i->host[0] == '/';
 }
 
+/* "10.0.0.1:0->", or nothing. */
+static const char *from_text(const struct dial_impl *i, char out[SOURCE_TEXT_MAX])
+{
+    bool v6 = strchr(i->source, ':') != NULL;
+    if (!i->source[0]) return "";
+    snprintf(out, SOURCE_TEXT_MAX, v6 ? "[%s]:0->" : "%s:0->", i->source);
+    return out;
+}
+
 static void fail(struct dial_impl *i, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static void fail(struct dial_impl *i, const char *fmt, ...)
 {
     const char *host = i->ip[0] ? i->ip : i->host;
     struct error *err = &i->dial->err;
-    char why[512];
+    char why[512], from[SOURCE_TEXT_MAX];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(why, sizeof why, fmt, ap);
@@ -80,8 +92,9 @@ static void fail(struct dial_impl *i, const char *fmt, ...)
     if (is_socket(i))
         error_set(err, ERR_IO, "dial unix %s: %s", host, why);
     else
-        error_set(err, ERR_IO, strchr(host, ':') ? "dial tcp [%s]:%u: %s" : "dial tcp %s:%u: %s",
-            host, i->port, why);
+        error_set(err, ERR_IO,
+            strchr(host, ':') ? "dial tcp %s[%s]:%u: %s" : "dial tcp %s%s:%u: %s",
+            from_text(i, from), host, i->port, why);
     end(i);
 }
 
@@ -129,6 +142,7 @@ static void start_connecting(struct dial_impl *i)
         .ip = i->ip, .port = i->port, .events = &connecting, .owner = i, .connected = on_connected
     };
     if (is_socket(i)) o.unix_path = i->host;
+    if (i->source[0]) o.source = i->source;
     struct error err;
     i->stream = net_connect(i->world, &o, &err);
     if (!i->stream) fail(i, "%s", err.text);
@@ -198,6 +212,8 @@ void dial_start(struct dial *d)
     i->host = xmalloc(d->host.n + 1);
     if (d->host.n) memcpy(i->host, d->host.p, d->host.n);
     i->host[d->host.n] = '\0';
+    if (d->source.n < sizeof i->source)
+        snprintf(i->source, sizeof i->source, "%.*s", STR_ARG(d->source));
     d->impl = i;
     timer_init(&i->timer, d->world, on_timeout);
     if (d->timeout_ms) timer_start(&i->timer, d->timeout_ms);

@@ -189,7 +189,12 @@ struct stream *net_connect(
         uv_pipe_connect(&s->connect, &s->uv.pipe, opts->unix_path, on_connect);
         return &s->base;
     }
-    int rc = uv_tcp_connect(&s->connect, &s->uv.tcp, (const struct sockaddr *)&addr, on_connect);
+    struct sockaddr_storage from;
+    int rc = 0;
+    if (opts->source && parse_address(opts->source, 0, &from) == 0)
+        rc = uv_tcp_bind(&s->uv.tcp, (const struct sockaddr *)&from, 0);
+    if (rc == 0)
+        rc = uv_tcp_connect(&s->connect, &s->uv.tcp, (const struct sockaddr *)&addr, on_connect);
     if (rc < 0) net__stream_fail(s, rc);
     return &s->base;
 }

@@ -14,6 +14,7 @@ struct dial {
     struct str host; /* IP address or name, without brackets, or the path of a unix socket, which
                       * begins with /; alive until done */
     uint16_t port;
+    struct str source;   /* IP to come from; nil: the system chooses */
     uint64_t timeout_ms; /* of resolving and connecting together; 0: none */
     uint64_t unacked_ms; /* bytes sent and not acknowledged for so long end the stream; 0: the
                           * system's time, many minutes */

@@ -18,6 +18,7 @@ struct raft_transport_options {
     struct world *world;
     struct tls *tls;               /* NULL: none */
     struct str datacenter, domain; /* of the names in certificates; outlive the transport */
+    struct str source;             /* IP to dial from; nil: any. Outlives the transport */
     /* Where gossip sees the server with this id now, "ip:port"; false: it does not know, and the
      * address of the raft configuration is taken. May be NULL. */
     bool (*locate)(void *ctx, struct str id, char *out, size_t out_n);

@@ -23,6 +23,7 @@ struct rpc_pool_options {
     struct tls *tls;           /* NULL: none */
     struct gateways *gateways; /* to servers of other datacenters; NULL: they are dialled */
     struct str domain;         /* of the names in certificates; outlives the pool */
+    struct str source;         /* IP to dial from; nil: any. Outlives the pool */
     /* 0 stands for the default in the comment */
     uint64_t dial_timeout_ms;  /* 10 s */
     uint64_t idle_ms;          /* 127 s: a connection without calls is closed after it */

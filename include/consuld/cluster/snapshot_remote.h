@@ -17,6 +17,7 @@ struct snapshot_remote_options {
     const char *unknown; /* the error then */
     struct tls *tls;     /* NULL: none */
     struct str domain;
+    struct str source; /* IP to dial from; nil: any */
 };
 
 struct snapshot_remote *snapshot_remote_create(const struct snapshot_remote_options *o);

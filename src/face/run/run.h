@@ -44,6 +44,7 @@ struct run {
     struct run_metrics *telemetry;
     struct rpc_pool *rpc_pool;
     struct str domain;         /* of the names in certificates */
+    struct str source;         /* IP that servers are dialled from; nil: any */
     struct rpc_router *router; /* clients only, as the next */
     struct snapshot_remote *snapshots;
     struct pool *lan, *wan;    /* wan: servers only, NULL when off */

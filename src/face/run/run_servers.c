@@ -22,11 +22,24 @@ static bool first_server(void *ctx, struct arena *a, struct rpc_target *out)
     return true;
 }
 
+/* Servers are dialled from the address that their own calls would come in at, if it is one. */
+static struct str source_address(struct run *r)
+{
+    struct config_addr addr;
+    if (!config_addr_parse(r->config->rpc_bind_addr, &addr)) return STR_NIL;
+    if (str_is(addr.host, "0.0.0.0") || str_is(addr.host, "::")) return STR_NIL;
+    return str_dup(&r->arena, addr.host);
+}
+
 void run_calls_start(struct run *r)
 {
     r->domain = str_dup(&r->arena, r->config->dns_domain);
-    r->rpc_pool = rpc_pool_create(&(struct rpc_pool_options){
-        .world = r->world, .tls = r->tls, .gateways = r->gateways, .domain = r->domain });
+    r->source = source_address(r);
+    r->rpc_pool = rpc_pool_create(&(struct rpc_pool_options){ .world = r->world,
+        .tls = r->tls,
+        .gateways = r->gateways,
+        .domain = r->domain,
+        .source = r->source });
 }
 
 void run_servers_start(struct run *r)
@@ -45,7 +58,8 @@ void run_servers_start(struct run *r)
         .ctx = r,
         .unknown = RPC_ERR_NO_SERVERS,
         .tls = r->tls,
-        .domain = r->domain });
+        .domain = r->domain,
+        .source = r->source });
     r->context.rpc = rpc_router_client(r->router);
     r->context.router = r->router;
     r->context.snapshots = snapshot_remote_client(r->snapshots);

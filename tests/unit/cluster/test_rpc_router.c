@@ -102,20 +102,34 @@ static void the_first_server_is_asked(void **state)
     release(&c);
 }
 
-static void a_server_that_fails_is_asked_last(void **state)
+static void a_call_that_was_never_sent_goes_to_the_next_server(void **state)
 {
     (void)state;
     struct test_call c = { 0 };
     add(3);
+    call(&c, "KVS.Apply");
+    refuse_dial(0);
+    assert_int_equal(c.ended, 0);
+    assert_order("s2 s3 s1");
+    connect_dial(1);
+    turn();
+    assert_int_equal(c.ended, 1);
+    assert_int_equal(c.rpc.code, 0);
+    release(&c);
+}
+
+static void no_server_is_tried_twice_without_a_connection(void **state)
+{
+    (void)state;
+    struct test_call c = { 0 };
+    add(2);
     call(&c, "KVS.Get");
     refuse_dial(0);
-    assert_failed(&c, "rpc error getting client: failed to get conn: dial tcp 10.0.0.1:8300: "
+    refuse_dial(1);
+    assert_failed(&c, "rpc error getting client: failed to get conn: dial tcp 10.0.0.2:8300: "
                       "connect: connection refused");
-    assert_order("s2 s3 s1");
-    release(&c);
-    call(&c, "KVS.Get");
-    connect_all();
-    assert_key(&c, "a");
+    assert_order("s1 s2");
+    assert_int_equal(w.n_dials, 2);
     release(&c);
 }
 
@@ -144,21 +158,6 @@ static void without_a_leader_a_call_is_made_again_for_the_hold_time(void **state
     release(&c);
 }
 
-static void an_end_in_the_middle_of_a_call_is_told(void **state)
-{
-    (void)state;
-    struct test_call c = { 0 };
-    add(2);
-    w.hold = true;
-    call(&c, "KVS.Get");
-    connect_all();
-    stream_close(&w.pairs[0].far.base);
-    turn();
-    assert_failed(&c, "rpc error making call: EOF");
-    assert_order("s2 s1");
-    release(&c);
-}
-
 static void what_may_be_tried_again(void **state)
 {
     (void)state;
@@ -170,6 +169,73 @@ static void what_may_be_tried_again(void **state)
     assert_false(rpc_may_retry(&read, STR("rpc error making call: EOF")));
     assert_false(rpc_may_retry(&write, STR("rpc error making call: stream closed")));
     assert_false(rpc_may_retry(&read, STR("Permission denied")));
+}
+
+static void a_read_that_was_cut_short_is_made_again_elsewhere(void **state)
+{
+    (void)state;
+    struct test_call c = { 0 };
+    add(2);
+    w.hold = true;
+    call(&c, "KVS.Get");
+    connect_dial(0);
+    pass_ms(20000);
+    stream_close(&w.pairs[0].far.base);
+    turn();
+    assert_int_equal(c.ended, 0);
+    w.hold = false;
+    pass_ms(600);
+    connect_all();
+    turn();
+    assert_key(&c, "a");
+    assert_order("s2 s1");
+    release(&c);
+}
+
+static void a_write_that_was_cut_short_is_not(void **state)
+{
+    (void)state;
+    struct test_call c = { 0 };
+    add(2);
+    w.hold = true;
+    call(&c, "KVS.Apply");
+    connect_dial(0);
+    stream_close(&w.pairs[0].far.base);
+    turn();
+    assert_failed(&c, "rpc error making call: EOF");
+    assert_order("s2 s1");
+    release(&c);
+}
+
+static void the_only_server_s_end_is_told(void **state)
+{
+    (void)state;
+    struct test_call c = { 0 };
+    add(1);
+    w.hold = true;
+    call(&c, "KVS.Get");
+    connect_dial(0);
+    stream_close(&w.pairs[0].far.base);
+    turn();
+    assert_failed(&c, "rpc error making call: EOF");
+    release(&c);
+}
+
+static void what_did_not_reach_the_leader_is_said_again(void **state)
+{
+    (void)state;
+    struct test_call c = { 0 };
+    add(1);
+    w.say = "rpc error getting client: failed to get conn: dial tcp 10.0.0.9:8300: refused";
+    call(&c, "KVS.Apply");
+    connect_dial(0);
+    pass_ms(1000);
+    assert_int_equal(c.ended, 0);
+    w.say = NULL;
+    pass_ms(600);
+    assert_int_equal(c.ended, 1);
+    assert_int_equal(c.rpc.code, 0);
+    release(&c);
 }
 
 static void a_call_that_waits_to_be_made_again_can_be_cancelled(void **state)
@@ -283,9 +349,13 @@ int main(void)
         with_router(without_servers_calls_fail_at_once),
         with_router(the_list_follows_what_gossip_says),
         with_router(the_first_server_is_asked),
-        with_router(a_server_that_fails_is_asked_last),
+        with_router(a_call_that_was_never_sent_goes_to_the_next_server),
+        with_router(a_read_that_was_cut_short_is_made_again_elsewhere),
+        with_router(a_write_that_was_cut_short_is_not),
+        with_router(the_only_server_s_end_is_told),
+        with_router(what_did_not_reach_the_leader_is_said_again),
+        with_router(no_server_is_tried_twice_without_a_connection),
         with_router(without_a_leader_a_call_is_made_again_for_the_hold_time),
-        with_router(an_end_in_the_middle_of_a_call_is_told),
         cmocka_unit_test(what_may_be_tried_again),
         with_router(a_call_that_waits_to_be_made_again_can_be_cancelled),
         cmocka_unit_test_teardown(calls_over_the_rate_are_refused, end_own),
