@@ -180,10 +180,22 @@ void local__service_forget(struct local *l, struct local_service *s)
     free(s);
 }
 
+/* Entries live long: no more room than they need. */
+static void room_make(struct local_service *s, const struct node_service *svc, struct str token)
+{
+    struct arena a = ARENA_INIT;
+    struct node_service copy;
+    record_copy(&a, &type_node_service, &copy, svc);
+    str_dup(&a, token);
+    arena_reserve(&s->arena, a.used);
+    arena_free(&a);
+}
+
 static void entry_fill(struct local *l, struct local_service *s, const struct node_service *svc,
     struct str token, enum local_source source)
 {
     link_init(&s->unsynced);
+    room_make(s, svc, token);
     record_copy(&s->arena, &type_node_service, &s->own, svc);
     s->svc = s->own;
     if (l->opts.central_config && central_applies(svc)) {

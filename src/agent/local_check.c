@@ -100,6 +100,20 @@ static bool same_definition(const struct local_check *old, const struct health_c
            (!type || record_equal(&type_check_type, &old->type, type));
 }
 
+/* Entries live long: no more room than they need. */
+static void room_make(struct local_check *c, const struct health_check *check,
+    const struct check_type *type, struct str token)
+{
+    struct arena a = ARENA_INIT;
+    struct health_check check_copy;
+    struct check_type type_copy;
+    record_copy(&a, &type_health_check, &check_copy, check);
+    if (type) record_copy(&a, &type_check_type, &type_copy, type);
+    str_dup(&a, token);
+    arena_reserve(&c->arena, a.used);
+    arena_free(&a);
+}
+
 static struct local_check *check_new(struct local *l, const struct health_check *check,
     const struct check_type *type, struct str token, enum local_source source)
 {
@@ -109,6 +123,7 @@ static struct local_check *check_new(struct local *l, const struct health_check 
     link_init(&c->of_group);
     link_init(&c->unsynced);
     timer_init(&c->defer, l->opts.world, on_defer);
+    room_make(c, check, type, token);
     record_copy(&c->arena, &type_health_check, &c->check, check);
     c->has_type = type != NULL;
     if (type) record_copy(&c->arena, &type_check_type, &c->type, type);

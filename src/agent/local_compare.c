@@ -17,8 +17,10 @@ static void compare_service(struct local *l, const struct node_service *remote)
         if (str_is(remote->id, "consul")) return;
         struct local_service *ghost = local__service_put(l, remote, STR_NIL, LOCAL_FROM_API);
         ghost->deleted = true;
+        ghost->seen = l->comparisons;
         return;
     }
+    svc->seen = l->comparisons;
     if (svc->deleted) {
         local__service_mark(l, svc, false);
         return;
@@ -39,8 +41,10 @@ static void compare_check(struct local *l, const struct health_check *remote)
         if (str_is(remote->check_id, "serfHealth")) return;
         struct local_check *ghost = local__check_put(l, remote, NULL, STR_NIL, LOCAL_FROM_API);
         ghost->deleted = true;
+        ghost->seen = l->comparisons;
         return;
     }
+    c->seen = l->comparisons;
     if (c->deleted) {
         local__check_mark(c, false);
         return;
@@ -50,37 +54,30 @@ static void compare_check(struct local *l, const struct health_check *remote)
     local__check_mark(c, record_equal(&type_health_check, &c->check, &seen));
 }
 
-static void mark_absent(
-    struct local *l, const struct node_service_listing *services, const struct list *checks)
+static void mark_absent(struct local *l)
 {
-    struct map seen = MAP_INIT;
     void *value;
-    for (size_t i = 0; i < services->services.n; i++)
-        map_put(&seen, LIST_AT(&services->services, struct node_service, i).id, l);
     for (size_t it = 0; map_next(&l->services, &it, NULL, &value);) {
         struct local_service *svc = value;
-        if (map_get(&seen, svc->svc.id)) continue;
+        if (svc->seen == l->comparisons) continue;
         local__service_mark(l, svc, false);
         if (svc->deleted) local__service_forget(l, svc);
     }
-    map_deinit(&seen);
-    for (size_t i = 0; i < checks->n; i++)
-        map_put(&seen, LIST_AT(checks, struct health_check, i).check_id, l);
     for (size_t it = 0; map_next(&l->checks, &it, NULL, &value);) {
         struct local_check *c = value;
-        if (map_get(&seen, c->check.check_id)) continue;
+        if (c->seen == l->comparisons) continue;
         local__check_mark(c, false);
         if (c->deleted) local__check_forget(l, c);
     }
-    map_deinit(&seen);
 }
 
 void compare_catalog(
     struct local *l, const struct node_service_listing *services, const struct list *checks)
 {
+    l->comparisons++;
     for (size_t i = 0; i < services->services.n; i++)
         compare_service(l, &LIST_AT(&services->services, struct node_service, i));
     for (size_t i = 0; i < checks->n; i++)
         compare_check(l, &LIST_AT(checks, struct health_check, i));
-    mark_absent(l, services, checks);
+    mark_absent(l);
 }

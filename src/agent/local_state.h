@@ -19,6 +19,7 @@ struct local_service {
     bool deleted;     /* gone here, not yet in the catalog */
     bool stale;       /* while loading again: not seen yet */
     bool kept;        /* written to the data directory as it is */
+    uint64_t seen;    /* the last comparison that found it in the catalog */
     bool exposes;     /* a proxy that checks of its destination go through */
     uint64_t hash;
 };
@@ -60,6 +61,7 @@ struct local_check {
     bool deleted;
     bool stale;
     bool kept;
+    uint64_t seen;      /* as of a service */
     struct timer defer; /* an output-only change waits to be sent */
     uint64_t critical_since_ms;
     uint64_t successes, failures;
@@ -79,6 +81,7 @@ struct local {
     struct map groups;                              /* service ID -> struct local_group */
     struct link unsynced_services, unsynced_checks; /* the next sync run's work */
     struct link touched_groups;
+    uint64_t comparisons;
     size_t exposing_n; /* services that `exposes` */
     bool all_touched;  /* a check of the node changed: every alias must be evaluated */
     struct str *order; /* scratch of iteration: sorted IDs */

@@ -8,7 +8,9 @@
 #include "consuld/base.h"
 #include "consuld/base/world.h"
 
+#ifndef FAKE_TIMERS_MAX
 #define FAKE_TIMERS_MAX 256
+#endif
 
 struct world {
     uint64_t now_ms;
