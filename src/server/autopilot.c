@@ -141,7 +141,14 @@ static void prune(struct autopilot *p)
     if (!s->opts.lan || p->pruning || p->changing || !read_config(s, &config)) return;
     struct raft_driver_state state = raft_driver_state(s->raft);
     server__lan_servers(s, &a, &servers);
-    autopilot_find_dead(&dead, &state, &servers, &config);
+    bool heard[AUTOPILOT_SERVERS_MAX] = { 0 };
+    for (size_t i = 0; i < state.servers_n && i < AUTOPILOT_SERVERS_MAX; i++) {
+        struct raft_driver_peer peer;
+        heard[i] = str_eq(state.servers[i].id, s->opts.self.id) ||
+                   (raft_driver_peer(s->raft, state.servers[i].id, &peer) && peer.contact_known &&
+                       peer.last_contact_ms < PRUNE_PERIOD_MS);
+    }
+    autopilot_find_dead(&dead, &state, &servers, heard, &config);
     if (dead.refused && dead.refused != p->refused)
         log_warn(SERVER_LOG ".autopilot", "Dead servers are kept", "reason", dead.refused);
     p->refused = dead.refused;

@@ -53,5 +53,6 @@ struct autopilot_dead {
     size_t stale_n;
     const char *refused; /* why the voters among them stay; NULL: they don't */
 };
+/* heard[i]: the i-th server of `raft` answers, so it is not dead, whatever gossip knows yet. */
 void autopilot_find_dead(struct autopilot_dead *out, const struct raft_driver_state *raft,
-    const struct list *servers, const struct autopilot_config *config);
+    const struct list *servers, const bool *heard, const struct autopilot_config *config);

@@ -117,18 +117,18 @@ static void add_failed(struct autopilot_dead *out, const struct raft_driver_stat
     }
 }
 
-static void add_stale(
-    struct autopilot_dead *out, const struct raft_driver_state *raft, const struct list *servers)
+static void add_stale(struct autopilot_dead *out, const struct raft_driver_state *raft,
+    const struct list *servers, const bool *heard)
 {
-    for (size_t i = 0; i < raft->servers_n && out->stale_n < AUTOPILOT_SERVERS_MAX; i++) {
+    for (size_t i = 0; i < raft->servers_n && i < AUTOPILOT_SERVERS_MAX; i++) {
         const struct raft_driver_server *have = &raft->servers[i];
-        if (lan_server_by_address(servers, have->address)) continue;
+        if (heard[i] || lan_server_by_address(servers, have->address)) continue;
         out->stale[out->stale_n++] = (struct raft_wish){ DRIVER_REMOVE, have->id, have->address };
     }
 }
 
 void autopilot_find_dead(struct autopilot_dead *out, const struct raft_driver_state *raft,
-    const struct list *servers, const struct autopilot_config *config)
+    const struct list *servers, const bool *heard, const struct autopilot_config *config)
 {
     size_t voters = 0;
     memset(out, 0, sizeof *out);
@@ -138,7 +138,7 @@ void autopilot_find_dead(struct autopilot_dead *out, const struct raft_driver_st
     add_failed(out, raft, servers, false);
     size_t others = out->force_n;
     add_failed(out, raft, servers, true);
-    add_stale(out, raft, servers);
+    add_stale(out, raft, servers, heard);
     size_t dead = out->force_n - others + out->stale_n;
     if (dead == 0) return;
     if (voters < dead || voters - dead < config->min_quorum) {

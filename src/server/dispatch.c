@@ -323,8 +323,9 @@ void server__release_held(struct server *s)
     struct link ready;
     link_init(&ready);
     link_each (it, &s->calls) {
-        const struct pending *p = container_of(it, struct pending, link);
-        if (p->kind != PENDING_HELD || (p->pausing && !s->leaving)) continue;
+        struct pending *p = container_of(it, struct pending, link);
+        if (p->kind != PENDING_HELD) continue;
+        p->pausing = false;
         link_remove(it);
         link_push(&ready, it);
     }

@@ -42,6 +42,16 @@ bool server__leader_target(struct server *s, struct arena *a, struct rpc_target 
     return true;
 }
 
+/* Before the answer came. */
+static bool connection_lost(struct str why)
+{
+    static const char *const texts[] = { "EOF", "connection reset", "broken pipe",
+        "session shutdown", "stream closed" };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        if (str_has_suffix(why, str_of(texts[i]))) return true;
+    return false;
+}
+
 static void answered(struct rpc_call *inner)
 {
     struct pending *p = inner->ctx;
@@ -53,10 +63,9 @@ static void answered(struct rpc_call *inner)
         server__finish(call, inner->reply);
         return;
     }
-    bool unsent = str_find(why, STR(DIAL_FAILED)) >= 0;
-    if (!p->server->leaving && (unsent || rpc_may_retry(call, why)) && server__hold_again(p)) {
-        return;
-    }
+    bool again = str_find(why, STR(DIAL_FAILED)) >= 0 || rpc_may_retry(call, why) ||
+                 (p->method->mode != MODE_WRITE && connection_lost(why));
+    if (!p->server->leaving && again && server__hold_again(p)) return;
     server__fail(call, inner->code);
 }
 

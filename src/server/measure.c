@@ -75,9 +75,11 @@ static void fill(struct metrics_source *source)
     metric_set(m->sessions, (double)s->stats.sessions_ttl);
     metric_set(m->healthy, t->healthy ? 1 : 0);
     metric_set(m->tolerance, (double)t->failure_tolerance);
-    for (size_t i = 0; i < t->n; i++)
-        if (!t->rows[i].leader && t->rows[i].voter && t->rows[i].last_contact_ns >= 0)
-            metric_sample(m->last_contact, (double)t->rows[i].last_contact_ns / 1e6);
+    for (size_t i = 0; i < raft.servers_n; i++) {
+        struct raft_driver_peer peer;
+        if (raft_driver_peer(s->raft, raft.servers[i].id, &peer) && peer.contact_known)
+            metric_sample(m->last_contact, (double)peer.last_contact_ms);
+    }
 }
 
 void server__measures_init(struct server *s)

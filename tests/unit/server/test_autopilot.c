@@ -16,6 +16,7 @@ struct cluster {
     struct lan_server lan[8];
     size_t lan_n;
     struct autopilot_stats stats[8];
+    bool heard[8];
 };
 
 static const char *const ids[] = { "a", "b", "c", "d", "e", "f", "g", "h" };
@@ -170,10 +171,11 @@ static void contact_is_read_as_servers_write_it(void **unused)
 
 static struct autopilot_dead dead_of(struct cluster *c, const struct autopilot_config *config)
 {
+    const bool *heard = c->heard;
     struct autopilot_dead out;
     struct raft_driver_state state = state_of(c);
     struct list l = members(c);
-    autopilot_find_dead(&out, &state, &l, config);
+    autopilot_find_dead(&out, &state, &l, heard, config);
     return out;
 }
 
@@ -238,6 +240,17 @@ static void who_is_no_member_leaves_raft(void **unused)
     assert_int_equal(d.stale_n, 1);
     assert_true(str_is(d.stale[0].id, "c"));
     assert_int_equal(d.stale[0].op, DRIVER_REMOVE);
+}
+
+static void who_answers_is_not_dead_though_gossip_lost_it(void **unused)
+{
+    struct cluster c = cluster_of(3);
+    (void)unused;
+    c.lan_n = 2;
+    c.heard[2] = true;
+    struct autopilot_dead d = dead_of(&c, &defaults);
+    assert_null(d.refused);
+    assert_int_equal(d.stale_n, 0);
 }
 
 /* --- joining ---------------------------------------------------------------------------------- */
@@ -338,6 +351,7 @@ int main(void)
         cmocka_unit_test(the_least_quorum_is_kept),
         cmocka_unit_test(dead_non_voters_go_whatever_the_count),
         cmocka_unit_test(who_is_no_member_leaves_raft),
+        cmocka_unit_test(who_answers_is_not_dead_though_gossip_lost_it),
         cmocka_unit_test(a_new_server_comes_in_as_a_non_voter),
         cmocka_unit_test(an_old_protocol_brings_voters),
         cmocka_unit_test(a_reused_id_or_address_is_removed_first),
