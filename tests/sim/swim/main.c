@@ -79,9 +79,9 @@ static struct sim *make(const struct plan *p, uint32_t loss)
         .swim = swim_options_lan() };
     o.swim.compression = false;
     o.swim.dead_node_reclaim_ms = 30000;
-    if (p->nodes > BIG) { /* of the square of nodes, memory is short */
+    if (p->nodes > BIG) { /* of the square of nodes, memory and time are short */
         o.meta_size = 0;
-        o.swim.queue_max = BIG;
+        o.swim.queue_max = p->nodes / 5 + 64; /* those who leave at once */
     }
     struct sim *s = sim_create(&o);
     s->trace = p->trace;
