@@ -79,10 +79,10 @@ void gateways__tell_road(struct gateways *g)
               : "will dial the primary datacenter through its mesh gateways");
 }
 
-void gateways_states(struct gateways *g, const struct list *states)
+void gateways_states(struct gateways *g, const struct list *states, const struct list *own)
 {
     struct arena a = ARENA_INIT;
-    if (fed_states(g->directory, states)) {
+    if (fed_states(g->directory, states, own)) {
         log_info(GATEWAYS_LOG, "new cached locations of mesh gateways", "primary",
             list_text(g, FED_PRIMARY, &a), "local", list_text(g, FED_LOCAL, &a));
         changed(g);

@@ -51,17 +51,18 @@ static bool replace(struct fed_directory *d, enum fed_source s, const struct lis
     return true;
 }
 
-bool fed_states(struct fed_directory *d, const struct list *states)
+bool fed_states(struct fed_directory *d, const struct list *states, const struct list *own)
 {
     struct arena a = ARENA_INIT;
     struct list local = { 0 }, primary = { 0 };
     for (size_t i = 0; i < states->n; i++) {
         const struct federation_state *s = &LIST_AT(states, struct federation_state, i);
-        if (str_eq_nocase(s->datacenter, d->datacenter))
+        if (own->n == 0 && str_eq_nocase(s->datacenter, d->datacenter))
             fed_read_gateways(&s->mesh_gateways, FED_LAN, &a, &local);
         if (str_eq_nocase(s->datacenter, d->primary))
             fed_read_gateways(&s->mesh_gateways, FED_WAN, &a, &primary);
     }
+    fed_read_gateways(own, FED_LAN, &a, &local);
     bool changed = replace(d, FED_LOCAL, &local);
     changed = replace(d, FED_PRIMARY, &primary) || changed;
     if (!d->read) d->generation++;

@@ -34,7 +34,7 @@ const struct fed_directory *gateways_directory(const struct gateways *g);
 bool gateways_lead_to(const struct gateways *g, struct str datacenter);
 
 /* As fed_states and so on, with their log lines. */
-void gateways_states(struct gateways *g, const struct list *states);
+void gateways_states(struct gateways *g, const struct list *states, const struct list *own);
 void gateways_fallback(struct gateways *g, const struct str *addresses, size_t n);
 void gateways_replicated(struct gateways *g, bool fine);
 void gateways_leads_not(struct gateways *g);

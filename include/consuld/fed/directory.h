@@ -35,9 +35,11 @@ void fed_destroy(struct fed_directory *d);
 
 /* --- what is told --------------------------------------------------------------------------- */
 
-/* The federation states as stored -> struct federation_state. True if a list of gateways changed;
- * the first call says that the state was read at all. */
-bool fed_states(struct fed_directory *d, const struct list *states);
+/* The federation states as stored -> struct federation_state, and the gateways of the own catalog
+ * -> struct check_service_node: what the own record will say once the primary has taken it. It says
+ * it already where there is any. True if a list of gateways changed; the first call says that the
+ * state was read at all. */
+bool fed_states(struct fed_directory *d, const struct list *states, const struct list *own);
 /* Configured addresses of the primary's gateways, "host:port". True if they changed. */
 bool fed_fallback(struct fed_directory *d, const struct str *addresses, size_t n);
 /* How the last round of replicating federation states from the primary went; leaders alone know. */

@@ -132,6 +132,7 @@ static struct far *connect_to(size_t i)
 
 static struct arena texts;
 static struct list states;
+static const struct list nobody;
 
 static void gateway(const char *dc, const char *address)
 {
@@ -156,7 +157,7 @@ static void only_gateway(const char *dc, const char *address)
     for (size_t i = 0; i < states.n; i++)
         LIST_AT(&states, struct federation_state, i).mesh_gateways = (struct list){ 0 };
     gateway(dc, address);
-    gateways_states(w.g, &states);
+    gateways_states(w.g, &states, &nobody);
 }
 
 static void on_failed(void *ctx, struct str name, bool remote)
@@ -180,7 +181,7 @@ static int begin(void **state)
     w.roads = packet_roads_create(
         &(struct packet_roads_options){ .world = &w.world, .gateways = w.g, .failed = on_failed });
     gateway("dc1", "10.1.0.1");
-    gateways_states(w.g, &states);
+    gateways_states(w.g, &states, &nobody);
     return 0;
 }
 
@@ -262,7 +263,7 @@ static void a_packet_without_a_way_is_no_fault_of_the_member(void **state)
 {
     (void)state;
     states = (struct list){ 0 };
-    gateways_states(w.g, &states);
+    gateways_states(w.g, &states, &nobody);
     packet("s2.dc2", "one");
     assert_int_equal(w.n, 0);
     assert_int_equal(w.failed, 1);
@@ -274,7 +275,7 @@ static void a_gateway_that_refuses_is_left_for_another(void **state)
 {
     (void)state;
     gateway("dc1", "10.1.0.2");
-    gateways_states(w.g, &states);
+    gateways_states(w.g, &states, &nobody);
     packet("s2.dc2", "one");
     refuse(0);
     assert_int_equal(w.failed_remote, 1);
@@ -301,7 +302,7 @@ static void W23_a_road_that_takes_nothing_is_given_up_after_a_second(void **stat
 {
     (void)state;
     gateway("dc1", "10.1.0.2");
-    gateways_states(w.g, &states);
+    gateways_states(w.g, &states, &nobody);
     packet("s2.dc2", "one");
     struct far *f = connect_to(0);
     f->stream.stuck = true;
@@ -373,7 +374,7 @@ static void roads_are_bounded(void **state)
 {
     (void)state;
     states = (struct list){ 0 };
-    gateways_states(w.g, &states);
+    gateways_states(w.g, &states, &nobody);
     for (int i = 0; i < ROADS_MAX + 50; i++) {
         char name[32];
         snprintf(name, sizeof name, "s%d.dc2", i);

@@ -19,6 +19,7 @@ struct words {
     struct arena arena;
     struct fed_directory *d;
     struct list states; /* struct federation_state */
+    struct list own;    /* gateways of the own catalog */
     uint64_t now;
 };
 static struct words w;
@@ -71,7 +72,7 @@ __attribute__((unused)) static void check(struct check_service_node *g, const ch
 
 __attribute__((unused)) static void stored(void)
 {
-    (void)fed_states(w.d, &w.states);
+    (void)fed_states(w.d, &w.states, &w.own);
 }
 
 __attribute__((unused)) static void no_gateways(const char *dc)

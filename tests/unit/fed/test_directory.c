@@ -89,7 +89,7 @@ static void an_order_of_records_changes_nothing(void **state)
     struct check_service_node first = LIST_AT(l, struct check_service_node, 0);
     LIST_AT(l, struct check_service_node, 0) = LIST_AT(l, struct check_service_node, 1);
     LIST_AT(l, struct check_service_node, 1) = first;
-    assert_false(fed_states(w.d, &w.states));
+    assert_false(fed_states(w.d, &w.states, &w.own));
     assert_int_equal(fed_generation(w.d), generation);
 }
 
@@ -168,10 +168,23 @@ static void W5_all_gateways_replaced_at_once_are_known_at_once(void **state)
     snprintf(old, sizeof old, "%.*s", STR_ARG(before.address));
     no_gateways("dc2");
     gateway("dc2", "10.2.0.7", "192.0.2.77", 443);
-    assert_true(fed_states(w.d, &w.states));
+    assert_true(fed_states(w.d, &w.states, &w.own));
     assert_gateway("s3.dc3", "10.2.0.7:443");
     assert_false(fed_listed(w.d, STR("dc3"), str_of(old)));
     assert_true(fed_listed(w.d, STR("dc3"), STR("10.2.0.7:443")));
+}
+
+static void W5_the_own_catalog_is_ahead_of_the_own_record(void **state)
+{
+    (void)state;
+    two_datacenters();
+    add_gateway(&w.own, "10.2.0.9", "192.0.2.99", 443);
+    stored();
+    assert_gateway("s3.dc3", "10.2.0.9:443");
+    assert_gateway("s1.dc1", "10.2.0.9:443");
+    w.own = (struct list){ 0 };
+    stored();
+    assert_false(str_is(choose("s3.dc3").address, "10.2.0.9:443"));
 }
 
 static void W9_host_names_are_addresses_too(void **state)
@@ -415,6 +428,7 @@ int main(void)
         CASE(W2_stored_states_lead_through_local_gateways_at_the_start),
         CASE(W4_before_the_state_is_read_nothing_is_chosen),
         CASE(W5_all_gateways_replaced_at_once_are_known_at_once),
+        CASE(W5_the_own_catalog_is_ahead_of_the_own_record),
         CASE(W9_host_names_are_addresses_too),
         CASE(W10_IPv6_addresses_are_bracketed_and_unbracketed),
         CASE(W20_past_local_gateways_only_after_three_failures_and_back_if_that_fails),
