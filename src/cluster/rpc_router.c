@@ -6,9 +6,6 @@
 
 #include "consuld/model.h"
 
-/* Above this a rate is no limit: Go writes the largest number. */
-#define RATE_ENDLESS 1e9
-
 /* One call on its way; memory of the call's arena. */
 struct routed {
     struct rpc_router *router;
@@ -140,18 +137,6 @@ bool rpc_may_retry(const struct rpc_call *call, struct str text)
     return lost && is_read(call);
 }
 
-static bool take_token(struct rpc_router *r)
-{
-    if (r->opts.rate <= 0 || r->opts.rate > RATE_ENDLESS) return true;
-    uint64_t now = world_now_ms(r->opts.world);
-    r->tokens += (double)(now - r->tokens_at_ms) * r->opts.rate / 1000;
-    r->tokens_at_ms = now;
-    if (r->tokens > (double)r->opts.burst) r->tokens = (double)r->opts.burst;
-    if (r->tokens < 1) return false;
-    r->tokens -= 1;
-    return true;
-}
-
 /* --- calls ---------------------------------------------------------------------------------- */
 
 static void finish(struct routed *c, int code)
@@ -173,8 +158,7 @@ static void attempt(struct routed *c)
         finish(c, error_set(outer->err, ERR_INTERNAL, RPC_ERR_NO_SERVERS));
         return;
     }
-    if (!take_token(r)) {
-        r->counters.rate_limited++;
+    if (!rpc_limit_take(&r->limit)) {
         finish(c, error_set(outer->err, ERR_INTERNAL, RPC_ERR_RATE));
         return;
     }
@@ -286,9 +270,8 @@ struct rpc_router *rpc_router_create(const struct rpc_router_options *o)
     r->opts = *o;
     r->client = (struct rpc_client){ submit, cancel };
     if (!r->opts.hold_timeout_ms) r->opts.hold_timeout_ms = 7000;
-    if (!r->opts.burst) r->opts.burst = 1000;
-    r->tokens = (double)r->opts.burst;
-    r->tokens_at_ms = world_now_ms(o->world);
+    rpc_limit_init(&r->limit, o->world, NULL);
+    rpc_limit_set(&r->limit, o->rate, o->burst);
     link_init(&r->calls);
     rpc_router__balance_init(r);
     return r;
@@ -313,7 +296,14 @@ struct rpc_client *rpc_router_client(struct rpc_router *r)
     return &r->client;
 }
 
+void rpc_router_limit(struct rpc_router *r, double rate, uint64_t burst)
+{
+    rpc_limit_set(&r->limit, rate, burst);
+}
+
 struct rpc_router_counters rpc_router_counters(const struct rpc_router *r)
 {
-    return r->counters;
+    struct rpc_router_counters all = r->counters;
+    all.rate_limited = r->limit.refused;
+    return all;
 }

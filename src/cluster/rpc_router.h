@@ -21,8 +21,7 @@ struct rpc_router {
     struct rpc_router_options opts;
     struct router_list servers;
     struct link calls; /* struct routed */
-    double tokens;
-    uint64_t tokens_at_ms;
+    struct rpc_limit limit;
     struct rpc_router_counters counters;
     /* rebalancing: rpc_router_balance.c */
     struct timer timer;

@@ -3,11 +3,11 @@
  * through the pool (rpc.md 8.3, 9.2). The first of the list is used; a failure moves it to the end;
  * from time to time the list is shuffled, so that load spreads. Gossip tells who is there. */
 #pragma once
+#include "consuld/cluster/rpc_limit.h"
 #include "consuld/cluster/rpc_pool.h"
 
 #define RPC_ROUTER_SERVERS_MAX 256
 #define RPC_ERR_NO_SERVERS "No known Consul servers"
-#define RPC_ERR_RATE "RPC rate limit exceeded"
 
 struct rpc_router;
 
@@ -26,6 +26,8 @@ struct rpc_router *rpc_router_create(const struct rpc_router_options *o);
 /* Ends calls with "rpc error: shutdown". Before the pool is closed. */
 void rpc_router_destroy(struct rpc_router *r);
 struct rpc_client *rpc_router_client(struct rpc_router *r);
+/* Other limits from now on (reload). */
+void rpc_router_limit(struct rpc_router *r, double rate, uint64_t burst);
 
 /* A server joined or changed: added at the end, or replaced by name. Copied. ERR_FULL. */
 int rpc_router_add(struct rpc_router *r, const struct rpc_target *server);

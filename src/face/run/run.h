@@ -46,6 +46,7 @@ struct run {
     struct str domain;         /* of the names in certificates */
     struct str source;         /* IP that servers are dialled from; nil: any */
     struct rpc_router *router; /* clients only, as the next */
+    struct rpc_limit limit;    /* of a server's own calls */
     struct snapshot_remote *snapshots;
     struct pool *lan, *wan;    /* wan: servers only, NULL when off */
     struct gateways *gateways; /* NULL: servers elsewhere are dialled */
@@ -159,6 +160,8 @@ void run_gossip_stream(void *ctx, struct stream *s);
 void run_gateways_find(struct run *r, void (*found)(struct run *r));
 void run_gateways_forget(struct run *r);
 
+/* run_servers.c: limits.rpc_rate and rpc_max_burst, at the start and after a reload. */
+void run_calls_limit(struct run *r);
 /* run_servers.c: calls to servers; a client agent's way to those of its datacenter. */
 void run_calls_start(struct run *r);
 void run_servers_start(struct run *r);

@@ -42,6 +42,16 @@ void run_calls_start(struct run *r)
         .source = r->source });
 }
 
+void run_calls_limit(struct run *r)
+{
+    double rate = r->config->rpc_rate_limit;
+    uint64_t burst = (uint64_t)r->config->rpc_max_burst;
+    if (r->router)
+        rpc_router_limit(r->router, rate, burst);
+    else
+        rpc_limit_set(&r->limit, rate, burst);
+}
+
 void run_servers_start(struct run *r)
 {
     const struct agent_config *c = r->config;

@@ -347,7 +347,9 @@ int run_start(struct run *r, struct error *err)
         if (!failed) failed = server_start(r, err);
         if (!failed) failed = port_start(r, err);
         if (failed) return failed;
-        r->context.rpc = server_rpc(r->server);
+        rpc_limit_init(&r->limit, r->world, server_rpc(r->server));
+        run_calls_limit(r);
+        r->context.rpc = &r->limit.client;
         r->context.snapshots = server_snapshots(r->server);
         r->context.server = r->server;
         r->context.raft = r->raft;
