@@ -82,7 +82,7 @@ static int validate_arguments(
     if (rc) {
         buf_printf(err, "Config validation failed: %.*s\n", STR_ARG(buf_str(&why)));
     } else {
-        buf_put_str(err, buf_str(&warnings));
+        if (!quiet) buf_put_str(err, buf_str(&warnings));
         if (!quiet) buf_put_c(out, "Configuration is valid!\n");
     }
     buf_deinit(&warnings);
@@ -113,7 +113,11 @@ int config_validate(
     } else {
         for (size_t i = 0; i < args.rest.n; i++)
             *LIST_PUSH(&a, &args.files, struct str) = LIST_AT(&args.rest, struct str, i);
-        if (args.files.n == 0)
+        bool known =
+            args.format.n == 0 || str_is(args.format, "hcl") || str_is(args.format, "json");
+        if (!known)
+            buf_put_c(err, "-config-format must be either 'hcl' or 'json\n");
+        else if (args.files.n == 0)
             buf_put_c(err, "Must specify at least one config file or directory\n");
         else
             status = validate_arguments(&args, quiet, out, err);

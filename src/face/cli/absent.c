@@ -61,7 +61,6 @@ const struct cli_command cli_absent_commands[] = {
         "[options]"),
     ABSENT("connect proxy", "Runs a Consul Connect proxy", "[options]"),
     ABSENT("debug", "Records a debugging archive for operators", "[options]"),
-    ABSENT("exec", "Executes a command on Consul nodes", "[options] [-|command...]"),
     ABSENT("login", "Login to Consul using an Auth Method", "[options]"),
     ABSENT("logout", "Destroy a Consul Token created with Login", "[options]"),
     { 0 },

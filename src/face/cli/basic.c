@@ -57,9 +57,7 @@ static int version(struct cli *c)
             "   ");
         return 0;
     }
-    if (!str_is(format, "pretty"))
-        return cli_fail(
-            c, "Unknown format: %.*s\n\n-format=pretty or -format=json are known", STR_ARG(format));
+    if (!str_is(format, "pretty")) return cli_fail(c, "Unknown format: %.*s", STR_ARG(format));
     cli_say(c, "Consul v" CONSUL_VERSION "\n"
                "Protocol 2 spoken by default, understands 2 to 3 (agent will automatically use "
                "protocol >2 when speaking to compatible agents)\n");

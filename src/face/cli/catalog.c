@@ -105,7 +105,7 @@ static struct value by_service(struct cli *c, const struct value *node)
 static void print_services(struct cli *c, const struct value *services)
 {
     struct list sorted = value_sorted(c, services);
-    struct columns t = { .width = cli_bool(c, "tags") ? 2 : 1 };
+    struct columns t = { .width = cli_bool(c, "tags") ? 2 : 1, .trimmed = true };
     for (size_t i = 0; i < sorted.n; i++) {
         const struct value_entry *e = &LIST_AT(&sorted, struct value_entry, i);
         struct list tags = value_texts(c, &e->value);

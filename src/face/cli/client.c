@@ -256,3 +256,11 @@ int client_get(struct cli *c, struct str path, struct value *out, struct error *
     struct client_request r = { .method = "GET", .path = path };
     return client_json(c, &r, out, err);
 }
+
+int client_greet(struct cli *c)
+{
+    struct error err;
+    struct value self;
+    if (client_get(c, STR("/v1/agent/self"), &self, &err) == 0) return 0;
+    return cli_fail(c, "Error querying Consul agent: %s", err.text);
+}

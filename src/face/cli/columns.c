@@ -23,13 +23,19 @@ void columns_print(struct cli *c, const struct columns *t, size_t gap)
         size_t n = length(LIST_AT(&t->cells, struct str, i));
         if (n > widest[i % t->width]) widest[i % t->width] = n;
     }
+    struct buf text = BUF_INIT(CLI_INPUT_MAX);
     for (size_t i = 0; i < t->cells.n; i++) {
         struct str cell = LIST_AT(&t->cells, struct str, i);
         size_t column = i % t->width;
-        cli_put(c, cell);
+        buf_put_str(&text, cell);
         if (column + 1 == t->width)
-            fputc('\n', c->io.out);
+            buf_put_char(&text, '\n');
         else
-            fprintf(c->io.out, "%*s", (int)(widest[column] - length(cell) + gap), "");
+            buf_printf(&text, "%*s", (int)(widest[column] - length(cell) + gap), "");
     }
+    if (t->trimmed && text.n)
+        cli_say(c, "%.*s", STR_ARG(str_trim(buf_str(&text))));
+    else
+        cli_put(c, buf_str(&text));
+    buf_deinit(&text);
 }

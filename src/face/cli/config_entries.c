@@ -21,6 +21,9 @@ static int config_read(struct cli *c)
     struct client_response response;
     if (require(c, "kind") || require(c, "name")) return 1;
     struct str kind = cli_text(c, "kind"), name = cli_text(c, "name");
+    if (!config_entry_type(kind))
+        return cli_fail(c, "Error reading config entry %.*s/%.*s: invalid config entry kind: %.*s",
+            STR_ARG(kind), STR_ARG(name), STR_ARG(kind));
     struct client_request r = { .method = "GET", .path = entry_path(c, kind, name) };
     if (client_call(c, &r, &response, &err) != 0)
         return cli_fail(

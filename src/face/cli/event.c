@@ -29,6 +29,7 @@ int cluster_event(struct cli *c)
         if (check_filter(c, filters[i]) != 0) return 1;
         if (cli_text(c, filters[i]).n) client_query(c, &r, filters[i], cli_text(c, filters[i]));
     }
+    if (client_greet(c) != 0) return 1;
     if (client_json(c, &r, &fired, &err) != 0)
         return cli_fail(c, "Error firing event: %s", err.text);
     cli_say(c, "Event ID: %.*s", STR_ARG(value_text(&fired, "ID")));

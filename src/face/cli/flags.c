@@ -29,7 +29,7 @@ static const struct cli_flag client_flags[] = {
 
 static const struct cli_flag server_flags[] = {
     { CLI_STRING, "datacenter", .usage = "Datacenter to ask; the agent's own if empty." },
-    { CLI_BOOL, "stale", .usage = "Lets any server answer, not only the leader." },
+    { CLI_BOOL_TEXT, "stale", .usage = "Lets any server answer, not only the leader." },
     { 0 },
 };
 
@@ -113,7 +113,8 @@ static const char *fault(struct cli *c, const struct cli_flag *f, struct str tex
     case CLI_MAP:
         return str_find_char(text, '=') >= 0
                    ? ""
-                   : str_printf(&c->arena, "missing '=' character in \"%.*s\"", STR_ARG(text)).p;
+                   : str_printf(&c->arena, "Missing \"=\" value in argument: %.*s", STR_ARG(text))
+                         .p;
     case CLI_STRING:
     case CLI_LIST:
     case CLI_END:
@@ -124,7 +125,7 @@ static const char *fault(struct cli *c, const struct cli_flag *f, struct str tex
 
 static bool is_bool(const struct cli_flag *f)
 {
-    return f->kind == CLI_BOOL;
+    return f->kind == CLI_BOOL || f->kind == CLI_BOOL_TEXT;
 }
 
 /* Reads the flag at argv[*i] and moves *i behind it. */

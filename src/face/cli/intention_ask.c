@@ -36,7 +36,7 @@ static int delete_intention(struct cli *c)
     struct client_request r = { .method = "DELETE",
         .path = client_path(c, "/v1/connect/intentions/", id) };
     if (client_call(c, &r, &response, &err) != 0)
-        return cli_fail(c, "Error deleting the intention: %s", err.text);
+        return cli_fail(c, "Error reading the intention: %s", err.text);
     cli_say(c, "Intention deleted.");
     return 0;
 }

@@ -49,7 +49,7 @@ static void detailed(struct cli *c, const struct dir_entry *e)
         { STR("Session"), e->session.n ? e->session : STR("-") },
         { STR("Value"), shown(c, e->value) },
     };
-    struct columns t = { .width = 2 };
+    struct columns t = { .width = 2, .trimmed = true };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         columns_add(c, &t, rows[i]);
     columns_print(c, &t, 6);

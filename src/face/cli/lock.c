@@ -238,7 +238,7 @@ static int lock(struct cli *c)
 {
     struct error err;
     struct run r = { .c = c };
-    if (check(c) != 0) return 1;
+    if (check(c) != 0 || client_greet(c) != 0) return 1;
     struct str prefix = cli_arg(c, 0);
     if (prefix.p[0] == '/') prefix = str_slice(prefix, 1, prefix.n);
     while (prefix.n && prefix.p[prefix.n - 1] == '/')

@@ -9,7 +9,7 @@ static int list(struct cli *c)
     struct error err;
     struct value self, checks;
     if (client_get(c, STR("/v1/agent/self"), &self, &err) != 0)
-        return cli_fail(c, "Error getting node name: %s", err.text);
+        return cli_fail(c, "Error querying Consul agent: %s", err.text);
     if (client_get(c, STR("/v1/agent/checks"), &checks, &err) != 0)
         return cli_fail(c, "Error getting checks: %s", err.text);
     struct str node = value_text(value_at(&self, "Config"), "NodeName");

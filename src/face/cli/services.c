@@ -30,7 +30,8 @@ static int service_address(struct str text, struct service_address *out, struct 
         host = str_slice(text, 0, (size_t)colon);
         port = str_slice(text, (size_t)colon + 1, text.n);
         if (!str_to_i64(port, &number) || number < 0 || number > 65535)
-            return error_set(err, ERR_BAD_REQUEST, "invalid port \"%.*s\"", STR_ARG(port));
+            return error_set(err, ERR_BAD_REQUEST, "strconv.Atoi: parsing \"%.*s\": invalid syntax",
+                STR_ARG(port));
     }
     if (host.n >= 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
         host = str_slice(host, 1, host.n - 1);
@@ -57,7 +58,7 @@ static bool from_flags(struct cli *c, struct list *out)
         struct service_address *to =
             dict_put(&c->arena, &s.tagged_addresses, &type_service_address, pair.key);
         if (service_address(pair.value, to, &err) == 0) continue;
-        cli_fail(c, "Error parsing tagged address \"%.*s\": %s", STR_ARG(pair.key), err.text);
+        cli_fail(c, "Invalid Tagged Address: %s", err.text);
         return false;
     }
     *LIST_PUSH(&c->arena, out, struct service_definition) = s;
@@ -84,7 +85,7 @@ static int register_one(struct cli *c, const struct service_definition *s)
 static int service_register(struct cli *c)
 {
     struct list services = { 0 };
-    bool flags = cli_text(c, "name").n || cli_text(c, "id").n;
+    bool flags = cli_text(c, "name").n > 0;
     if (flags && c->args.n)
         return cli_fail(c, "Service registration requires arguments or -id, not both.");
     if (!flags && !c->args.n)

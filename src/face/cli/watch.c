@@ -5,6 +5,9 @@
 
 #include "child.h"
 #include "client.h"
+#include "../api/agent_form.h"
+#include "../watch/watch_form.h"
+#include "consuld/agent/user_events.h"
 #include "consuld/model.h"
 
 #define RETRY_FIRST_S 5
@@ -51,7 +54,9 @@ static int service_request(struct cli *c, struct client_request *r)
     r->path = client_path(c, "/v1/health/service/", service);
     for (size_t i = 0; i < tags.n; i++)
         client_query(c, r, "tag", LIST_AT(&tags, struct str, i));
-    if (str_is(passing, "true")) client_query(c, r, "passing", STR("1"));
+    if (str_eq_nocase(passing, STR("true")) || str_is(passing, "1") ||
+        str_eq_nocase(passing, STR("t")))
+        client_query(c, r, "passing", STR("1"));
     return 0;
 }
 
@@ -73,84 +78,125 @@ static int event_request(struct cli *c, struct client_request *r)
 
 /* --- what the handler gets ------------------------------------------------------------------- */
 
-static void put_pair(struct json_writer *w, const struct dir_entry *e)
+/* Decodes an answer and gives it the form of Consul's client library; null if it is none. */
+#define DECODED(type, name) \
+    struct error err; \
+    struct list name = { 0 }; \
+    if (json_decode(body, &c->arena, &type_##type##_list, &name, JSON_UNKNOWN_IGNORED, &err) != 0) \
+    return STR("null")
+
+static struct str key_shown(struct cli *c, struct str body, uint64_t last)
 {
-    json_object(w);
-    json_key(w, "Key");
-    json_str(w, e->key);
-    json_key(w, "CreateIndex");
-    json_u64(w, e->create_index);
-    json_key(w, "ModifyIndex");
-    json_u64(w, e->modify_index);
-    json_key(w, "LockIndex");
-    json_u64(w, e->lock_index);
-    json_key(w, "Flags");
-    json_u64(w, e->flags);
-    json_key(w, "Value");
-    if (e->value.n)
-        json_base64(w, e->value);
-    else
-        json_null(w);
-    json_key(w, "Session");
-    json_str(w, e->session);
-    json_object_end(w);
+    (void)last;
+    DECODED(dir_entry, entries);
+    return watch_pairs(&c->arena, &entries, true);
 }
 
-/* One key, or all below a prefix; null if there is none. */
-static struct str pairs(struct cli *c, struct str body, bool one)
+static struct str prefix_shown(struct cli *c, struct str body, uint64_t last)
 {
-    struct error err;
-    struct list entries = { 0 };
-    struct buf text = BUF_INIT(2 * CLIENT_BODY_MAX);
-    struct json_writer w;
-    int rc =
-        json_decode(body, &c->arena, &type_dir_entry_list, &entries, JSON_UNKNOWN_IGNORED, &err);
-    if (rc || entries.n == 0) return STR("null");
-    json_begin(&w, &text, false);
-    if (!one) json_array(&w);
-    for (size_t i = 0; i < (one ? 1 : entries.n); i++)
-        put_pair(&w, &LIST_AT(&entries, struct dir_entry, i));
-    if (!one) json_array_end(&w);
-    struct str out = str_dup(&c->arena, buf_str(&text));
-    buf_deinit(&text);
-    return out;
+    (void)last;
+    DECODED(dir_entry, entries);
+    return watch_pairs(&c->arena, &entries, false);
 }
 
-static struct str key_shown(struct cli *c, struct str body)
+static struct str service_shown(struct cli *c, struct str body, uint64_t last)
 {
-    return pairs(c, body, true);
+    (void)last;
+    DECODED(check_service_node, instances);
+    return watch_entries(&c->arena, &instances, false);
 }
 
-static struct str prefix_shown(struct cli *c, struct str body)
+static struct str checks_shown(struct cli *c, struct str body, uint64_t last)
 {
-    return pairs(c, body, false);
+    (void)last;
+    DECODED(health_check, checks);
+    return watch_checks(&c->arena, &checks);
 }
 
-static struct str as_it_is(struct cli *c, struct str body)
+/* Those behind the last one seen. */
+static struct str events_shown(struct cli *c, struct str body, uint64_t last)
 {
-    (void)c;
+    DECODED(user_event, events);
+    struct list fresh = LIST_EMPTY;
+    for (size_t i = 0; i < events.n; i++) {
+        const struct user_event *e = &LIST_AT(&events, struct user_event, i);
+        if (last && user_event_index(e) == last)
+            fresh = LIST_EMPTY;
+        else
+            *LIST_PUSH(&c->arena, &fresh, struct user_event) = *e;
+    }
+    return watch_plain(&c->arena, &type_user_event_list, &fresh);
+}
+
+static struct str as_it_is(struct cli *c, struct str body, uint64_t last)
+{
+    (void)c, (void)last;
     return str_trim(body);
 }
 
+#define PARAMETERS_MAX 4
+
 static const struct watch_type {
     const char *name;
+    const char *parameters[PARAMETERS_MAX];                  /* flags that mean something here */
     int (*request)(struct cli *c, struct client_request *r); /* 1 after telling what is missing */
-    struct str (*shown)(struct cli *c, struct str body);
+    struct str (*shown)(struct cli *c, struct str body, uint64_t last);
 } types[] = {
-    { "checks", checks_request, as_it_is },
-    { "event", event_request, as_it_is },
-    { "key", key_request, key_shown },
-    { "keyprefix", prefix_request, prefix_shown },
-    { "nodes", nodes_request, as_it_is },
-    { "service", service_request, as_it_is },
-    { "services", services_request, as_it_is },
+    { "checks", { "service", "state", "stale" }, checks_request, checks_shown },
+    { "event", { "name" }, event_request, events_shown },
+    { "key", { "key", "stale" }, key_request, key_shown },
+    { "keyprefix", { "prefix", "stale" }, prefix_request, prefix_shown },
+    { "nodes", { "stale" }, nodes_request, as_it_is },
+    { "service", { "service", "tag", "passingonly", "stale" }, service_request, service_shown },
+    { "services", { "stale" }, services_request, as_it_is },
 };
+
+static const char *const elsewhere[] = { "agent_service", "connect_leaf", "connect_roots" };
 
 static const struct watch_type *type_of(struct str name)
 {
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
         if (str_is(name, types[i].name)) return &types[i];
     return NULL;
+}
+
+/* --- flags ----------------------------------------------------------------------------------- */
+
+static int unsupported(struct cli *c, struct str name)
+{
+    for (size_t i = 0; i < sizeof elsewhere / sizeof elsewhere[0]; i++)
+        if (str_is(name, elsewhere[i]))
+            return cli_fail(c, "Type %.*s is not supported in the CLI tool", STR_ARG(name));
+    return cli_fail(c, "Unsupported watch type: %.*s", STR_ARG(name));
+}
+
+static bool passing_flag_is_good(struct cli *c)
+{
+    struct str text = cli_text(c, "passingonly");
+    bool passing;
+    if (!text.n || agent_parse_bool(text, &passing)) return true;
+    cli_fail(c,
+        "Failed to parse passingonly flag: strconv.ParseBool: parsing \"%.*s\": invalid syntax",
+        STR_ARG(text));
+    return false;
+}
+
+/* 1 after naming flags that belong to other types. */
+static int misplaced(struct cli *c, const struct watch_type *type)
+{
+    static const char *const flags[] = { "key", "name", "passingonly", "prefix", "service", "stale",
+        "state", "tag" };
+    struct buf wrong = BUF_INIT(1024);
+    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
+        bool known = !cli_is_given(c, flags[i]) ||
+                     (strcmp(flags[i], "tag") != 0 && !cli_text(c, flags[i]).n);
+        for (size_t k = 0; k < PARAMETERS_MAX && type->parameters[k]; k++)
+            known = known || strcmp(flags[i], type->parameters[k]) == 0;
+        if (!known) buf_printf(&wrong, "%s%s", wrong.n ? " " : "", flags[i]);
+    }
+    int status = wrong.n ? cli_fail(c, "Invalid parameters: [%.*s]", STR_ARG(buf_str(&wrong))) : 0;
+    buf_deinit(&wrong);
+    return status;
 }
 
 /* --- the loop -------------------------------------------------------------------------------- */
@@ -166,8 +212,11 @@ static int handle(struct cli *c, struct str data, uint64_t index)
         .shell = cli_bool(c, "shell"),
         .environment = environment,
         .input = &input };
-    if (child_start(c, &options, &pid, &err) != 0 || child_wait(pid, &err) != 0)
-        return cli_fail(c, "Error executing handler: %s", err.text);
+    if (child_start(c, &options, &pid, &err) != 0) {
+        bool sought = str_has_prefix(str_of(err.text), STR("exec:"));
+        return cli_fail(c, "Error %s handler: %s", sought ? "executing" : "starting", err.text);
+    }
+    if (child_wait(pid, &err) != 0) return cli_fail(c, "Error executing handler: %s", err.text);
     return 0;
 }
 
@@ -193,44 +242,58 @@ static void wait_after_fault(struct cli *c, const struct error *err, unsigned fa
     nanosleep(&pause, NULL);
 }
 
+/* What the last turn left. */
+struct progress {
+    uint64_t index;
+    unsigned faults;
+    struct buf data; /* as the handler got them */
+    bool seen;
+};
+
 /* One answer: handled or printed. -1: go on waiting. */
-static int turn(struct cli *c, const struct watch_type *type, uint64_t *index, unsigned *faults)
+static int turn(struct cli *c, const struct watch_type *type, struct progress *p)
 {
     struct error err;
     struct client_response response;
-    if (fetch(c, type, *index, &response, &err) != 0) {
-        *index = 0;
-        wait_after_fault(c, &err, ++*faults);
+    if (fetch(c, type, p->index, &response, &err) != 0) {
+        p->index = 0;
+        wait_after_fault(c, &err, ++p->faults);
         return -1;
     }
-    *faults = 0;
-    struct str data = response.status == 404 ? STR("null") : type->shown(c, response.body);
+    p->faults = 0;
+    struct str data =
+        response.status == 404 ? STR("null") : type->shown(c, response.body, p->index);
     if (c->args.n == 0) {
         cli_print_json(c, data, "    ");
         return 0;
     }
-    bool changed = response.index != *index;
-    *index = response.index < *index ? 0 : response.index;
-    return changed && handle(c, data, response.index) != 0 ? 1 : -1;
+    bool changed = response.index != p->index;
+    p->index = response.index < p->index && type->shown != events_shown ? 0 : response.index;
+    if (!changed || (p->seen && str_eq(buf_str(&p->data), data))) return -1;
+    p->seen = true;
+    buf_clear(&p->data);
+    buf_put_str(&p->data, data);
+    return handle(c, data, response.index) != 0 ? 1 : -1;
 }
 
 static int watch(struct cli *c)
 {
     struct client_request probe = { .method = "GET" };
     struct str name = cli_text(c, "type");
-    uint64_t index = 0;
-    unsigned faults = 0;
+    struct progress progress = { .data = BUF_INIT(WATCH_DATA_MAX) };
     int status = -1;
     if (!name.n) return cli_fail_help(c, "Watch type must be specified");
     const struct watch_type *type = type_of(name);
-    if (!type) return cli_fail(c, "Unsupported watch type: %.*s", STR_ARG(name));
-    if (type->request(c, &probe) != 0) return 1;
+    if (!type) return unsupported(c, name);
+    if (!passing_flag_is_good(c) || type->request(c, &probe) != 0 || misplaced(c, type)) return 1;
+    if (client_greet(c) != 0) return 1;
     while (status < 0) {
         struct cli scratch = *c;
         scratch.arena = (struct arena)ARENA_INIT;
-        status = turn(&scratch, type, &index, &faults);
+        status = turn(&scratch, type, &progress);
         arena_free(&scratch.arena);
     }
+    buf_deinit(&progress.data);
     return status;
 }
 

@@ -36,7 +36,7 @@ static int parse(struct run *r, int argc, char **argv)
         FILE *to = failed == ERR_NOT_FOUND ? stdout : stderr;
         config_flags_usage(&usage);
         if (failed != ERR_NOT_FOUND) fprintf(to, "%s\n", err.text);
-        fprintf(to, "Usage: consuld agent [options]\n\n%.*s", STR_ARG(buf_str(&usage)));
+        fprintf(to, "Usage: consul agent [options]\n\n%.*s", STR_ARG(buf_str(&usage)));
         buf_deinit(&usage);
         return failed == ERR_NOT_FOUND ? 0 : 1;
     }

@@ -248,7 +248,8 @@ static void bad_values_are_refused_in_go_words(void **state)
     refused(PARSE("-duration=5"), "invalid value \"5\" for flag -duration: parse error");
     refused(PARSE("-uint-text", "x"), "invalid value \"x\" for flag -uint-text: "
                                       "strconv.ParseUint: parsing \"x\": invalid syntax");
-    refused(PARSE("-map=x"), "invalid value \"x\" for flag -map: missing '=' character in \"x\"");
+    refused(
+        PARSE("-map=x"), "invalid value \"x\" for flag -map: Missing \"=\" value in argument: x");
     refused(PARSE("-h"), "flag: help requested");
 }
 

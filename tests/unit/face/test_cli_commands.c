@@ -7,15 +7,17 @@
 
 #define WORDS_MAX 12
 #define OK(body) ANSWER("200 OK", body)
+#define HELLO OK("{\"Config\":{\"NodeName\":\"n\"}}")
+#define GREETING "GET /v1/agent/self HTTP/1.1\r\n"
 #define NOT_FOUND ANSWER("404 Not Found", "")
 
 struct conversation {
     const char *words[WORDS_MAX];
     const char *input;
-    const char *answers[4];
+    const char *answers[6]; /* ended by NULL */
     int status;
     const char *out, *err;
-    const char *asked[4]; /* how each request begins */
+    const char *asked[6]; /* how each request begins */
 };
 
 static void converse(const struct conversation *v)
@@ -30,7 +32,7 @@ static void converse(const struct conversation *v)
     assert_string_equal(s->err, v->err ? v->err : "");
     assert_string_equal(s->out, v->out ? v->out : "");
     assert_int_equal(s->status, v->status);
-    for (size_t i = 0; i < 4 && v->asked[i]; i++)
+    for (size_t i = 0; i < 6 && v->asked[i]; i++)
         assert_begins(p.requests[i], v->asked[i]);
 }
 
@@ -58,7 +60,7 @@ static void kv_get_prints_value_pairs_or_keys(void **state)
         { { "kv", "get", "-detailed", "a" }, NULL,
             { OK("[" PAIR("a", "null", ",\"Session\":\"s\"") "]") }, 0,
             "CreateIndex      5\nFlags            42\nKey              a\nLockIndex        0\n"
-            "ModifyIndex      18446744073709551615\nSession          s\nValue            \n" },
+            "ModifyIndex      18446744073709551615\nSession          s\nValue\n" },
         { { "kv", "get", "a" }, NULL, { NOT_FOUND }, 1, NULL, "Error! No key exists at: a\n" },
         { { "kv", "get", "a" }, NULL, { ANSWER("500 Error", "text") }, 1, NULL,
             "Error querying Consul agent: Unexpected response code: 500\n" },
@@ -248,8 +250,8 @@ static void cluster_commands_say_what_they_did(void **state)
         { { "info" }, NULL, { OK("{\"Stats\":{\"raft\":{\"b\":\"2\",\"a\":\"1\"},\"agent\":{}}}") },
             0, "agent:\nraft:\n\ta = 1\n\tb = 2\n" },
         { { "event", "-name=e", "-service=s", "-tag=t", "load" }, NULL,
-            { OK("{\"ID\":\"u\",\"Name\":\"e\"}") }, 0, "Event ID: u\n", NULL,
-            { "PUT /v1/event/fire/e?service=s&tag=t HTTP/1.1\r\n" } },
+            { HELLO, OK("{\"ID\":\"u\",\"Name\":\"e\"}") }, 0, "Event ID: u\n", NULL,
+            { GREETING, "PUT /v1/event/fire/e?service=s&tag=t HTTP/1.1\r\n" } },
         { { "event", "-name=e", "-tag=t" }, NULL, { NULL }, 1, NULL,
             "Cannot provide tag filter without service filter.\n" },
         { { "monitor", "-log-json", "-log-level=warn" }, NULL, { OK("line 1\nline 2\n") }, 0,
@@ -355,9 +357,9 @@ static void config_entries_are_written_and_read(void **state)
             { "PUT /v1/config?cas=0 HTTP/1.1\r\n" } },
         { { "config", "write", "-" }, "kind = \"odd\"", { NULL }, 1, NULL,
             "Failed to decode config entry input: invalid config entry kind: odd\n" },
-        { { "config", "read", "-kind=k", "-name=n" }, NULL, { OK("{\"Kind\":\"k\",\"E\":{}}") }, 0,
-            "{\n    \"Kind\": \"k\",\n    \"E\": {}\n}\n", NULL,
-            { "GET /v1/config/k/n HTTP/1.1" } },
+        { { "config", "read", "-kind=service-defaults", "-name=n" }, NULL,
+            { OK("{\"Kind\":\"k\",\"E\":{}}") }, 0, "{\n    \"Kind\": \"k\",\n    \"E\": {}\n}\n",
+            NULL, { "GET /v1/config/service-defaults/n HTTP/1.1" } },
         { { "config", "list", "-kind=k" }, NULL, { OK("[{\"Name\":\"b\"},{\"Name\":\"a\"}]") }, 0,
             "b\na\n" },
         { { "config", "delete", "-kind=k", "-name=n" }, NULL, { OK("{}") }, 0,
@@ -468,17 +470,25 @@ static void watch_without_a_child_prints_once(void **state)
 {
     (void)state;
     static const struct conversation v[] = {
-        { { "watch", "-type=key", "-key=k" }, NULL, { OK("[" PAIR("k", "\"b25l\"", "") "]") }, 0,
+        { { "watch", "-type=key", "-key=k" }, NULL,
+            { HELLO, OK("[" PAIR("k", "\"b25l\"", "") "]") }, 0,
             "{\n    \"Key\": \"k\",\n    \"CreateIndex\": 5,\n    \"ModifyIndex\": "
             "18446744073709551615,\n    \"LockIndex\": 0,\n    \"Flags\": 42,\n    \"Value\": "
             "\"b25l\",\n    \"Session\": \"\"\n}\n" },
-        { { "watch", "-type=keyprefix", "-prefix=k" }, NULL, { NOT_FOUND }, 0, "null\n", NULL,
-            { "GET /v1/kv/k?recurse= HTTP/1.1" } },
+        { { "watch", "-type=keyprefix", "-prefix=k" }, NULL, { HELLO, NOT_FOUND }, 0, "null\n",
+            NULL, { GREETING, "GET /v1/kv/k?recurse= HTTP/1.1" } },
         { { "watch", "-type=service", "-service=s", "-tag=a", "-tag=b", "-passingonly=true" }, NULL,
-            { OK("[]\n") }, 0, "[]\n", NULL,
-            { "GET /v1/health/service/s?passing=1&tag=a&tag=b HTTP/1.1" } },
-        { { "watch", "-type=checks", "-state=critical" }, NULL, { OK("[]") }, 0, "[]\n", NULL,
-            { "GET /v1/health/state/critical HTTP/1.1" } },
+            { HELLO, OK("[]\n") }, 0, "[]\n", NULL,
+            { GREETING, "GET /v1/health/service/s?passing=1&tag=a&tag=b HTTP/1.1" } },
+        { { "watch", "-type=checks", "-state=critical" }, NULL, { HELLO, OK("[]") }, 0, "[]\n",
+            NULL, { GREETING, "GET /v1/health/state/critical HTTP/1.1" } },
+        { { "watch", "-type=services", "-key=k" }, NULL, { NULL }, 1, NULL,
+            "Invalid parameters: [key]\n" },
+        { { "watch", "-type=connect_leaf", "-service=s" }, NULL, { NULL }, 1, NULL,
+            "Type connect_leaf is not supported in the CLI tool\n" },
+        { { "watch", "-type=service", "-service=s", "-passingonly=x" }, NULL, { NULL }, 1, NULL,
+            "Failed to parse passingonly flag: strconv.ParseBool: parsing \"x\": invalid "
+            "syntax\n" },
         { { "watch", "-type=odd" }, NULL, { NULL }, 1, NULL, "Unsupported watch type: odd\n" },
     };
     CONVERSE(v);
@@ -488,6 +498,7 @@ static void watch_runs_its_child_for_each_change_until_it_fails(void **state)
 {
     (void)state;
     static const char first[] = "HTTP/1.1 200 OK\r\nX-Consul-Index: 7\r\n\r\n{\"a\":[]}";
+    static const char same[] = "HTTP/1.1 200 OK\r\nX-Consul-Index: 8\r\n\r\n{\"a\":[]}";
     static const char second[] = "HTTP/1.1 200 OK\r\nX-Consul-Index: 9\r\n\r\n{\"b\":[]}";
     static char file[] = "/tmp/consuld-cli-XXXXXX";
     char command[256], text[64] = "";
@@ -495,9 +506,9 @@ static void watch_runs_its_child_for_each_change_until_it_fails(void **state)
     snprintf(command, sizeof command, "cat >> %s; echo $CONSUL_INDEX >> %s; test $CONSUL_INDEX = 7",
         file, file);
     const struct conversation v = { { "watch", "-type=services", command }, NULL,
-        { first, first, second }, 1, NULL, "Error executing handler: exit status 1\n",
-        { "GET /v1/catalog/services HTTP", "GET /v1/catalog/services?index=7 HTTP",
-            "GET /v1/catalog/services?index=7 HTTP" } };
+        { HELLO, first, same, second }, 1, NULL, "Error executing handler: exit status 1\n",
+        { GREETING, "GET /v1/catalog/services HTTP", "GET /v1/catalog/services?index=7 HTTP",
+            "GET /v1/catalog/services?index=8 HTTP" } };
     converse(&v);
     FILE *f = fopen(file, "r");
     assert_true(fread(text, 1, sizeof text - 1, f) > 0);

@@ -90,6 +90,10 @@ static size_t get_keys(struct agent *s, const char *key, const char *query, char
 
 static void serve(struct agent *s, const char *request, char *out, size_t size)
 {
+    if (strncmp(request, "GET /v1/agent/self", 18) == 0) {
+        snprintf(out, size, ANSWER("200 OK", "{}"));
+        return;
+    }
     char method[16], path[256], body[4096] = "";
     sscanf(request, "%15s %255s", method, path);
     const char *end = strstr(request, "\r\n\r\n");
@@ -213,7 +217,8 @@ static void lock_is_taken_for_the_child_and_given_back(void **state)
         "Setting up lock at path: a/b/.lock\nAttempting lock acquisition\nStarting handler\n"
         "Child terminated, releasing lock\nCleanup succeeded\n");
     assert_string_equal(s->err, "Error running handler: exit status 3\n");
-    assert_begins(d.log, "PUT /v1/session/create HTTP/1.1\nGET /v1/kv/a/b/.lock?consistent=");
+    assert_begins(d.log, "GET /v1/agent/self HTTP/1.1\nPUT /v1/session/create HTTP/1.1\nGET "
+                         "/v1/kv/a/b/.lock?consistent=");
     assert_non_null(
         strstr(d.log, "PUT /v1/kv/a/b/.lock?acquire=mine&flags=3304740253564472344 HTTP/1.1\n"));
     assert_non_null(strstr(d.log, "PUT /v1/kv/a/b/.lock?flags=3304740253564472344&release=mine "));
