@@ -7,7 +7,8 @@
 
 struct central;
 
-/* True for the kinds that entries apply to: proxies with a destination, gateways. */
+/* True for the kinds that entries apply to: proxies of one instance (with a destination ID),
+ * gateways. */
 bool central_applies(const struct node_service *svc);
 /* A copy of the registration with its gaps filled from the answer, owned by `a`. */
 void central_merge(struct arena *a, const struct node_service *own,

@@ -4,19 +4,52 @@
 
 bool central_applies(const struct node_service *svc)
 {
-    if (str_is(svc->kind, "connect-proxy")) return svc->proxy.destination_service_name.n > 0;
+    if (str_is(svc->kind, "connect-proxy")) return svc->proxy.destination_service_id.n > 0;
     return service_kind_is_gateway(svc->kind);
 }
 
-/* Keys that are missing. */
+/* As Go's zero values are. */
+static bool is_zero(const struct value *v)
+{
+    switch (v->kind) {
+    case V_NIL:
+        return true;
+    case V_BOOL:
+        return !v->b;
+    case V_INT:
+        return v->i == 0;
+    case V_UINT:
+        return v->u == 0;
+    case V_FLOAT:
+    case V_FLOAT32:
+        return v->f == 0;
+    case V_NUMBER:
+        return str_is(v->s, "0");
+    case V_STR:
+    case V_BYTES:
+        return v->s.n == 0;
+    case V_LIST:
+        return v->list.n == 0;
+    case V_MAP:
+        return v->map.n == 0;
+    }
+    return false;
+}
+
+/* Keys that are missing or zero; maps within maps key by key. */
 static void fill_map(struct arena *a, struct value *own, const struct value *defaults)
 {
     if (defaults->kind != V_MAP) return;
     for (size_t i = 0; i < defaults->map.n; i++) {
         const struct value_entry *e = &defaults->map.v[i];
+        if (e->value.kind == V_NIL) continue;
         if (own->kind != V_MAP) *own = (struct value){ .kind = V_MAP };
         struct value *v = value_get(own, e->key);
-        if (v && v->kind != V_NIL) continue;
+        if (v && e->value.kind == V_MAP) {
+            if (v->kind == V_MAP) fill_map(a, v, &e->value);
+            continue;
+        }
+        if (v && !is_zero(v)) continue;
         if (!v) v = value_map_add(a, own, str_dup(a, e->key));
         *v = value_copy(a, &e->value);
     }
