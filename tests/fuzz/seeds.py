@@ -69,6 +69,47 @@ def msgpack():
                     yield bytes([at | bit]) + bytes.fromhex(text)
 
 
+def rpc_frames():
+    for path in files('rpc/*.json'):
+        for call in load(path).get('calls', []) if 'session' not in path else []:
+            for side in ('request', 'response'):
+                one = call.get(side) or {}
+                if one.get('body_hex'):
+                    yield b'\x07' + bytes.fromhex(one['header_hex'] + one['body_hex'])
+
+
+def yamux_bytes(direction):
+    """One end of the recorded sessions, in parts; payloads that were cut are filled up."""
+    for path in files('rpc/*-session.json'):
+        part = b''
+        for f in load(path)['frames']:
+            if f['dir'] != direction:
+                continue
+            payload = bytes.fromhex(f.get('payload_hex') or '')
+            length = f['length'] if f['type'] == 'Data' else 0
+            part += bytes.fromhex(f['header_hex']) + payload + bytes(length - len(payload))
+            if len(part) > 20000:
+                yield part
+                part = b''
+        yield part
+
+
+def yamux():
+    for direction, role in (('c2s', b'\x00'), ('s2c', b'\x01')):
+        for part in yamux_bytes(direction):
+            yield b'\x3f' + role + part
+
+
+def rpc_port():
+    for part in yamux_bytes('c2s'):
+        yield b'\xff\x04' + part
+    for n, message in enumerate(rpc_frames()):
+        if n % 5 == 0:
+            yield b'\x10\x00' + message[1:]
+    for first in range(9):
+        yield bytes([1, first, first])
+
+
 def json_texts():
     for path, key in (('api/inputs.jsonl', 'body'), ('api/samples.jsonl', 'json')):
         for n, sample in enumerate(lines(os.path.join(VECTORS, path))):
@@ -272,6 +313,9 @@ TARGETS = {
     'fuzz_gossip_stream': gossip_streams,
     'fuzz_lzw': lzw,
     'fuzz_msgpack': msgpack,
+    'fuzz_rpc_frame': rpc_frames,
+    'fuzz_rpc_port': rpc_port,
+    'fuzz_yamux': yamux,
     'fuzz_json': json_texts,
     'fuzz_hcl': hcl,
     'fuzz_config': config,
