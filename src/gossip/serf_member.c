@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The member table and what the swim core tells about members (gossip.md 9.6). */
+/* The member table and what the swim core tells about members (gossip.md 9.6). Names and metas are
+ * shared with it: what it hands over is what it keeps. */
 #include <stdlib.h>
 
 #include "serf_core.h"
+#include "shared_text.h"
 
 const char *serf_status_name(enum serf_status s)
 {
@@ -19,19 +21,6 @@ const char *serf_status_name(enum serf_status s)
 struct member *serf__member(const struct serf *s, struct str name)
 {
     return map_get(&s->by_name, name);
-}
-
-static struct str own(struct str text)
-{
-    char *p = xmalloc(text.n + 1);
-    if (text.n) memcpy(p, text.p, text.n);
-    p[text.n] = 0;
-    return (struct str){ p, text.n };
-}
-
-static void disown(struct str text)
-{
-    free((void *)(uintptr_t)text.p);
 }
 
 static size_t *list_of(struct serf *s, enum serf_status status)
@@ -52,9 +41,9 @@ static void refresh(struct member *m, const struct swim_node *node)
 {
     m->view.address = node->address;
     memcpy(m->view.vsn, node->vsn, sizeof m->view.vsn);
-    if (str_eq(m->view.meta, node->meta)) return;
-    disown(m->view.meta);
-    m->view.meta = own(node->meta);
+    if (m->view.meta.p == node->meta.p) return;
+    shared_text_drop(&m->view.meta);
+    m->view.meta = shared_text_ref(node->meta);
 }
 
 static struct member *add(struct serf *s, const struct swim_node *node)
@@ -64,8 +53,7 @@ static struct member *add(struct serf *s, const struct swim_node *node)
         s->members = xrealloc(s->members, s->members_cap * sizeof(struct member *));
     }
     struct member *m = xcalloc(1, sizeof *m);
-    m->view.name = own(node->name);
-    m->view.meta = own(STR(""));
+    m->view.name = shared_text_ref(node->name);
     m->at = s->members_n;
     s->members[s->members_n++] = m;
     map_put(&s->by_name, m->view.name, m);
@@ -74,8 +62,8 @@ static struct member *add(struct serf *s, const struct swim_node *node)
 
 static void release(struct member *m)
 {
-    disown(m->view.name);
-    disown(m->view.meta);
+    shared_text_drop(&m->view.name);
+    shared_text_drop(&m->view.meta);
     free(m->place);
     free(m);
 }

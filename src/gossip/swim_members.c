@@ -1,25 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 
+#include "shared_text.h"
 #include "swim_core.h"
 
 struct member *swim__member(const struct swim *s, struct str name)
 {
     return map_get(&s->names, name);
-}
-
-static struct str own(struct str bytes)
-{
-    if (bytes.n == 0) return STR_NIL;
-    char *p = xmalloc(bytes.n);
-    memcpy(p, bytes.p, bytes.n);
-    return (struct str){ p, bytes.n };
-}
-
-static void disown(struct str *bytes)
-{
-    free((void *)(uintptr_t)bytes->p);
-    *bytes = STR_NIL;
 }
 
 struct member *swim__member_add(
@@ -30,7 +17,7 @@ struct member *swim__member_add(
         return NULL;
     }
     struct member *m = xcalloc(1, sizeof *m);
-    m->node.name = own(name);
+    m->node.name = shared_text_make(name);
     m->node.address = *address;
     m->node.state = SWIM_DEAD;
     m->node.since_ms = s->now;
@@ -51,8 +38,8 @@ struct member *swim__member_add(
 
 void swim__member_free(struct member *m)
 {
-    disown(&m->node.name);
-    disown(&m->node.meta);
+    shared_text_drop(&m->node.name);
+    shared_text_drop(&m->node.meta);
     free(m);
 }
 
@@ -78,8 +65,8 @@ void swim__member_remove(struct swim *s, struct member *m)
 void swim__member_set_meta(struct member *m, struct str meta)
 {
     if (str_eq(m->node.meta, meta)) return;
-    struct str copy = own(meta);
-    disown(&m->node.meta);
+    struct str copy = shared_text_make(meta);
+    shared_text_drop(&m->node.meta);
     m->node.meta = copy;
 }
 
