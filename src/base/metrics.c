@@ -25,9 +25,10 @@ struct metric {
     bool hidden;
     uint64_t interval; /* of `now` */
     struct metric_window now, before, all;
-    bool before_known;      /* `before` is of the interval in front of `interval` */
-    uint64_t events, total; /* last heard from a source, of metric_total */
-    uint32_t *classes;      /* samples: of `now`, then of `before` */
+    bool before_known; /* `before` is of the interval in front of `interval` */
+    uint64_t events;   /* last heard from a source, of metric_total */
+    double total;
+    uint32_t *classes; /* samples: of `now`, then of `before` */
 };
 
 struct prefixes {
@@ -267,24 +268,36 @@ static void take_many(struct metric_window *w, uint64_t n, double sum)
     w->sum_sq += each * sum;
 }
 
-void metric_total_sum(struct metric *c, uint64_t events, uint64_t sum)
+static size_t class_of(double v)
+{
+    if (!(v > 0)) return 0;
+    double at = floor(log2(v) * 4) + CLASSES_BELOW_ONE;
+    if (at < 0) return 0;
+    return at >= CLASSES ? CLASSES - 1 : (size_t)at;
+}
+
+void metric_total_sum(struct metric *c, uint64_t events, double sum)
 {
     if (!c) return;
-    if (events < c->events || sum < c->total) c->events = c->total = 0; /* begun anew */
+    if (events < c->events || sum < c->total) {
+        c->events = 0; /* begun anew */
+        c->total = 0;
+    }
     uint64_t n = events - c->events;
-    double more = (double)(sum - c->total);
+    double more = sum - c->total;
     c->events = events;
     c->total = sum;
     if (n == 0) return;
     turn(c);
     take_many(&c->now, n, more);
     take_many(&c->all, n, more);
+    if (c->classes) c->classes[class_of(more / (double)n)] += (uint32_t)n;
     tell(c, more);
 }
 
 void metric_total(struct metric *c, uint64_t events)
 {
-    metric_total_sum(c, events, events);
+    metric_total_sum(c, events, (double)events);
 }
 
 void metric_set(struct metric *g, double v)
@@ -293,14 +306,6 @@ void metric_set(struct metric *g, double v)
     turn(g);
     g->now = g->all = (struct metric_window){ .count = 1, .sum = v, .min = v, .max = v };
     tell(g, v);
-}
-
-static size_t class_of(double v)
-{
-    if (!(v > 0)) return 0;
-    double at = floor(log2(v) * 4) + CLASSES_BELOW_ONE;
-    if (at < 0) return 0;
-    return at >= CLASSES ? CLASSES - 1 : (size_t)at;
 }
 
 void metric_sample(struct metric *s, double v)

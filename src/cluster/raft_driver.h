@@ -156,7 +156,7 @@ struct raft_driver {
     bool flush_failed; /* the last commit of the log failed */
     bool apply_failed; /* the last batch could not be applied */
 
-    uint64_t commit_began_ms;
+    uint64_t commit_began_ms, commit_began_us;
     uint64_t hold_until_ms; /* no commit begins before */
 
     struct snapshot_job snapshot;

@@ -86,6 +86,7 @@ bool driver_apply(struct raft_driver *d)
     if (driver_installing(d)) return false;
     if (from > d->apply_to || d->broken || (d->apply_failed && !d->retry_now)) return false;
     link_init(&applied);
+    uint64_t began_us = world_now_us(d->world);
     struct store_batch *b = store_apply_begin(d->store, world_now_ms(d->world));
     size_t bytes = 0;
     for (; !code && index <= d->apply_to && index - from < DRIVER_APPLY_ENTRIES_MAX &&
@@ -107,6 +108,8 @@ bool driver_apply(struct raft_driver *d)
         return true;
     }
     d->counters.apply_batches++;
+    d->counters.applied += index - from;
+    d->counters.applied_us += world_now_us(d->world) - began_us;
     d->core_full = false;
     if (d->apply_failed) driver_accept(d);
     d->apply_failed = false;

@@ -154,6 +154,7 @@ static void flush(struct raft_driver *d)
     if (d->flush_failed && !d->retry_now) return;
     if (world_now_ms(d->world) < d->hold_until_ms) return;
     d->commit_began_ms = world_now_ms(d->world);
+    d->commit_began_us = world_now_us(d->world);
     raft_log_flush(d->log);
 }
 
@@ -164,6 +165,7 @@ void driver_flushed(void *ctx, const struct error *err)
     d->flush_failed = err != NULL;
     if (!err) {
         d->counters.commits++;
+        d->counters.commits_us += world_now_us(d->world) - d->commit_began_us;
         hold_next(d);
         if (!d->apply_failed) driver_accept(d);
         return;
@@ -269,6 +271,14 @@ void raft_driver_rpc_failed(struct raft_driver *d, const char *peer_id, uint64_t
     if (d->stopping || !d->started) return;
     struct raft_event ev = { .type = RAFT_RPC_FAILED,
         .rpc_failed = { .peer_id = peer_id, .rpc = rpc, .missing = missing } };
+    driver_step(d, &ev);
+    tick_mark(&d->tick);
+}
+
+void raft_driver_leader_gone(struct raft_driver *d, struct str address)
+{
+    if (d->stopping || !d->started) return;
+    struct raft_event ev = { .type = RAFT_LEADER_GONE, .leader_gone = address };
     driver_step(d, &ev);
     tick_mark(&d->tick);
 }

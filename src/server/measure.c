@@ -47,7 +47,7 @@ struct measures {
     struct metric *leader_barrier, *reconcile_member, *invalidate;
     struct metric *became_leader, *became_candidate, *became_follower;
     struct metric *applied_index, *last_index, *blocking, *sessions, *healthy, *tolerance;
-    struct metric *last_contact;
+    struct metric *last_contact, *fsm_apply, *dispatch, *snapshots, *restores;
     size_t service_labels;
     enum raft_driver_role role;
 };
@@ -70,6 +70,10 @@ static void fill(struct metrics_source *source)
     metric_set(m->blocking, (double)s->stats.parked);
     metric_total(m->query, s->stats.queries);
     metric_total(m->apply, c.proposals);
+    metric_total_sum(m->fsm_apply, c.applied, (double)c.applied_us / 1000);
+    metric_total_sum(m->dispatch, c.commits, (double)c.commits_us / 1000);
+    metric_total(m->snapshots, c.snapshots);
+    metric_total(m->restores, c.installs);
     if (!s->ready) return;
     const struct autopilot_table *t = server__autopilot_table(s);
     metric_set(m->sessions, (double)s->stats.sessions_ttl);
@@ -92,6 +96,10 @@ void server__measures_init(struct server *s)
         m->timed[i] = timed_metric(to, server__methods[i].name);
     m->query = metrics_counter(to, "rpc.query");
     m->apply = metrics_counter(to, "raft.apply");
+    m->fsm_apply = metrics_samples(to, "raft.fsm.apply");
+    m->dispatch = metrics_samples(to, "raft.leader.dispatchLog");
+    m->snapshots = metrics_counter(to, "raft.snapshot.create");
+    m->restores = metrics_counter(to, "raft.fsm.restore");
     m->barrier = metrics_counter(to, "raft.barrier");
     m->verify = metrics_counter(to, "raft.verify_leader");
     m->became_leader = metrics_counter(to, "raft.state.leader");

@@ -66,9 +66,9 @@ static inline struct metric *metrics_samples(struct metrics *m, const char *name
 
 void metric_add(struct metric *c, double v);
 /* A counter that is kept elsewhere: so many more events since the last time, of 1 each or of `sum`
- * together, are added. */
+ * together, are added. Samples too: what is new counts as its mean. */
 void metric_total(struct metric *c, uint64_t events);
-void metric_total_sum(struct metric *c, uint64_t events, uint64_t sum);
+void metric_total_sum(struct metric *c, uint64_t events, double sum);
 void metric_set(struct metric *g, double v);
 void metric_sample(struct metric *s, double v);
 /* A duration in milliseconds, from a time of world_now_us. */

@@ -148,6 +148,8 @@ void raft_driver_snapshot_open(struct raft_driver *d, struct raft_driver_snapsho
 void raft_driver_snapshot_close(struct raft_driver_snapshot *s);
 /* A request sent has no response; `missing`: its entries could not be read. */
 void raft_driver_rpc_failed(struct raft_driver *d, const char *peer_id, uint64_t rpc, bool missing);
+/* The process of the server at this address ended, as far as connecting to it tells. */
+void raft_driver_leader_gone(struct raft_driver *d, struct str address);
 /* An entry to send, from memory or disk. ERR_NOT_FOUND, ERR_IO. */
 int raft_driver_entry(struct raft_driver *d, uint64_t index, struct arena *a,
     struct raft_entry *out, struct error *err) must_check;
@@ -215,7 +217,10 @@ struct raft_driver_counters {
     uint64_t proposals;
     uint64_t commits; /* group commits that reached the disk */
     uint64_t commit_failures;
+    uint64_t commits_us; /* what they took together */
     uint64_t apply_batches;
+    uint64_t applied; /* entries */
+    uint64_t applied_us;
     uint64_t snapshots;
     uint64_t installs; /* states replaced: restores and snapshots from a leader */
 };

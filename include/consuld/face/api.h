@@ -196,6 +196,7 @@ struct api_options {
     uint64_t kv_max_value_size;
     uint64_t txn_max_req_len;
     struct metrics *metrics; /* how long endpoints take is told there; NULL: nobody counts */
+    struct str node_name;    /* of the agent: a label there */
 };
 
 struct world;

@@ -105,6 +105,7 @@ struct conn {
     bool reading_off;
     bool broken;       /* nothing can be sent any more; `closed` will come */
     uint64_t began_us; /* the request, when somebody counts */
+    int status;        /* of the last answer */
     /* the request */
     struct api_request req;
     struct str query;

@@ -98,6 +98,7 @@ static void send_answer(struct conn *c, const struct outgoing *o)
     parts[0] = (struct stream_part){ head->p, head->n, NULL };
     (void)conn__write(c, parts, n);
     scratch_release(head);
+    c->status = o->status;
     conn__answered(c);
 }
 

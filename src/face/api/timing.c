@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How long each endpoint takes: http.<method>.<path>, as metrics. */
+/* How long each endpoint takes, http.<method>.<path>, and how often those of the catalog are asked,
+ * as metrics. */
 #include <stdio.h>
 #include <string.h>
 
@@ -13,6 +14,41 @@ struct timed {
     const struct api_route *route;
     uint64_t method;
 };
+
+static const struct {
+    const char *path, *name;
+} counted[] = {
+    { "/v1/catalog/connect/", "catalog_connect_service_nodes" },
+    { "/v1/catalog/datacenters", "catalog_datacenters" },
+    { "/v1/catalog/deregister", "catalog_deregister" },
+    { "/v1/catalog/gateway-services/", "catalog_gateway_services" },
+    { "/v1/catalog/node-services/", "catalog_node_service_list" },
+    { "/v1/catalog/node/", "catalog_node_services" },
+    { "/v1/catalog/nodes", "catalog_nodes" },
+    { "/v1/catalog/register", "catalog_register" },
+    { "/v1/catalog/service/", "catalog_service_nodes" },
+    { "/v1/catalog/services", "catalog_services" },
+};
+
+static void count(struct api *api, const char *kind, const char *name)
+{
+    char full[NAME_SIZE];
+    const struct api_options *o = &api->config->o;
+    struct metric_label node = { "node", o->node_name };
+    snprintf(full, sizeof full, "client.%s.%s", kind, name);
+    metric_add(metrics_labelled(o->metrics, METRIC_COUNTER, full, &node, 1), 1);
+}
+
+static void count_catalog(struct api *api, const struct api_route *route, int status)
+{
+    if (strncmp(route->pattern, "/v1/catalog/", 12) != 0) return;
+    for (size_t i = 0; i < sizeof counted / sizeof counted[0]; i++) {
+        if (strcmp(counted[i].path, route->pattern) != 0) continue;
+        count(api, "api", counted[i].name);
+        if (status == 200) count(api, "api.success", counted[i].name);
+        if (status >= 500) count(api, "rpc.error", counted[i].name);
+    }
+}
 
 /* "/v1/kv/" is v1.kv._ */
 static struct metric *make(struct api *api, const struct api_request *req, struct str key)
@@ -42,5 +78,6 @@ void timing__take(struct conn *c)
     struct str key = { (const char *)&at, sizeof at };
     struct metric *m = map_get(&api->timings, key);
     metric_since(m ? m : make(api, req, key), api->world, c->began_us);
+    count_catalog(api, req->route, c->status);
     c->began_us = 0;
 }

@@ -115,6 +115,9 @@ void run_banner(const struct run *r);
 
 /* run_metrics.c: telemetry. Stop comes after everything that counts. */
 void run_metrics_start(struct run *r);
+/* The pools are made. */
+void run_metrics_pools(struct run *r);
+void run_metrics_pools_end(struct run *r);
 void run_metrics_reload(struct run *r);
 void run_metrics_stop(struct run *r);
 

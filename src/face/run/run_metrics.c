@@ -19,6 +19,7 @@ struct run_metrics {
     struct metrics_source source;
     struct statsd *statsd, *dogstatsd;
     struct net_signal *dump;
+    struct pool_observer lan, wan;
     struct metric *sys_bytes, *alloc_bytes;
     struct metric *score, *queue_event, *queue_intent, *queue_query;
 };
@@ -63,10 +64,10 @@ static void fill_pool(struct run_metrics *t, const struct pool *lan, const struc
         metric_sample(t->queue_query, (double)st.query_queue);
         if (i == 0) metric_set(t->score, (double)st.health_score);
     }
-    metric_total_sum(
-        metrics_counter(t->run->metrics, "memberlist.udp.received"), sum.packets_in, sum.bytes_in);
-    metric_total_sum(
-        metrics_counter(t->run->metrics, "memberlist.udp.sent"), sum.packets_out, sum.bytes_out);
+    metric_total_sum(metrics_counter(t->run->metrics, "memberlist.udp.received"), sum.packets_in,
+        (double)sum.bytes_in);
+    metric_total_sum(metrics_counter(t->run->metrics, "memberlist.udp.sent"), sum.packets_out,
+        (double)sum.bytes_out);
     total(t, "memberlist.tcp.accept", accepted);
     total(t, "memberlist.tcp.connect", dialled);
     total(t, "memberlist.degraded.probe", sum.lags);
@@ -182,6 +183,36 @@ static void make_metrics(struct run *r, struct run_metrics *t)
     t->queue_query = metrics_samples(m, "serf.queue.Query");
     t->source.fill = fill;
     metrics_source_add(m, &t->source);
+}
+
+static void on_member(
+    struct pool_observer *o, enum serf_notice_type type, const struct serf_member *m)
+{
+    static const char *const names[] = { [SERF_MEMBER_JOINED] = "serf.member.join",
+        [SERF_MEMBER_UPDATED] = "serf.member.update",
+        [SERF_MEMBER_LEFT] = "serf.member.left",
+        [SERF_MEMBER_FAILED] = "serf.member.failed",
+        [SERF_MEMBER_REAPED] = "serf.member.reap" };
+    struct run_metrics *t = o->ctx;
+    (void)m;
+    if ((size_t)type < sizeof names / sizeof names[0] && names[type])
+        metric_add(metrics_counter(t->run->metrics, names[type]), 1);
+}
+
+void run_metrics_pools(struct run *r)
+{
+    struct run_metrics *t = r->telemetry;
+    t->lan = (struct pool_observer){ .member = on_member, .ctx = t };
+    t->wan = t->lan;
+    pool_observe(r->lan, &t->lan);
+    if (r->wan) pool_observe(r->wan, &t->wan);
+}
+
+void run_metrics_pools_end(struct run *r)
+{
+    if (!r->telemetry) return;
+    pool_unobserve(&r->telemetry->lan);
+    pool_unobserve(&r->telemetry->wan);
 }
 
 void run_metrics_start(struct run *r)

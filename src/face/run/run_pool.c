@@ -257,6 +257,7 @@ void run_pools_stop(struct run *r, void (*stopped)(void *ctx))
 {
     r->pools_stopped = stopped;
     pool_unobserve(&r->lan_observer);
+    run_metrics_pools_end(r);
     if (r->wan)
         pool_stop(r->wan, wan_stopped, r);
     else

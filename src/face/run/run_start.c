@@ -221,7 +221,8 @@ void run_api_options(const struct run *r, struct arena *a, struct api_options *o
         .max_conns_per_client = (uint32_t)c->http_max_conns_per_client,
         .kv_max_value_size = c->kv_max_value_size,
         .txn_max_req_len = c->txn_max_req_len,
-        .metrics = r->metrics };
+        .metrics = r->metrics,
+        .node_name = c->node_name };
 }
 
 static int listen_at(
@@ -341,6 +342,7 @@ int run_start(struct run *r, struct error *err)
     run_federation_create(r);
     failed = run_pools_create(r, err);
     if (failed) return failed;
+    run_metrics_pools(r);
     if (c->server_mode) {
         run_calls_start(r);
         failed = raft_start(r, err);
