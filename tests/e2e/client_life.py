@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A client agent among servers that die: reads go on, what waits goes on waiting, and the cache
+answers when nobody else does."""
+import http.client
+import sys
+import threading
+import time
+
+import agent
+from agent import eventually
+from cluster import Cluster
+from pool import FAST, lan, on
+
+FAULTS = (OSError, http.client.HTTPException)
+
+
+class Client(agent.Agent):
+    def __init__(self, opts, servers, **config):
+        super().__init__(on(opts, 9), dict({
+            'server': False, 'node_name': 'client', 'gossip_lan': FAST, 'retry_interval': '200ms',
+            'leave_on_terminate': False, 'retry_join': [lan(s) for s in servers]}, **config))
+        del self.config['bootstrap']
+        self.config['ports']['server'] = servers[0].config['ports']['server']
+        self.write_config('base.json', self.config)
+
+    def begin(self):
+        self.spawn()
+        self.wait_http()
+        eventually(lambda: self.get('/v1/status/leader').status == 200, 'servers for the client')
+        return self
+
+
+class Readers:
+    """Requests without pause; what failed is in `faults`."""
+
+    def __init__(self, a, paths):
+        self.agent, self.faults, self.asked, self.done = a, [], 0, threading.Event()
+        self.threads = [threading.Thread(target=self.read, args=(p,)) for p in paths]
+
+    def read(self, path):
+        while not self.done.is_set():
+            try:
+                answer = self.agent.get(path)
+                if answer.status != 200:
+                    self.faults.append((path, answer.status, answer.text()))
+            except FAULTS as e:
+                self.faults.append((path, repr(e)))
+            self.asked += 1
+
+    def __enter__(self):
+        for t in self.threads:
+            t.start()
+        return self
+
+    def __exit__(self, *_):
+        self.done.set()
+        for t in self.threads:
+            t.join(agent.DEADLINE)
+
+
+def test_no_read_fails_when_the_leader_dies(opts):
+    with Cluster(opts) as c, Client(opts, c.servers) as client:
+        client.begin()
+        c.accepts('a')
+        c.equal()
+        index = client.get('/v1/kv/a').index
+        answers = []
+        parked = threading.Thread(target=lambda: answers.append(
+            client.get('/v1/kv/a?raw&wait=60s&index=%d' % index)))
+        parked.start()
+        with Readers(client, ['/v1/kv/a', '/v1/kv/a?stale', '/v1/catalog/nodes']) as readers:
+            eventually(lambda: readers.asked > 30, 'some requests')
+            c.leader().kill()
+            c.accepts('b')
+            before = readers.asked
+            eventually(lambda: readers.asked > before + 30, 'requests under the new leader')
+        assert not readers.faults, readers.faults[:5]
+        assert not answers, 'what waited was answered though nothing changed'
+        eventually(lambda: client.put('/v1/kv/a', 'later').body == b'true', 'a write')
+        parked.join(agent.DEADLINE)
+        assert answers and answers[0].body == b'later', answers
+        print('     %d reads' % readers.asked)
+
+
+def test_the_cache_answers_while_there_is_no_server(opts):
+    with agent.Agent(on(opts, 1), {'node_name': 's1', 'gossip_lan': FAST}) as server, \
+            Client(opts, [server]) as client:
+        server.start()
+        server.wait_leader()
+        client.begin()
+        register = {'Node': 'n', 'Address': '10.0.0.1', 'Service': {'Service': 'web', 'Port': 1}}
+        client.must(client.put('/v1/catalog/register', register))
+        client.must(client.request('POST', '/v1/query', {'Name': 'q', 'Service': {'Service': 'web'}}))
+        path, query = '/v1/health/service/web?cached', '/v1/query/q/execute?cached'
+        first = client.must(client.get(path))
+        assert first.headers['X-Cache'] == 'MISS' and 'Age' not in first.headers, first.headers
+        client.must(client.get(query))
+        register['Service']['Port'] = 2
+        client.must(client.put('/v1/catalog/register', register))
+        eventually(lambda: client.get(path).json()[0]['Service']['Port'] == 2, 'the refreshed entry')
+        assert client.get(path).headers['Age'] == '0'
+        server.kill()
+        eventually(lambda: int(client.get(path).headers['Age']) >= 1, 'an age that grows')
+        stale = client.get(path)
+        assert stale.status == 200 and stale.headers['X-Cache'] == 'HIT'
+        assert stale.json()[0]['Service']['Port'] == 2
+        fresh = {'Cache-Control': 'must-revalidate'}
+        assert client.get(query, headers=fresh).status == 500
+        fresh['Cache-Control'] += ', stale-if-error=60'
+        kept = client.must(client.get(query, headers=fresh))
+        assert kept.headers['X-Cache'] == 'HIT' and len(kept.json()['Nodes']) == 1
+        server.start()
+        eventually(lambda: client.get(path).headers['Age'] == '0', 'contact again', deadline=90)
+        register['Service']['Port'] = 3
+        eventually(lambda: client.put('/v1/catalog/register', register).status == 200, 'a write')
+        eventually(lambda: client.get(path).json()[0]['Service']['Port'] == 3, 'what is new')
+
+
+def test_equal_watchers_of_the_cache_cost_one_query(opts):
+    with agent.Agent(on(opts, 1), {'node_name': 's1', 'gossip_lan': FAST}) as server, \
+            Client(opts, [server]) as client:
+        server.start()
+        server.wait_leader()
+        client.begin()
+        path = '/v1/catalog/services?cached'
+        index = client.must(client.get(path)).index
+        answers = []
+        threads = [threading.Thread(target=lambda: answers.append(
+            client.get(path + '&wait=60s&index=%d' % index))) for _ in range(50)]
+        for t in threads:
+            t.start()
+        time.sleep(0.2)
+        assert not answers
+        client.put('/v1/catalog/register', {
+            'Node': 'n', 'Address': '10.0.0.1', 'Service': {'Service': 'new'}})
+        for t in threads:
+            t.join(agent.DEADLINE)
+        assert len(answers) == 50
+        for a in answers:
+            assert a.status == 200 and 'new' in a.json() and a.index > index, a.text()
+
+
+if __name__ == '__main__':
+    sys.exit(agent.main(globals()))
