@@ -180,6 +180,7 @@ enum raft_event_type {
     RAFT_BOOTSTRAP,          /* first configuration of a pristine node */
     RAFT_SNAPSHOT_TAKEN,     /* a local snapshot is durable */
     RAFT_SNAPSHOT_INSTALLED, /* result of out->install */
+    RAFT_LEADER_GONE,        /* the leader's process ended: the address refuses connections */
     RAFT_RESTORE,            /* user restore: replace the state of the whole cluster, leader only */
 };
 
@@ -232,6 +233,7 @@ struct raft_event {
         struct {
             bool failed;
         } snapshot_installed;
+        struct str leader_gone; /* address; anybody else than the known leader is ignored */
         struct {
             uint64_t archive_index;
             uint64_t handle; /* answered by a result: RAFT_DONE when installed here */

@@ -56,6 +56,7 @@ struct raft_out {
     uint64_t timeout_ms;
     uint64_t answered_ms; /* 0: never */
     struct raft_outgoing_snapshot *snapshot;
+    bool last_look; /* dialled to see whether the leader is gone */
 };
 
 struct raft_remote {
@@ -100,6 +101,9 @@ struct raft_out *raft_transport__dial(
 struct raft_call *raft_transport__call(struct raft_out *o, const struct raft_message *m);
 /* Ends a connection; its requests fail when its stream is closed. */
 void raft_transport__drop(struct raft_out *o);
+
+/* The leader hung up. If its port refuses connections the driver is told that it is gone. */
+void raft_transport__leader_hung_up(struct raft_transport *t, struct str address);
 
 /* raft_transport_in.c */
 void raft_transport__response(struct raft_transport *t, const struct raft_message *m);

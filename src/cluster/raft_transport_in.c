@@ -29,7 +29,8 @@ struct raft_in {
     uint64_t snapshot_left;                  /* bytes of it still to come */
     char *snapshot_request;                  /* encoded, kept until all is here */
     size_t snapshot_request_n;
-    struct timer timer; /* of a snapshot: bytes must keep coming */
+    char leader[RAFT_ADDRESS_MAX]; /* whose log came over it; "": nobody's */
+    struct timer timer;            /* of a snapshot: bytes must keep coming */
 };
 
 static void parse(struct raft_in *c);
@@ -191,6 +192,13 @@ static void snapshot_late(struct timer *timer)
 
 /* --- requests --------------------------------------------------------------------------------- */
 
+static void note_leader(struct raft_in *c, struct str address)
+{
+    if (address.n >= sizeof c->leader || str_is(address, c->leader)) return;
+    memset(c->leader, 0, sizeof c->leader);
+    if (address.n) memcpy(c->leader, address.p, address.n);
+}
+
 /* One whole request, type byte first. */
 static void take_request(struct raft_in *c, struct str bytes)
 {
@@ -205,6 +213,7 @@ static void take_request(struct raft_in *c, struct str bytes)
     int code = raft_request_decode(&cur, &a, &m, &err);
     bool readable = code == 0 || code == ERR_BAD_REQUEST;
     bool snapshot = readable && m.type == RAFT_INSTALL_SNAPSHOT;
+    if (code == 0 && m.type == RAFT_APPEND_ENTRIES) note_leader(c, m.append_entries.leader);
     if (!readable || (snapshot && m.install_snapshot.size > RAFT_SNAPSHOT_MAX)) {
         refuse(c, err.text);
     } else {
@@ -305,7 +314,7 @@ static void in_closed(struct stream *s, int code)
 {
     struct raft_in *c = s->owner;
     struct raft_transport *t = c->t;
-    (void)code;
+    if (code || c->eof) raft_transport__leader_hung_up(t, str_of(c->leader));
     timer_stop(&c->timer);
     snapshot_forget(c);
     for (size_t i = 0; i < RAFT_PENDING_MAX; i++)

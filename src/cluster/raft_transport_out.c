@@ -6,6 +6,8 @@
 
 #include "raft_transport.h"
 
+#define REFUSED "connection refused" /* how dialling a port without a listener ends */
+
 static const struct stream_events out_events;
 
 /* --- remotes and connections ------------------------------------------------------------------ */
@@ -148,11 +150,25 @@ static void reached(struct raft_out *o)
     }
 }
 
+static void tell_gone(struct raft_out *o)
+{
+    struct raft_driver *driver = o->t->driver;
+    bool refused = str_has_suffix(str_of(o->dial.dial.err.text), STR(REFUSED));
+    if (!driver || !o->last_look || !refused) return;
+    struct raft_driver_state st = raft_driver_state(driver);
+    char leader[RAFT_ADDRESS_MAX] = { 0 };
+    if (!str_is(st.leader_id, o->remote->id) || st.leader_address.n >= sizeof leader) return;
+    memcpy(leader, st.leader_address.p, st.leader_address.n);
+    log_info(RAFT_LOG, "the leader is gone", "id", o->remote->id, "address", leader);
+    raft_driver_leader_gone(driver, str_of(leader));
+}
+
 static void dialled(struct server_dial *d, struct stream *s)
 {
     struct raft_out *o = container_of(d, struct raft_out, dial);
     if (!s) {
         o->t->counters.dials_failed++;
+        tell_gone(o);
         if (!o->remote->unreachable)
             log_warn(RAFT_LOG, "server cannot be reached", "id", o->remote->id, "address",
                 o->address, "error", d->dial.err.text);
@@ -213,6 +229,25 @@ struct raft_out *raft_transport__dial(
         .done = dialled };
     server_dial_start(&o->dial);
     return o;
+}
+
+void raft_transport__leader_hung_up(struct raft_transport *t, struct str address)
+{
+    if (t->closing || !t->driver) return;
+    struct raft_driver_state st = raft_driver_state(t->driver);
+    char id[RAFT_ID_MAX] = { 0 }, place[RAFT_ADDRESS_MAX] = { 0 };
+    if (st.role != DRIVER_FOLLOWER || !address.n || !str_eq(st.leader_address, address)) return;
+    if (!st.leader_id.n || st.leader_id.n >= sizeof id || address.n >= sizeof place) return;
+    memcpy(id, st.leader_id.p, st.leader_id.n);
+    memcpy(place, address.p, address.n);
+    struct raft_remote *r = remote_of(t, id);
+    if (!r) return;
+    link_each (l, &r->conns) {
+        const struct raft_out *o = container_of(l, struct raft_out, link);
+        if (o->last_look && !o->stream) return; /* under way */
+    }
+    struct raft_out *o = raft_transport__dial(t, id, place, RAFT_LANE_POOL);
+    if (o) o->last_look = true;
 }
 
 /* --- calls out -------------------------------------------------------------------------------- */

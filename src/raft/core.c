@@ -234,6 +234,9 @@ static int dispatch(struct raft *r, const struct raft_event *ev)
     case RAFT_SNAPSHOT_INSTALLED:
         raft__snapshot_installed(r, ev->snapshot_installed.failed);
         return 0;
+    case RAFT_LEADER_GONE:
+        raft__leader_gone(r, ev->leader_gone);
+        return 0;
     case RAFT_RESTORE:
         raft__restore(r, ev->restore.archive_index, ev->restore.handle);
         return 0;

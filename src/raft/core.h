@@ -234,6 +234,7 @@ int raft__bootstrap(struct raft *r, const struct raft_configuration *c);
 /* election.c */
 bool raft__leader_known(const struct raft *r);
 void raft__election_timer(struct raft *r);
+void raft__leader_gone(struct raft *r, struct str address);
 void raft__campaign(struct raft *r, bool transfer);
 void raft__check_won(struct raft *r);
 void raft__on_request_vote(struct raft *r, const struct raft_message *m);

@@ -5,6 +5,8 @@
  * that same term. */
 #include "core.h"
 
+#define LEADER_GONE_PART 10 /* of the heartbeat timeout */
+
 bool raft__leader_known(const struct raft *r)
 {
     if (r->role == RAFT_LEADER) return true;
@@ -137,6 +139,16 @@ void raft__on_probe_response(struct raft *r, const struct raft_message *m)
     /* Reachable again: there may be a leader, and this is its chance to be heard first. */
     r->cut_off = r->probing = false;
     r->election_ms = r->now + raft__random(r, r->o.heartbeat_timeout_ms);
+}
+
+/* Nobody needs to wait for a process that is no more. The wait that stays keeps the followers, who
+ * all see it at once, apart. */
+void raft__leader_gone(struct raft *r, struct str address)
+{
+    if (r->role != RAFT_FOLLOWER || !r->leader.n || !str_eq(name_str(&r->leader), address)) return;
+    uint64_t soon = r->now + raft__random(r, r->o.heartbeat_timeout_ms / LEADER_GONE_PART);
+    r->leader.n = 0;
+    if (soon < r->election_ms) r->election_ms = soon;
 }
 
 static bool candidate_up_to_date(const struct raft *r, const struct raft_request_vote *v)

@@ -78,6 +78,10 @@ static void port_data(struct stream *s, struct str bytes)
 {
     struct wire_pair *p = s->owner;
     assert_int_equal(bytes.p[0], 1);
+    if (p->to->closed) {
+        stream_close(s);
+        return;
+    }
     raft_transport_accept(p->to->transport, s);
     if (bytes.n > 1 && s->owner != p) s->events->data(s, str_slice(bytes, 1, bytes.n));
 }
@@ -122,7 +126,7 @@ static void end_dials(void)
         struct wire_node *to = d ? node_at(d->host) : NULL;
         if (!d || (to && to->away == AWAY_SILENT)) continue;
         w.dials[i] = NULL;
-        if (to && to->driver && to->away == AWAY_NO) {
+        if (to && to->driver && !to->stopped && to->away == AWAY_NO) {
             connect_to(d, to);
             continue;
         }
