@@ -68,6 +68,55 @@ void fed_changes(const struct list *local, const struct list *remote, uint64_t l
     }
 }
 
+/* --- configuration entries ------------------------------------------------------------------ */
+
+static int entry_order(const struct config_entry *a, const struct config_entry *b)
+{
+    struct config_entry_ref x = config_entry_ref(a), y = config_entry_ref(b);
+    int order = str_cmp(x.kind, y.kind);
+    return order ? order : str_cmp(*x.name, *y.name);
+}
+
+static int by_entry(const void *a, const void *b)
+{
+    return entry_order(
+        *(const struct config_entry *const *)a, *(const struct config_entry *const *)b);
+}
+
+static const struct config_entry **sorted_entries(const struct list *l, struct arena *a, size_t *n)
+{
+    const struct config_entry **v = arena_array(a, l->n + 1, sizeof(const void *));
+    *n = 0;
+    for (size_t i = 0; i < l->n; i++) {
+        const struct config_entry *e = &LIST_AT(l, struct config_entry, i);
+        if (config_entry_is_set(e)) v[(*n)++] = e;
+    }
+    if (*n) qsort(v, *n, sizeof *v, by_entry);
+    return v;
+}
+
+void fed_entry_changes(
+    const struct list *local, const struct list *remote, struct arena *a, struct fed_changes *out)
+{
+    size_t i = 0, k = 0, here_n, there_n;
+    const struct config_entry **here = sorted_entries(local, a, &here_n);
+    const struct config_entry **there = sorted_entries(remote, a, &there_n);
+    *out = (struct fed_changes){ 0 };
+    while (i < here_n || k < there_n) {
+        int order = i == here_n ? 1 : k == there_n ? -1 : entry_order(here[i], there[k]);
+        if (order < 0) {
+            *LIST_PUSH(a, &out->deletes, struct config_entry) = *here[i++];
+        } else if (order > 0) {
+            *LIST_PUSH(a, &out->upserts, struct config_entry) = *there[k++];
+        } else {
+            struct config_entry_ref x = config_entry_ref(here[i++]), y = config_entry_ref(there[k]);
+            if (!record_equal(x.type, x.entry, y.entry))
+                *LIST_PUSH(a, &out->upserts, struct config_entry) = *there[k];
+            k++;
+        }
+    }
+}
+
 /* --- the rest ------------------------------------------------------------------------------- */
 
 const struct federation_state *fed_prunable(

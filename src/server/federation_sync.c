@@ -35,7 +35,6 @@ struct federation_sync {
     struct arena arena; /* of the call, and of what was sent last */
     const struct federation_state *sent;
     uint64_t sent_ms;
-    struct replicator *replicator;
     struct server_sync_status status;
     char last_error[ERROR_TEXT_MAX];
 };
@@ -269,7 +268,8 @@ static void outcome(struct server *s, bool fine)
     if (s->opts.gateways) gateways_replicated(s->opts.gateways, fine);
 }
 
-static const struct replication_kind federation_kind = { .name = "federation state",
+const struct replication_kind server__federation_kind = { .name = "federation state",
+    .plural = "federation states",
     .label = "federation_state_replication",
     .method = "FederationState.List",
     .ready = server__federation_supported,
@@ -314,17 +314,13 @@ void server__federation_init(struct server *s)
     timer_init(&f->prune, s->world, prune);
     tick_init(&f->tick, s->world, tick_fired);
     watch_set_init(&f->ws, s->store, watch_fired);
-    if (is_secondary(s)) f->replicator = replicator_create(s, &federation_kind);
 }
 
 void server__federation_start(struct server *s)
 {
     struct federation_sync *f = s->federation;
     tick_mark(&f->tick);
-    if (f->replicator)
-        replicator_start(f->replicator);
-    else
-        timer_start(&f->prune, PRUNE_MS);
+    if (!is_secondary(s)) timer_start(&f->prune, PRUNE_MS);
 }
 
 void server__federation_stop(struct server *s)
@@ -340,7 +336,6 @@ void server__federation_stop(struct server *s)
     f->busy = f->again = false;
     f->failures = 0;
     f->sent = NULL;
-    if (f->replicator) replicator_stop(f->replicator);
     if (s->opts.gateways) gateways_leads_not(s->opts.gateways);
 }
 
@@ -348,25 +343,18 @@ void server__federation_deinit(struct server *s)
 {
     struct federation_sync *f = s->federation;
     server__federation_stop(s);
-    replicator_destroy(f->replicator);
     arena_free(&f->arena);
     free(f);
 }
 
-bool server_sync_status(const struct server *s, size_t i, struct server_sync_status *out)
+void server__federation_status(const struct server *s, struct server_sync_status *out)
 {
     const struct federation_sync *f = s->federation;
-    if (i == 0) {
-        uint64_t now = world_now_ms(s->world);
-        bool due = f->failures && timer_active(&f->timer) && f->timer.due_ms > now;
-        *out = f->status;
-        out->name = "federation_state";
-        out->running = s->ready;
-        out->last_error = f->last_error;
-        out->next_try_ms = due ? f->timer.due_ms - now : 0;
-        return true;
-    }
-    if (i > 1 || !f->replicator) return false;
-    replicator_status(f->replicator, out);
-    return true;
+    uint64_t now = world_now_ms(s->world);
+    bool due = f->failures && timer_active(&f->timer) && f->timer.due_ms > now;
+    *out = f->status;
+    out->name = "federation_state";
+    out->running = s->ready;
+    out->last_error = f->last_error;
+    out->next_try_ms = due ? f->timer.due_ms - now : 0;
 }

@@ -269,6 +269,7 @@ static void revoke(struct server *s)
         d->busy = d->again = false;
         d->failures = 0;
     }
+    server__replication_stop(s);
     server__federation_stop(s);
     server__tombstones_stop(s);
     server__sessions_stop(s);
@@ -285,6 +286,7 @@ static void start_duties(struct server *s)
     for (size_t i = 0; i < DUTY_COUNT; i++)
         run(&s->duties->duty[i]);
     server__federation_start(s);
+    server__replication_start(s);
     server__autopilot_start(s);
     server__release_held(s);
 }

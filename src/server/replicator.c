@@ -27,7 +27,8 @@ struct replicator {
     uint64_t last_index, remote_index;
     unsigned failures;
     struct list commands;
-    size_t applied;
+    size_t applied, deferred; /* of the present pass over the commands */
+    char refusal[ERROR_TEXT_MAX];
     struct raft_driver_request raft;
     struct server_sync_status status;
     char last_error[ERROR_TEXT_MAX];
@@ -45,6 +46,7 @@ static void end_round(struct replicator *r)
     rpc_reply_unref(r->reply);
     r->reply = NULL;
     r->commands = (struct list){ 0 };
+    r->applied = r->deferred = 0;
     arena_reset(&r->arena);
 }
 
@@ -72,18 +74,19 @@ static void apply_next(struct replicator *r);
 static void proposed(struct raft_driver_request *q)
 {
     struct replicator *r = q->ctx;
-    char text[ERROR_TEXT_MAX];
+    struct replicated *all = r->commands.v;
     if (q->code) {
         failed(r, q->err.text);
         return;
     }
     if (q->result && q->result->kind == RESULT_ERROR) {
-        snprintf(text, sizeof text, "%.*s", STR_ARG(q->result->text));
-        failed(r, text);
-        return;
+        /* perhaps another one has to come first */
+        snprintf(r->refusal, sizeof r->refusal, "%.*s", STR_ARG(q->result->text));
+        all[r->deferred++] = all[r->applied];
+    } else {
+        r->status.writes++;
     }
     r->applied++;
-    r->status.writes++;
     if (r->applied < r->commands.n && r->applied >= APPLY_BURST)
         wait(r, APPLY_MS);
     else
@@ -111,6 +114,14 @@ static void round_fine(struct replicator *r)
 
 static void apply_next(struct replicator *r)
 {
+    if (r->applied == r->commands.n && r->deferred > 0) {
+        if (r->deferred == r->commands.n) {
+            failed(r, r->refusal);
+            return;
+        }
+        r->commands.n = r->deferred;
+        r->applied = r->deferred = 0;
+    }
     if (r->applied == r->commands.n) {
         round_fine(r);
         return;
@@ -131,7 +142,7 @@ static void answered(struct rpc_call *call)
     if (call->code) {
         struct arena a = ARENA_INIT;
         struct str why =
-            str_printf(&a, "failed to retrieve %ss: %s", r->kind->name, call->err->text);
+            str_printf(&a, "failed to retrieve %s: %s", r->kind->plural, call->err->text);
         failed(r, why.p);
         arena_free(&a);
         return;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the leader of a secondary datacenter does for each kind of record that the primary owns
  * (leader.md 11): one blocking call to the primary, what differs becomes commands of the own log,
- * one after another; then the next round. A failure begins from scratch after a growing pause.
+ * one after another; then the next round. What the state refuses is tried again behind the others,
+ * as long as that helps. A failure begins from scratch after a growing pause.
  *
  * The one invariant: what is equal is not written, so a quiet primary costs no log entries. */
 #pragma once
@@ -20,7 +21,8 @@ struct replicated {
 };
 
 struct replication_kind {
-    const char *name;   /* "federation state": for logs */
+    const char *name;   /* "federation state", "config entry": for logs */
+    const char *plural; /* "federation states" */
     const char *label;  /* "federation_state_replication": of the status */
     const char *method; /* asked of the primary */
     /* Its arguments but Datacenter, Token and the query options, of `a`; NULL: all zero. */
@@ -33,6 +35,10 @@ struct replication_kind {
     /* How asking the primary went; NULL: nobody wants to know. */
     void (*outcome)(struct server *s, bool fine);
 };
+
+/* The kinds there are. */
+extern const struct replication_kind server__federation_kind; /* federation_sync.c */
+extern const struct replication_kind server__config_kind;     /* config_replication.c */
 
 struct replicator *replicator_create(struct server *s, const struct replication_kind *kind);
 void replicator_destroy(struct replicator *r);

@@ -71,6 +71,7 @@ int server_create(const struct server_options *opts, struct server **out, struct
     server__tombstones_init(s);
     server__gossip_init(s);
     server__federation_init(s);
+    server__replication_init(s);
     server__autopilot_init(s);
     server__bootstrap_init(s);
     server__snapshots_init(s);
@@ -99,6 +100,7 @@ void server_destroy(struct server *s)
     server__sessions_deinit(s);
     server__coordinates_deinit(s);
     server__tombstones_deinit(s);
+    server__replication_deinit(s);
     server__federation_deinit(s);
     server__gossip_deinit(s);
     server__routes_deinit(s);

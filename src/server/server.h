@@ -166,6 +166,7 @@ struct server {
     struct link calls; /* held, verifying, writing and forwarded calls */
     struct gateway_watch gateway_watch;
     struct federation_sync *federation;
+    struct replication *replication;
     struct map routes;     /* datacenter -> its servers: routes.c */
     struct link detached;  /* commands proposed outside of calls */
     struct link snapshots; /* calls to save and restore */
@@ -269,6 +270,13 @@ void server__federation_deinit(struct server *s);
 void server__federation_start(struct server *s);
 void server__federation_stop(struct server *s);
 bool server__federation_supported(struct server *s);
+void server__federation_status(const struct server *s, struct server_sync_status *out);
+
+/* replication.c: what a secondary's leader takes over from the primary */
+void server__replication_init(struct server *s);
+void server__replication_deinit(struct server *s);
+void server__replication_start(struct server *s);
+void server__replication_stop(struct server *s);
 
 /* gateway_watch.c */
 void server__gateway_watch_init(struct server *s);

@@ -128,6 +128,43 @@ def test_federation_states_follow_the_primary(opts):
                           for s in (p.s1, p.s2)]
 
 
+def test_W11_W12_configuration_entries_follow_the_primary(opts):
+    def entries(s):
+        out = {}
+        for kind in ('service-defaults', 'service-splitter', 'service-resolver'):
+            for e in s.get('/v1/config/' + kind).json():
+                e.pop('CreateIndex'), e.pop('ModifyIndex')
+                out[(e['Kind'], e['Name'])] = e
+        return out
+
+    with Pair(opts) as p:
+        # the splitter is refused before its service has a protocol
+        for body in ({'Kind': 'service-defaults', 'Name': 'web', 'Protocol': 'http'},
+                     {'Kind': 'service-resolver', 'Name': 'web', 'DefaultSubset': 'v1',
+                      'Subsets': {'v1': {'Filter': 'Service.Meta.v == 1'}}},
+                     {'Kind': 'service-splitter', 'Name': 'web',
+                      'Splits': [{'Weight': 100, 'ServiceSubset': 'v1'}]},
+                     {'Kind': 'service-defaults', 'Name': 'api', 'Protocol': 'grpc'}):
+            p.s1.must(p.s1.put('/v1/config', body))
+        eventually(lambda: entries(p.s2) == entries(p.s1) and len(entries(p.s2)) == 4, 'all entries')
+        # written through the secondary they go to the primary, and come back
+        p.s2.must(p.s2.put('/v1/config', {'Kind': 'service-defaults', 'Name': 'db',
+                                          'Protocol': 'tcp'}))
+        eventually(lambda: ('service-defaults', 'db') in entries(p.s2), 'back in the secondary')
+        assert ('service-defaults', 'db') in entries(p.s1)
+        for name in ('service-splitter/web', 'service-resolver/web', 'service-defaults/web'):
+            p.s1.must(p.s1.request('DELETE', '/v1/config/' + name))
+        eventually(lambda: entries(p.s2) == entries(p.s1) and len(entries(p.s2)) == 2, 'deleted')
+        before = p.s2.get('/v1/config/service-defaults').index
+        p.s1.must(p.s1.put('/v1/config', {'Kind': 'service-defaults', 'Name': 'api',
+                                          'Protocol': 'grpc'}))  # as it is
+        p.s1.must(p.s1.put('/v1/config', {'Kind': 'service-defaults', 'Name': 'last',
+                                          'Protocol': 'tcp'}))
+        eventually(lambda: ('service-defaults', 'last') in entries(p.s2), 'the last one')
+        api = p.s2.get('/v1/config/service-defaults/api').json()
+        assert api['ModifyIndex'] <= before, (api, before)
+
+
 def test_a_dead_datacenter_is_an_error_and_comes_back(opts):
     with Pair(opts) as p:
         p.s2.must(p.s2.put('/v1/kv/k', 'v'))

@@ -13,11 +13,16 @@ bool fed_own_state(struct str datacenter, const struct federation_state *stored,
  * comes out. Only what changed behind `last_index` (of the primary) is looked at, and of that only
  * what differs is written. */
 struct fed_changes {
-    struct list deletes; /* struct federation_state */
+    struct list deletes; /* struct federation_state, or struct config_entry */
     struct list upserts; /* with PrimaryModifyIndex set */
 };
 void fed_changes(const struct list *local, const struct list *remote, uint64_t last_index,
     struct arena *a, struct fed_changes *out);
+
+/* The same for configuration entries; both lists of struct config_entry, of which `deletes` and
+ * `upserts` hold copies. What is equal but for its indexes is not written. */
+void fed_entry_changes(
+    const struct list *local, const struct list *remote, struct arena *a, struct fed_changes *out);
 
 /* The first record of a datacenter that is not known any more; NULL: there is none. */
 const struct federation_state *fed_prunable(

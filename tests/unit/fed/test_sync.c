@@ -80,6 +80,38 @@ static void W11_what_is_equal_is_not_written_again(void **state)
     assert_int_equal(c.upserts.n, 0);
 }
 
+static struct config_entry *entry(
+    struct list *l, const char *name, const char *protocol, uint64_t at)
+{
+    struct config_entry *e = LIST_PUSH(&w.arena, l, struct config_entry);
+    assert_true(config_entry_make(&w.arena, STR("service-defaults"), e));
+    e->service_defaults->name = str_of(name);
+    e->service_defaults->protocol = str_of(protocol);
+    e->service_defaults->modify_index = at;
+    return e;
+}
+
+static void W11_entries_that_are_equal_are_not_written(void **state)
+{
+    (void)state;
+    struct list local = { 0 }, remote = { 0 };
+    struct fed_changes c;
+    entry(&local, "gone", "tcp", 1);
+    entry(&local, "same", "http", 2);
+    entry(&local, "other", "http", 3);
+    entry(&remote, "other", "grpc", 40);
+    entry(&remote, "same", "http", 50);
+    entry(&remote, "fresh", "tcp", 60);
+    fed_entry_changes(&local, &remote, &w.arena, &c);
+    assert_int_equal(c.deletes.n, 1);
+    assert_true(str_is(LIST_AT(&c.deletes, struct config_entry, 0).service_defaults->name, "gone"));
+    assert_int_equal(c.upserts.n, 2);
+    assert_true(
+        str_is(LIST_AT(&c.upserts, struct config_entry, 0).service_defaults->name, "fresh"));
+    assert_true(
+        str_is(LIST_AT(&c.upserts, struct config_entry, 1).service_defaults->name, "other"));
+}
+
 static bool only_dc1(void *ctx, struct str datacenter)
 {
     (void)ctx;
@@ -144,6 +176,7 @@ int main(void)
         CASE(raft_indexes_and_times_do_not_count_but_checks_and_order_do),
         CASE(what_the_primary_lacks_is_deleted_what_it_has_is_taken),
         CASE(W11_what_is_equal_is_not_written_again),
+        CASE(W11_entries_that_are_equal_are_not_written),
         CASE(W28_datacenters_that_nobody_knows_are_pruned),
         CASE(all_servers_must_take_part_once),
         CASE(W3_stored_states_say_that_all_took_part),
