@@ -130,6 +130,7 @@ static int begin(void **state)
 {
     (void)state;
     memset(&w, 0, sizeof w);
+    model_init();
     w.now = 1000000;
     return 0;
 }
