@@ -146,6 +146,29 @@ static void majority_of_votes_makes_a_leader(void **state)
     bed_close(&b);
 }
 
+static void leader_that_is_gone_is_not_waited_for(void **state)
+{
+    (void)state;
+    struct raft_event other = { .type = RAFT_LEADER_GONE, .leader_gone = STR("c:8300") };
+    struct raft_event gone = { .type = RAFT_LEADER_GONE, .leader_gone = STR("b:8300") };
+    bed_member(&b, "abc", "");
+    bed_receive(&b, bed_append_from("b:8300", 2, 0, 0, 0));
+    bed_persist(&b);
+    bed_forget(&b);
+    bed_step(&b, &other);
+    bed_tick(&b, 300);
+    bed_expect_none(&b, RAFT_PROBE);
+    assert_true(str_is(bed_state(&b).leader_address, "b:8300"));
+    bed_step(&b, &gone);
+    assert_int_equal(bed_state(&b).leader_address.n, 0);
+    bed_tick(&b, 90); /* not all at once */
+    bed_expect_none(&b, RAFT_PROBE);
+    bed_tick(&b, 120);
+    bed_expect(&b, RAFT_PROBE, "c");
+    assert_int_equal(bed_state(&b).term, 2);
+    bed_close(&b);
+}
+
 static void candidacy_nobody_took_up_is_repeated_in_its_term(void **state)
 {
     (void)state;
@@ -311,6 +334,7 @@ int main(void)
         cmocka_unit_test(node_that_was_cut_off_lets_a_leader_speak_first),
         cmocka_unit_test(votes_are_asked_for_after_the_term_is_stored),
         cmocka_unit_test(majority_of_votes_makes_a_leader),
+        cmocka_unit_test(leader_that_is_gone_is_not_waited_for),
         cmocka_unit_test(candidacy_nobody_took_up_is_repeated_in_its_term),
         cmocka_unit_test(vote_is_stored_before_it_is_sent),
         cmocka_unit_test(one_vote_per_term),
