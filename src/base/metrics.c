@@ -435,6 +435,7 @@ double metric_quantile(const struct metric *m, double q)
     uint64_t rank = (uint64_t)ceil(q * (double)n);
     for (size_t i = 0; i < CLASSES; i++) {
         seen += sums[i];
+        if (seen >= rank && sums[i] && i == 0) return 0;
         if (seen >= rank && sums[i]) return exp2(((double)i + 0.5 - CLASSES_BELOW_ONE) / 4);
     }
     return NAN;

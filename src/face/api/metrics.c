@@ -119,6 +119,10 @@ static void put_number(struct buf *b, double v)
         buf_put_c(b, "NaN");
         return;
     }
+    if (fabs(v) < 1e15 && v == floor(v)) {
+        buf_printf(b, "%.0f", v);
+        return;
+    }
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, v);
         if (strtod(text, NULL) == v) break;
