@@ -12,6 +12,7 @@
 
 struct check_runner {
     struct probe probe;
+    struct link waiting; /* for its turn */
     struct timer timeout;
     struct process *process;
     struct buf output; /* twice the bound at most */
@@ -55,12 +56,27 @@ static struct str timeout_text(const struct check_runner *r, struct arena *a)
     return full;
 }
 
+static void run_now(struct check_runner *r);
+
+/* The next one's turn. */
+static void process_gone(struct check_runner *r)
+{
+    struct local *l = r->probe.check->local;
+    r->process = NULL;
+    l->scripts_running--;
+    while (l->scripts_running < CHECK_SCRIPTS_MAX) {
+        struct link *next = link_pop(&l->scripts_waiting);
+        if (!next) return;
+        run_now(container_of(next, struct check_runner, waiting));
+    }
+}
+
 static void exited(void *ctx, int status)
 {
     struct check_runner *r = ctx;
     struct arena a = ARENA_INIT;
-    r->process = NULL;
     timer_stop(&r->timeout);
+    process_gone(r);
     if (r->timed_out) {
         probe_result(&r->probe, "critical", timeout_text(r, &a), true);
     } else {
@@ -77,9 +93,9 @@ static void on_timeout(struct timer *t)
     process_kill(r->process);
 }
 
-static void run(struct probe *p)
+static void run_now(struct check_runner *r)
 {
-    struct check_runner *r = container_of(p, struct check_runner, probe);
+    struct probe *p = &r->probe;
     const struct list *args = &p->check->type.script_args;
     struct arena a = ARENA_INIT;
     struct error err;
@@ -94,6 +110,7 @@ static void run(struct probe *p)
     struct process_options o = { .argv = argv, .ctx = r, .output = on_output, .exited = exited };
     r->process = process_start(p->check->local->opts.world, &o, &err);
     if (r->process) {
+        p->check->local->scripts_running++;
         timer_start(&r->timeout, probe_timeout_ms(p, TIMEOUT_MS));
     } else {
         probe_result(p, "critical", str_of(err.text), false);
@@ -101,10 +118,21 @@ static void run(struct probe *p)
     arena_free(&a);
 }
 
+static void run(struct probe *p)
+{
+    struct check_runner *r = container_of(p, struct check_runner, probe);
+    struct local *l = p->check->local;
+    if (l->scripts_running < CHECK_SCRIPTS_MAX)
+        run_now(r);
+    else
+        link_push(&l->scripts_waiting, &r->waiting);
+}
+
 static struct check_runner *start(struct local *l, struct local_check *c)
 {
     struct check_runner *r = xcalloc(1, sizeof *r);
     timer_init(&r->timeout, l->opts.world, on_timeout);
+    link_init(&r->waiting);
     probe_start(&r->probe, c, run);
     return r;
 }
@@ -113,7 +141,11 @@ static void stop(struct check_runner *r)
 {
     probe_stop(&r->probe);
     timer_stop(&r->timeout);
-    if (r->process) process_forget(r->process);
+    link_remove(&r->waiting);
+    if (r->process) {
+        process_forget(r->process);
+        process_gone(r);
+    }
     buf_deinit(&r->output);
     free(r);
 }

@@ -66,6 +66,7 @@ int local_create(const struct local_options *opts, struct local **out, struct er
     link_init(&l->touched_groups);
     link_init(&l->aliases);
     link_init(&l->touched);
+    link_init(&l->scripts_waiting);
     link_init(&l->registrations);
     tick_init(&l->tick, opts->world, on_tick);
     timer_init(&l->reap, opts->world, on_reap);
@@ -84,6 +85,8 @@ void local_start(struct local *l)
 static void forget_everything(struct local *l)
 {
     void *value;
+    while (link_pop(&l->scripts_waiting)) /* none begins any more */
+        ;
     for (size_t it = 0; map_next(&l->checks, &it, NULL, &value);)
         local__check_forget(l, value);
     for (size_t it = 0; map_next(&l->services, &it, NULL, &value);)

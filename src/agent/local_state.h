@@ -71,6 +71,7 @@ struct local_check {
 };
 
 #define WATCH_BUCKETS 256
+#define CHECK_SCRIPTS_MAX 256
 
 struct local {
     struct local_options opts;
@@ -91,9 +92,11 @@ struct local {
     struct tick tick;                   /* runs aliases, fires watches, starts syncs */
     struct link aliases;
     struct timer reap;
-    struct map centrals;       /* service ID -> struct central */
-    struct link registrations; /* waiting for their first answer */
-    struct str initial_id;     /* the answer for this service came before its registration */
+    size_t scripts_running;      /* at most CHECK_SCRIPTS_MAX at a time */
+    struct link scripts_waiting; /* struct check_runner of scripts whose turn it is not yet */
+    struct map centrals;         /* service ID -> struct central */
+    struct link registrations;   /* waiting for their first answer */
+    struct str initial_id;       /* the answer for this service came before its registration */
     const struct service_config_response *initial; /* NULL: none */
     struct file_queue *files;                      /* NULL without data directory */
     uint64_t files_told;                           /* up to here others wait for what was queued */

@@ -44,9 +44,8 @@ static const uint64_t *process_key(void)
     return key;
 }
 
-uint64_t hash_bytes(const void *p, size_t n)
+static uint64_t siphash(const uint64_t key[2], const void *p, size_t n)
 {
-    const uint64_t *key = process_key();
     const uint8_t *at = p;
     uint64_t v[4] = { key[0] ^ UINT64_C(0x736f6d6570736575), key[1] ^ UINT64_C(0x646f72616e646f6d),
         key[0] ^ UINT64_C(0x6c7967656e657261), key[1] ^ UINT64_C(0x7465646279746573) };
@@ -68,6 +67,17 @@ uint64_t hash_bytes(const void *p, size_t n)
     for (int i = 0; i < 3; i++)
         sip_round(v);
     return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+uint64_t hash_bytes(const void *p, size_t n)
+{
+    return siphash(process_key(), p, n);
+}
+
+uint64_t hash_content(const void *p, size_t n)
+{
+    static const uint64_t key[2];
+    return siphash(key, p, n);
 }
 
 static bool live(const struct map_slot *s)

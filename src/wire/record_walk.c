@@ -200,7 +200,7 @@ static uint64_t hash_f64(double f)
 
 static uint64_t hash_str(struct str s)
 {
-    return hash_bytes(s.n ? s.p : "", s.n);
+    return hash_content(s.n ? s.p : "", s.n);
 }
 
 static uint64_t hash_value(const struct value *v)

@@ -336,6 +336,20 @@ def test_script_is_killed_with_all_its_processes(opts):
                 agent.eventually(lambda: not os.path.exists('/proc/' + pid), 'the end of ' + pid)
 
 
+def test_scripts_take_turns(opts):
+    """More scripts than may run at a time: all get their turn."""
+    n = 270
+    with agent.Agent(opts, CONFIG) as server:
+        server.start()
+        conn = server.connect()
+        for i in range(n):
+            server.must(server.put('/v1/agent/check/register', {
+                'ID': 's%d' % i, 'Name': 's', 'Interval': '1s', 'Args': ["sleep", "1"]}, connection=conn))
+        agent.eventually(lambda: all(c['Status'] == 'passing' for c in server.get(
+            '/v1/agent/checks').json().values()), 'every script to pass', deadline=120, every=0.5)
+        conn.close()
+
+
 def test_output_is_bounded_while_it_is_read(opts):
     with agent.Agent(opts, CONFIG) as server:
         server.start()

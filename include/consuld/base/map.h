@@ -38,3 +38,5 @@ void *map_remove(struct map *m, struct str key);
 bool map_next(const struct map *m, size_t *it, struct str *key, void **value);
 /* SipHash-1-3 under the process key. */
 uint64_t hash_bytes(const void *p, size_t n);
+/* The same in every process: to tell contents apart, not for tables. */
+uint64_t hash_content(const void *p, size_t n);

@@ -197,6 +197,38 @@ static void count_fire(struct local_watch *w)
     fired++;
 }
 
+/* The tags of the catalog count if the registration says so, else they are put right. */
+static void tag_override_decides_whose_tags_count(void **state)
+{
+    struct bench *b = *state;
+    given(b, "{\"Name\":\"free\",\"Tags\":[\"own\"],\"EnableTagOverride\":true}");
+    given(b, "{\"Name\":\"firm\",\"Tags\":[\"own\"]}");
+    struct list other = { 0 };
+    *LIST_PUSH(&b->catalog.arena, &other, struct str) = STR("other");
+    for (size_t i = 0; i < b->catalog.services.n; i++)
+        LIST_AT(&b->catalog.services, struct node_service, i).tags = other;
+    uint64_t hash = local_service_hash(b->local, STR("free"));
+    size_t registers = b->catalog.registers;
+    local_sync_full(b->local, 1);
+    fake_world_advance(&b->world, 10);
+    assert_int_equal(b->catalog.registers, registers + 1);
+    assert_true(str_is(LIST_AT(&in_catalog(b, "free")->tags, struct str, 0), "other"));
+    assert_true(str_is(LIST_AT(&in_catalog(b, "firm")->tags, struct str, 0), "own"));
+    const struct node_service *shown = local_service_get(b->local, STR("free"));
+    assert_true(str_is(LIST_AT(&shown->tags, struct str, 0), "other"));
+    assert_true(local_service_hash(b->local, STR("free")) != hash);
+}
+
+/* Of two checks with one ID the last one stands, as it would alone. */
+static void last_check_of_an_id_stands(void **state)
+{
+    struct bench *b = *state;
+    given(b, "{\"Name\":\"a\",\"Checks\":[{\"CheckID\":\"c\",\"TTL\":\"1h\"},{\"CheckID\":\"c\","
+             "\"TTL\":\"2h\",\"Status\":\"passing\"}]}");
+    check_is(b, "c", "passing", "");
+    assert_int_equal(b->catalog.checks.n, 1);
+}
+
 static void watch_fires_when_the_service_changes_and_only_then(void **state)
 {
     struct bench *b = *state;
@@ -338,6 +370,8 @@ static void check_critical_since_its_registration_is_not_reaped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(tag_override_decides_whose_tags_count, setup, teardown),
+        cmocka_unit_test_setup_teardown(last_check_of_an_id_stands, setup, teardown),
         cmocka_unit_test_setup_teardown(node_info_is_sent_first, setup, teardown),
         cmocka_unit_test_setup_teardown(registration_reaches_the_catalog_once, setup, teardown),
         cmocka_unit_test_setup_teardown(refused_registration_leaves_nothing, setup, teardown),

@@ -249,9 +249,44 @@ static void snake_case_keys_fill_the_same_members(void **state)
     arena_free(&a);
 }
 
+/* Reading goes on after a refusal; one in an inner type that reads itself ends it and names the
+ * outer field alone; durations are looked at last. */
+static void refusals_have_the_order_and_places_of_go(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body, *refusal;
+    } cases[] = {
+        { "{\"Name\":\"a\",\"enable_tag_override\":\"x\"}",
+            "json: cannot unmarshal string into Go struct field .enable_tag_override of type "
+            "bool" },
+        { "{\"Name\":\"a\",\"Check\":{\"TTL\":\"10s\",\"TLSSkipVerify\":\"x\"}}",
+            "json: cannot unmarshal string into Go struct field .Check of type bool" },
+        { "{\"id\":5,\"Proxy\":{\"Upstreams\":[{\"LocalBindPort\":\"x\"}]}}",
+            "json: cannot unmarshal string into Go struct field .Proxy of type int" },
+        { "{\"id\":1.5,\"enable_tag_override\":\"x\"}",
+            "json: cannot unmarshal number into Go struct field .ID of type string" },
+        { "{\"Address\":[],\"Check\":{\"Interval\":\"\"}}", "time: invalid duration \"\"" },
+        { "{\"Check\":{\"Interval\":\"10\",\"GRPCUseTLS\":1}}",
+            "json: cannot unmarshal number into Go struct field .Check of type bool" },
+        { "{\"Port\":\"80\",\"Checks\":[{\"ID\":\"c\"}]}", "json: unknown field \"ID\"" },
+        { "{\"Check\":{\"ServiceID\":\"x\",\"service_id\":\"y\"}}", "" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct arena a = ARENA_INIT;
+        struct error err = { 0 };
+        struct service_definition s = { 0 };
+        int rc = json_decode(str_of(cases[i].body), &a, &type_service_definition, &s, 0, &err);
+        assert_int_equal(rc != 0, cases[i].refusal[0] != '\0');
+        assert_string_equal(err.text, cases[i].refusal);
+        arena_free(&a);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(refusals_have_the_order_and_places_of_go),
         cmocka_unit_test(snake_case_keys_fill_the_same_members),
         cmocka_unit_test(recorded_bodies_are_read_or_refused),
         cmocka_unit_test(recorded_answers_are_written_as_they_were),
