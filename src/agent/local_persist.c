@@ -280,6 +280,8 @@ static int load_service(
         p.service->weights = arena_new(a, struct weights);
         *p.service->weights = (struct weights){ 1, 1 };
     }
+    if (service_fill_addresses(a, p.service, &why) != 0)
+        log_warn("agent", "restored service has a bad address", "file", path, "error", why.text);
     local__service_put(l, p.service, p.token, source)->kept = true;
     log_debug("agent", "restored service definition from file", "service", str_c(a, p.service->id),
         "file", path);
