@@ -54,7 +54,6 @@ static void acl(struct api_request *req)
 
 /* clang-format off */
 const struct api_route api_absent_routes[] = {
-    ROW("/debug/pprof/",                  API_GET, acl),
     ROW("/v1/acl/auth-method",            API_PUT, acl),
     ROW("/v1/acl/auth-method/",           API_GET | API_PUT | API_DELETE, acl),
     ROW("/v1/acl/auth-methods",           API_GET, acl),

@@ -20,6 +20,7 @@
 #include "agent_form.h"
 #include "agent_gossip.h"
 #include "agent_routes.h"
+#include "consuld/agent/user_events.h"
 
 static const struct face_context *context(const struct api_request *req)
 {
@@ -116,22 +117,13 @@ static void config_part(const struct face_context *ctx, struct json_writer *w)
     config_debug_json(ctx->config_at_start, w);
 }
 
-static void self(struct api_request *req)
+static void stats(const struct face_context *ctx, struct arena *a, struct json_writer *w)
 {
-    const struct face_context *ctx = context(req);
-    struct agent_member member;
-    agent_member_of(serf_self(pool_serf(ctx->lan)), req->arena, &member);
-    struct json_writer *w = api_json_begin(req);
-    json_object(w);
-    config_part(ctx, w);
-    if (!ctx->disable_coordinates) agent_coordinate(w, ctx->lan);
-    json_key(w, "Member");
-    json_obj(w, &type_agent_member, &member);
     json_key(w, "Stats");
     json_object(w);
     stats_agent(ctx, w);
     if (ctx->raft) {
-        stats_server(ctx, req->arena, w);
+        stats_server(ctx, a, w);
     } else {
         json_key(w, "consul");
         json_object(w);
@@ -145,12 +137,73 @@ static void self(struct api_request *req)
     stats_runtime(w);
     agent_pool_stats(w, "serf_lan", ctx->lan);
     if (ctx->wan) agent_pool_stats(w, "serf_wan", ctx->wan);
-    agent_federation_stats(ctx, req->arena, w);
+    agent_federation_stats(ctx, a, w);
     json_object_end(w);
+}
+
+static void self(struct api_request *req)
+{
+    const struct face_context *ctx = context(req);
+    struct agent_member member;
+    agent_member_of(serf_self(pool_serf(ctx->lan)), req->arena, &member);
+    struct json_writer *w = api_json_begin(req);
+    json_object(w);
+    config_part(ctx, w);
+    if (!ctx->disable_coordinates) agent_coordinate(w, ctx->lan);
+    json_key(w, "Member");
+    json_obj(w, &type_agent_member, &member);
+    stats(ctx, req->arena, w);
     json_key(w, "Meta");
     json_obj(w, &type_map_str, &ctx->node_meta);
     json_object_end(w);
     api_json_end(req, 200);
+}
+
+/* --- state ------------------------------------------------------------------------------------ */
+
+static void members(struct api_request *req, struct json_writer *w, const struct pool *p)
+{
+    json_array(w);
+    for (size_t i = 0; p && i < serf_count(pool_serf(p)); i++) {
+        struct agent_member member;
+        agent_member_of(serf_at(pool_serf(p), i), req->arena, &member);
+        json_obj(w, &type_agent_member, &member);
+    }
+    json_array_end(w);
+}
+
+/* What the agent's parts know at this moment, for people. */
+static void state(struct api_request *req)
+{
+    const struct face_context *ctx = context(req);
+    if (!ctx->config->enable_debug) {
+        api_reply_text(req, 401, "ACL support disabled");
+        return;
+    }
+    struct json_writer *w = api_json_begin(req);
+    json_object(w);
+    stats(ctx, req->arena, w);
+    json_key(w, "LAN");
+    members(req, w, ctx->lan);
+    json_key(w, "WAN");
+    members(req, w, ctx->wan);
+    if (!ctx->disable_coordinates) agent_coordinate(w, ctx->lan);
+    json_key(w, "Events");
+    json_array(w);
+    for (size_t i = 0; i < user_events_count(ctx->events); i++)
+        json_obj(w, &type_user_event, user_events_at(ctx->events, i));
+    json_array_end(w);
+    json_object_end(w);
+    api_json_end(req, 200);
+}
+
+/* Go's profiles; there are none of this program. */
+static void profiles(struct api_request *req)
+{
+    if (context(req)->config->enable_debug)
+        api_reply_text(req, 404, "consuld has no profiles; its state is at /debug/state");
+    else
+        api_reply_text(req, 401, "ACL support disabled");
 }
 
 /* --- monitor
@@ -218,6 +271,8 @@ static void token(struct api_request *req)
 }
 
 const struct api_route api_agent_self_routes[] = {
+    { "/debug/pprof/", API_GET, API_BODY_PLAIN, 0, profiles },
+    { "/debug/state", API_GET, API_BODY_PLAIN, 0, state },
     { "/v1/agent/leave", API_PUT, 0, 0, leave },
     { "/v1/agent/monitor", API_GET, 0, 0, monitor },
     { "/v1/agent/reload", API_PUT, 0, 0, reload },

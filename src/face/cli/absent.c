@@ -60,7 +60,6 @@ const struct cli_command cli_absent_commands[] = {
     ABSENT("connect expose", "Expose a Connect-enabled service through an Ingress gateway",
         "[options]"),
     ABSENT("connect proxy", "Runs a Consul Connect proxy", "[options]"),
-    ABSENT("debug", "Records a debugging archive for operators", "[options]"),
     ABSENT("login", "Login to Consul using an Auth Method", "[options]"),
     ABSENT("logout", "Destroy a Consul Token created with Login", "[options]"),
     { 0 },

@@ -13,7 +13,7 @@ static const struct cli_command *const tables[] = { cli_basic_commands, cli_kv_c
     cli_catalog_commands, cli_cluster_commands, cli_service_commands, cli_operator_commands,
     cli_config_commands, cli_intention_commands, cli_keyring_commands, cli_snapshot_commands,
     cli_connect_commands, cli_watch_commands, cli_lock_commands, cli_tls_commands,
-    cli_exec_commands, cli_absent_commands };
+    cli_debug_commands, cli_exec_commands, cli_absent_commands };
 
 enum { TABLES = sizeof tables / sizeof tables[0] };
 

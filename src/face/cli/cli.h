@@ -60,7 +60,7 @@ extern const struct cli_command cli_basic_commands[], cli_kv_commands[], cli_cat
     cli_cluster_commands[], cli_service_commands[], cli_operator_commands[], cli_config_commands[],
     cli_intention_commands[], cli_snapshot_commands[], cli_watch_commands[], cli_lock_commands[],
     cli_keyring_commands[], cli_tls_commands[], cli_acl_commands[], cli_connect_commands[],
-    cli_exec_commands[], cli_absent_commands[];
+    cli_debug_commands[], cli_exec_commands[], cli_absent_commands[];
 
 /* A flag that was given. */
 struct cli_given {
