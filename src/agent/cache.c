@@ -258,10 +258,12 @@ void cache_submit(struct cache *c, struct rpc_call *call, struct cache_outcome *
     touch(e);
     if (good(e, &wish)) {
         c->stats.hits++;
+        e->layout->stats->hits++;
         answer(call, e->reply, outcome, true, cache_age_ns(e));
         return;
     }
     c->stats.misses++;
+    *(wish.min_index ? &e->layout->stats->misses_block : &e->layout->stats->misses_new) += 1;
     wait_for(e, call, outcome, &wish);
 }
 
@@ -289,7 +291,12 @@ struct cache *cache_create(const struct cache_options *o)
     c->opts = *o;
     cache_limit(c, o->fetch_rate, o->fetch_burst);
     c->layouts = xcalloc(cache_type_count, sizeof *c->layouts);
+    c->type_stats = xcalloc(cache_type_count, sizeof *c->type_stats);
     cache_layouts_init(c->layouts);
+    for (size_t i = 0; i < cache_type_count; i++) {
+        c->type_stats[i].name = cache_types[i].name;
+        c->layouts[i].stats = &c->type_stats[i];
+    }
     c->scratch = (struct buf)BUF_INIT(KEY_MAX);
     link_init(&c->entries);
     timer_init(&c->expiry, o->world, expire);
@@ -312,10 +319,18 @@ void cache_destroy(struct cache *c)
     buf_deinit(&c->scratch);
     arena_free(&c->key_arena);
     free(c->layouts);
+    free(c->type_stats);
     free(c);
 }
 
 struct cache_stats cache_stats(const struct cache *c)
 {
     return c->stats;
+}
+
+bool cache_type_stats_at(const struct cache *c, size_t i, struct cache_type_stats *out)
+{
+    if (i >= cache_type_count) return false;
+    *out = c->type_stats[i];
+    return true;
 }

@@ -10,10 +10,11 @@
 /* How the answers of one procedure are kept. */
 struct cache_type {
     const char *method;
-    bool blocking; /* it waits for an index */
-    bool refresh;  /* kept current behind the callers' backs */
-    bool stale;    /* any server may answer */
-    bool global;   /* the same for every token */
+    const char *name; /* in metrics */
+    bool blocking;    /* it waits for an index */
+    bool refresh;     /* kept current behind the callers' backs */
+    bool stale;       /* any server may answer */
+    bool global;      /* the same for every token */
 };
 extern const struct cache_type cache_types[];
 extern const size_t cache_type_count;
@@ -21,6 +22,7 @@ extern const size_t cache_type_count;
 /* Where a type's arguments have what the cache looks at; -1: nowhere. */
 struct cache_layout {
     const struct type *args;
+    struct cache_type_stats *stats;
     int token, min_query_index, max_query_time, allow_stale, require_consistent, use_cache,
         max_stale_duration, max_age, must_revalidate, stale_if_error;
 };
@@ -76,6 +78,7 @@ struct cache_waiter {
 struct cache {
     struct cache_options opts;
     struct cache_layout *layouts;
+    struct cache_type_stats *type_stats;
     struct map map;
     struct link entries;
     struct timer expiry;

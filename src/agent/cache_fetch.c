@@ -37,7 +37,8 @@ static uint64_t back_off_ms(struct cache_entry *e)
 static void failed(struct cache_entry *e)
 {
     struct cache *c = e->cache;
-    c->stats.fetch_failures++;
+    c->stats.failed++;
+    e->layout->stats->failed++;
     e->failures++;
     if (!e->lost) e->lost_ms = world_now_ms(c->opts.world);
     e->lost = true;
@@ -45,6 +46,8 @@ static void failed(struct cache_entry *e)
 
 static void take(struct cache_entry *e, struct rpc_reply *reply)
 {
+    e->cache->stats.fetched++;
+    e->layout->stats->fetched++;
     rpc_reply_unref(e->reply);
     e->reply = reply;
     e->fetched_ms = world_now_ms(e->cache->opts.world);
@@ -104,7 +107,6 @@ void cache_fetch(struct cache_entry *e)
         .err = &c->err };
     e->fetching = true;
     e->fetch_began_ms = world_now_ms(c->opts.world);
-    c->stats.fetches++;
     rpc_submit(c->opts.rpc, &e->call);
 }
 

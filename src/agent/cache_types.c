@@ -5,22 +5,22 @@
 
 /* clang-format off */
 const struct cache_type cache_types[] = {
-    { "Catalog.GatewayServices",           .blocking = true, .refresh = true, .stale = true },
-    { "Catalog.ListDatacenters",           .stale = true, .global = true },
-    { "Catalog.ListServices",              .blocking = true, .refresh = true, .stale = true },
-    { "Catalog.NodeServices",              .blocking = true, .refresh = true, .stale = true },
-    { "Catalog.ServiceList",               .blocking = true, .refresh = true, .stale = true },
-    { "Catalog.ServiceNodes",              .blocking = true, .refresh = true, .stale = true },
-    { "ConfigEntry.Get",                   .blocking = true, .refresh = true, .stale = true },
-    { "ConfigEntry.List",                  .blocking = true, .refresh = true, .stale = true },
-    { "ConfigEntry.ResolveServiceConfig",  .blocking = true, .refresh = true, .stale = true },
-    { "ConnectCA.Roots",                   .blocking = true, .refresh = true },
-    { "DiscoveryChain.Get",                .blocking = true, .refresh = true, .stale = true },
-    { "FederationState.ListMeshGateways",  .blocking = true, .refresh = true, .stale = true },
-    { "Health.ServiceNodes",               .blocking = true, .refresh = true, .stale = true },
-    { "Intention.Match",                   .blocking = true, .refresh = true },
-    { "Internal.ServiceDump",              .blocking = true, .refresh = true, .stale = true },
-    { "PreparedQuery.Execute",             .stale = true },
+    { "Catalog.GatewayServices",           "gateway-services",                     .blocking = true, .refresh = true, .stale = true },
+    { "Catalog.ListDatacenters",           "catalog-datacenters",                  .stale = true, .global = true },
+    { "Catalog.ListServices",              "catalog-list-services",                .blocking = true, .refresh = true, .stale = true },
+    { "Catalog.NodeServices",              "node-services",                        .blocking = true, .refresh = true, .stale = true },
+    { "Catalog.ServiceList",               "catalog-services-list",                .blocking = true, .refresh = true, .stale = true },
+    { "Catalog.ServiceNodes",              "catalog-services",                     .blocking = true, .refresh = true, .stale = true },
+    { "ConfigEntry.Get",                   "config-entry",                         .blocking = true, .refresh = true, .stale = true },
+    { "ConfigEntry.List",                  "config-entries",                       .blocking = true, .refresh = true, .stale = true },
+    { "ConfigEntry.ResolveServiceConfig",  "resolved-service-config",              .blocking = true, .refresh = true, .stale = true },
+    { "ConnectCA.Roots",                   "connect-ca-root",                      .blocking = true, .refresh = true },
+    { "DiscoveryChain.Get",                "compiled-discovery-chain",             .blocking = true, .refresh = true, .stale = true },
+    { "FederationState.ListMeshGateways",  "federation-state-list-mesh-gateways",  .blocking = true, .refresh = true, .stale = true },
+    { "Health.ServiceNodes",               "health-services",                      .blocking = true, .refresh = true, .stale = true },
+    { "Intention.Match",                   "intention-match",                      .blocking = true, .refresh = true },
+    { "Internal.ServiceDump",              "service-dump",                         .blocking = true, .refresh = true, .stale = true },
+    { "PreparedQuery.Execute",             "prepared-query",                       .stale = true },
 };
 /* clang-format on */
 const size_t cache_type_count = sizeof cache_types / sizeof cache_types[0];

@@ -46,8 +46,19 @@ void cache_cancel(struct cache *c, struct rpc_call *call);
 
 struct cache_stats {
     uint64_t hits, misses;
-    uint64_t fetches, fetch_failures;
-    uint64_t evicted; /* for age or for want of room */
+    uint64_t fetched, failed; /* calls that ended so */
+    uint64_t evicted;         /* for age or for want of room */
     size_t entries, bytes;
 };
 struct cache_stats cache_stats(const struct cache *c);
+
+/* The same for one type of answers. */
+struct cache_type_stats {
+    const char *name; /* "health-services" */
+    uint64_t hits;
+    uint64_t misses_new;   /* nothing there, or too old */
+    uint64_t misses_block; /* waited for an index */
+    uint64_t fetched, failed;
+};
+/* All types by index; false: there are no more. */
+bool cache_type_stats_at(const struct cache *c, size_t i, struct cache_type_stats *out);

@@ -98,6 +98,7 @@ static void fill_calls(struct run_metrics *t, const struct run *r)
         struct rpc_port_counters c = { 0 };
         if (r->port) c = rpc_port_counters(r->port);
         total(t, "client.rpc", s.calls > c.requests ? s.calls - c.requests : 0);
+        total(t, "client.rpc.exceeded", r->limit.refused);
     } else if (r->router) {
         struct rpc_router_counters c = rpc_router_counters(r->router);
         total(t, "client.rpc", c.calls);
@@ -106,6 +107,39 @@ static void fill_calls(struct run_metrics *t, const struct run *r)
     if (!r->rpc_pool) return;
     struct rpc_pool_counters c = rpc_pool_counters(r->rpc_pool);
     if (!r->server) total(t, "client.rpc.failed", c.failed);
+}
+
+static void fill_cache_type(struct run_metrics *t, const struct cache_type_stats *s)
+{
+    const struct {
+        const char *what;
+        uint64_t n;
+    } rows[] = {
+        { "hit", s->hits },
+        { "miss_new", s->misses_new },
+        { "miss_block", s->misses_block },
+        { "fetch_success", s->fetched },
+        { "fetch_error", s->failed },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char name[96];
+        if (!rows[i].n) continue;
+        snprintf(name, sizeof name, "consul.cache.%s.%s", s->name, rows[i].what);
+        total(t, name, rows[i].n);
+    }
+}
+
+static void fill_cache(struct run_metrics *t, const struct cache *cache)
+{
+    struct cache_stats all = cache_stats(cache);
+    struct cache_type_stats s;
+    for (size_t i = 0; cache_type_stats_at(cache, i, &s); i++)
+        fill_cache_type(t, &s);
+    if (!all.fetched && !all.failed) return;
+    total(t, "consul.cache.fetch_success", all.fetched);
+    if (all.failed) total(t, "consul.cache.fetch_error", all.failed);
+    if (all.evicted) total(t, "consul.cache.evict_expired", all.evicted);
+    metric_set(metrics_gauge(t->run->metrics, "consul.cache.entries_count"), (double)all.entries);
 }
 
 static void fill_process(struct run_metrics *t)
@@ -127,6 +161,7 @@ static void fill(struct metrics_source *s)
     if (r->lan) fill_pool(t, r->lan, r->wan);
     if (r->port) fill_port(t, r->port);
     fill_calls(t, r);
+    if (r->cache) fill_cache(t, r->cache);
 }
 
 /* --- SIGUSR1 ---------------------------------------------------------------------------------- */

@@ -192,6 +192,25 @@ static void an_entry_is_kept_current_behind_its_readers(void **state)
     end(&a);
 }
 
+static void what_happened_is_counted_by_type(void **state)
+{
+    (void)state;
+    struct reader a = { 0 };
+    struct cache_type_stats s = { 0 };
+    ask_service(&a, "web");
+    ask_service(&a, "web");
+    fake_world_turn(&world);
+    go_down();
+    for (size_t i = 0; cache_type_stats_at(cache, i, &s); i++)
+        if (strcmp(s.name, "health-services") == 0) break;
+    assert_int_equal(s.hits, 1);
+    assert_int_equal(s.misses_new, 1);
+    assert_int_equal(s.misses_block, 0);
+    assert_int_equal(s.fetched, 1);
+    assert_true(s.failed > 0);
+    end(&a);
+}
+
 static void equal_reads_share_one_call(void **state)
 {
     (void)state;
@@ -451,6 +470,7 @@ int main(void)
         TEST(first_read_is_a_miss_and_the_second_a_hit),
         TEST(an_entry_is_kept_current_behind_its_readers),
         TEST(equal_reads_share_one_call),
+        TEST(what_happened_is_counted_by_type),
         TEST(names_tokens_and_datacenters_have_entries_of_their_own),
         TEST(datacenters_are_the_same_for_every_token),
         TEST(a_read_with_the_present_index_waits_for_a_newer_one),
