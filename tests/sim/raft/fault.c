@@ -64,6 +64,18 @@ void fault_heal(struct sim *s, uint64_t generation)
     sim_trace(s, -1, "heal");
 }
 
+/* Some see at once that the server that led them is gone; a few believe it of one that is not. */
+static void tell_gone(struct sim *s, int gone)
+{
+    struct raft_event ev = { .type = RAFT_LEADER_GONE,
+        .leader_gone = str_of(s->nodes[gone].address) };
+    for (int i = 0; i < s->nodes_n; i++) {
+        const struct node *n = &s->nodes[i];
+        if (i == gone || !n->alive || n->paused_until > s->now) continue;
+        if (prng_chance(&s->prng, 1, 2)) node_step(s, i, &ev);
+    }
+}
+
 static void crash(struct sim *s)
 {
     int k = some_node(s);
@@ -71,6 +83,7 @@ static void crash(struct sim *s)
     for (int i = 0; i < s->nodes_n; i++) {
         if ((!all && i != k) || !s->nodes[i].alive) continue;
         node_crash(s, i);
+        tell_gone(s, i);
         sim_at(s, prng_below(&s->prng, prng_chance(&s->prng, 1, 4) ? 10000 : 1500), EVENT_RESTART,
             i, 0, NULL);
     }
@@ -83,7 +96,9 @@ void fault_act(struct sim *s)
     if (!total) return;
     uint64_t dice = prng_below(&s->prng, total);
     int k = some_node(s);
-    if (dice < w->crash) {
+    if (dice < w->crash && prng_chance(&s->prng, 1, 8)) {
+        tell_gone(s, k);
+    } else if (dice < w->crash) {
         crash(s);
     } else if (dice < w->crash + w->cut) {
         cut(s);
