@@ -257,14 +257,18 @@ void local__drop_orphans(struct local *l)
     }
 }
 
+/* A sidecar may have one of its own. */
 int local_service_deregister(struct local *l, struct str id)
 {
     struct local_service *s = local__service(l, id);
     if (!s) return ERR_NOT_FOUND;
     struct arena a = ARENA_INIT;
-    struct local_service *sidecar = local__service(l, sidecar_id(&a, id));
-    service_remove(l, s);
-    if (sidecar && sidecar->svc.locally_registered_as_sidecar) service_remove(l, sidecar);
+    id = str_dup(&a, id);
+    do {
+        service_remove(l, s);
+        id = sidecar_id(&a, id);
+        s = local__service(l, id);
+    } while (s && s->svc.locally_registered_as_sidecar);
     arena_free(&a);
     return 0;
 }

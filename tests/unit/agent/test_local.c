@@ -219,6 +219,19 @@ static void tag_override_decides_whose_tags_count(void **state)
     assert_true(local_service_hash(b->local, STR("free")) != hash);
 }
 
+static void sidecar_of_a_sidecar_goes_too(void **state)
+{
+    struct bench *b = *state;
+    given(b, "{\"Name\":\"b\",\"ID\":\"a-sidecar-proxy\",\"Port\":1,\"Connect\":{"
+             "\"SidecarService\":{}}}");
+    given(b, "{\"Name\":\"a\",\"Port\":1,\"Connect\":{\"SidecarService\":{}}}");
+    assert_non_null(local_service_get(b->local, STR("a-sidecar-proxy-sidecar-proxy")));
+    assert_int_equal(local_service_deregister(b->local, STR("a")), 0);
+    fake_world_turn(&b->world);
+    assert_int_equal(local_count(b->local).services, 0);
+    assert_int_equal(b->catalog.services.n, 0);
+}
+
 /* Of two checks with one ID the last one stands, as it would alone. */
 static void last_check_of_an_id_stands(void **state)
 {
@@ -370,6 +383,7 @@ static void check_critical_since_its_registration_is_not_reaped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(sidecar_of_a_sidecar_goes_too, setup, teardown),
         cmocka_unit_test_setup_teardown(tag_override_decides_whose_tags_count, setup, teardown),
         cmocka_unit_test_setup_teardown(last_check_of_an_id_stands, setup, teardown),
         cmocka_unit_test_setup_teardown(node_info_is_sent_first, setup, teardown),
