@@ -24,6 +24,7 @@
 #define RAFT_PENDING_MAX 256 /* requests of one connection in the driver's hands */
 #define RAFT_SNAPSHOT_PIECE ((size_t)256 << 10)
 #define RAFT_SNAPSHOT_MAX ((uint64_t)1 << 40)
+#define RAFT_LOOKS_MAX 3         /* after a leader that hangs up again and again */
 #define RAFT_PROBE_FRESH_MS 1000 /* an answer this young shows that a peer is there */
 
 /* A request on its way out. */
@@ -56,7 +57,7 @@ struct raft_out {
     uint64_t timeout_ms;
     uint64_t answered_ms; /* 0: never */
     struct raft_outgoing_snapshot *snapshot;
-    bool last_look; /* dialled to see whether the leader is gone */
+    unsigned looks; /* dialled to see whether the leader is gone, for the n-th time */
 };
 
 struct raft_remote {
@@ -103,7 +104,7 @@ struct raft_call *raft_transport__call(struct raft_out *o, const struct raft_mes
 void raft_transport__drop(struct raft_out *o);
 
 /* The leader hung up. If its port refuses connections the driver is told that it is gone. */
-void raft_transport__leader_hung_up(struct raft_transport *t, struct str address);
+void raft_transport__leader_hung_up(struct raft_transport *t, struct str address, unsigned looks);
 
 /* raft_transport_in.c */
 void raft_transport__response(struct raft_transport *t, const struct raft_message *m);

@@ -314,7 +314,7 @@ static void in_closed(struct stream *s, int code)
 {
     struct raft_in *c = s->owner;
     struct raft_transport *t = c->t;
-    if (code || c->eof) raft_transport__leader_hung_up(t, str_of(c->leader));
+    if (code || c->eof) raft_transport__leader_hung_up(t, str_of(c->leader), 1);
     timer_stop(&c->timer);
     snapshot_forget(c);
     for (size_t i = 0; i < RAFT_PENDING_MAX; i++)

@@ -92,10 +92,19 @@ static void out_gone(struct raft_out *o)
     }
 }
 
+/* A process that ends may take a connection on its last way, and drop it. */
 static void out_closed(struct stream *s, int code)
 {
+    struct raft_out *o = s->owner;
+    struct raft_transport *t = o->t;
+    unsigned looks = o->looks;
+    char id[RAFT_ID_MAX];
     (void)code;
-    out_gone(s->owner);
+    memcpy(id, o->remote->id, sizeof id);
+    out_gone(o);
+    if (!looks || looks >= RAFT_LOOKS_MAX || t->closing || !t->driver) return;
+    struct raft_driver_state st = raft_driver_state(t->driver);
+    if (str_is(st.leader_id, id)) raft_transport__leader_hung_up(t, st.leader_address, looks + 1);
 }
 
 static void out_eof(struct stream *s)
@@ -154,7 +163,7 @@ static void tell_gone(struct raft_out *o)
 {
     struct raft_driver *driver = o->t->driver;
     bool refused = str_has_suffix(str_of(o->dial.dial.err.text), STR(REFUSED));
-    if (!driver || !o->last_look || !refused) return;
+    if (!driver || !o->looks || !refused) return;
     struct raft_driver_state st = raft_driver_state(driver);
     char leader[RAFT_ADDRESS_MAX] = { 0 };
     if (!str_is(st.leader_id, o->remote->id) || st.leader_address.n >= sizeof leader) return;
@@ -231,7 +240,7 @@ struct raft_out *raft_transport__dial(
     return o;
 }
 
-void raft_transport__leader_hung_up(struct raft_transport *t, struct str address)
+void raft_transport__leader_hung_up(struct raft_transport *t, struct str address, unsigned looks)
 {
     if (t->closing || !t->driver) return;
     struct raft_driver_state st = raft_driver_state(t->driver);
@@ -244,10 +253,10 @@ void raft_transport__leader_hung_up(struct raft_transport *t, struct str address
     if (!r) return;
     link_each (l, &r->conns) {
         const struct raft_out *o = container_of(l, struct raft_out, link);
-        if (o->last_look && !o->stream) return; /* under way */
+        if (o->looks && !o->stream) return; /* under way */
     }
     struct raft_out *o = raft_transport__dial(t, id, place, RAFT_LANE_POOL);
-    if (o) o->last_look = true;
+    if (o) o->looks = looks;
 }
 
 /* --- calls out -------------------------------------------------------------------------------- */
