@@ -12,6 +12,7 @@ struct mux {
     struct tick tick;
     struct timer timer; /* of the next ping */
     bool choked;        /* the peer does not read fast enough: no request begins */
+    bool starved;       /* one that was to begin waits for that */
     bool over;
 };
 
@@ -32,7 +33,11 @@ static struct mux_stream *stream_of(struct rpc_channel *ch)
 static bool ready(struct rpc_channel *ch)
 {
     struct mux_stream *st = stream_of(ch);
-    return !st->mux->choked && !yamux_unsent(&st->base);
+    struct mux *m = st->mux;
+    if (yamux_unsent(&st->base)) return false;
+    if (!m->choked && m->yamux.queued <= RPC_PORT_QUEUED_MAX) return true;
+    m->starved = true;
+    return false;
 }
 
 static void send(struct rpc_channel *ch, const struct stream_part *parts, size_t n)
@@ -180,12 +185,12 @@ static void flush(struct tick *t)
     struct mux *m = container_of(t, struct mux, tick);
     if (yamux_why(&m->yamux)) fail(m);
     pull(m);
-    bool choked = stream_queued(m->stream) > RPC_PORT_BACKLOG_MAX;
-    bool resumed = m->choked && !choked;
-    m->choked = choked;
+    m->choked =
+        stream_queued(m->stream) > RPC_PORT_BACKLOG_MAX || m->yamux.queued > RPC_PORT_QUEUED_MAX;
     if (m->over) {
         stream_close(m->stream);
-    } else if (resumed) {
+    } else if (m->starved && !m->choked) {
+        m->starved = false;
         resume_all(m);
     }
 }

@@ -10,6 +10,8 @@
 #define RPC_PORT_LOG "agent.server.rpc"
 /* A connection whose unsent bytes are above this starts no requests. */
 #define RPC_PORT_BACKLOG_MAX ((size_t)256 << 10)
+/* So does one whose answers wait for credit with more than this. */
+#define RPC_PORT_QUEUED_MAX ((size_t)8 << 20)
 /* Bytes of unfinished requests, all connections together. */
 #define RPC_PORT_INPUT_MAX ((size_t)256 << 20)
 /* Streams of one multiplexed connection. */

@@ -389,6 +389,23 @@ def test_snapshot_requests(opts):
         server.finish()
 
 
+def test_large_answers_asked_for_at_once(opts):
+    """They come one after another; nothing is too much for a peer that reads."""
+    with Server(opts) as server:
+        server.start()
+        for n in range(12):
+            server.put('/v1/kv/big/%d' % n, os.urandom(500000))
+        mux = server.session()
+        request = HEADER + rpcwire.pack({'Datacenter': 'dc1', 'Key': 'big/'})
+        streams = [mux.open() for _ in range(40)]
+        mux.sock.sendall(b''.join(frame(DATA, 0, s.id, len(request), request) for s in streams))
+        for s in streams:
+            header, body, _ = s.reply()
+            assert header['Error'] == b'' and len(body['Entries']) == 12
+        mux.close()
+        server.finish()
+
+
 def test_a_peer_that_stops_reading(opts):
     """Its answers wait within bounds; when it does not even answer a ping it is gone."""
     with Server(opts) as server:
