@@ -272,7 +272,7 @@ static void status_text(enum raft_status status, int *code, const char **text)
         *text = RAFT_ERR_ENQUEUE_TIMEOUT;
         return;
     case RAFT_TRANSFERRING:
-        *text = "leadership transfer in progress";
+        *text = RAFT_ERR_TRANSFERRING;
         return;
     case RAFT_CHANGE_IN_PROGRESS:
         *text = "another configuration change is in progress";

@@ -263,6 +263,8 @@ static void verified(struct raft_driver_request *r)
 {
     struct pending *p = r->ctx;
     if (r->code) {
+        p->raft = NULL;
+        if (!p->server->leaving && server__hold_again(p)) return;
         *p->call->err = r->err;
         unlink_pending(p);
         server__fail(p->call, r->code);

@@ -42,6 +42,12 @@ bool server__leader_target(struct server *s, struct arena *a, struct rpc_target 
     return true;
 }
 
+bool server__not_written(struct str why)
+{
+    return str_has_suffix(why, STR(RAFT_ERR_NOT_LEADER)) ||
+           str_has_suffix(why, STR(RAFT_ERR_TRANSFERRING));
+}
+
 /* Before the answer came. */
 static bool connection_lost(struct str why)
 {
@@ -63,7 +69,8 @@ static void answered(struct rpc_call *inner)
         server__finish(call, inner->reply);
         return;
     }
-    bool again = str_find(why, STR(DIAL_FAILED)) >= 0 || rpc_may_retry(call, why) ||
+    bool again = server__not_written(why) || str_find(why, STR(DIAL_FAILED)) >= 0 ||
+                 rpc_may_retry(call, why) ||
                  (p->method->mode != MODE_WRITE && connection_lost(why));
     if (!p->server->leaving && again && server__hold_again(p)) return;
     server__fail(call, inner->code);

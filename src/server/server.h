@@ -215,7 +215,10 @@ void server__fail_calls(struct server *s, const char *why);
 struct raft_driver_request *server__request(
     struct pending *p, void (*done)(struct raft_driver_request *r), void *ctx);
 
-/* forward.c: sends a call to the leader; false: it is not known. */
+/* forward.c: the error of a write that did not become an entry, since this or the asked server does
+ * not lead, or is handing over. */
+bool server__not_written(struct str why);
+/* Sends a call to the leader; false: it is not known. */
 bool server__forward(struct pending *p);
 /* Where the leader's port is, texts of `a`; false if it is not known, or is this server. */
 bool server__leader_target(struct server *s, struct arena *a, struct rpc_target *out);

@@ -60,10 +60,22 @@ static void settle(struct write *w, int rc)
     server__fail(p->call, rc);
 }
 
+/* Nothing was written, so the call may go to the leader that comes next. */
+static bool go_elsewhere(struct write *w, const struct raft_driver_request *r)
+{
+    if (w->p.server->leaving || !server__not_written(str_of(r->err.text))) return false;
+    if (!server__hold_again(&w->p)) return false;
+    rpc_reply_unref(w->reply);
+    w->reply = NULL;
+    w->p.raft = NULL;
+    return true;
+}
+
 static void proposed(struct raft_driver_request *r)
 {
     struct write *w = r->ctx;
     int rc = r->code;
+    if (rc && go_elsewhere(w, r)) return;
     server__measure(w->p.server, MEASURE_COMMIT, w->p.began_us);
     if (rc)
         *w->err = r->err;

@@ -79,6 +79,7 @@ struct raft_driver_request {
 
 #define RAFT_ERR_NOT_LEADER "node is not the leader"
 #define RAFT_ERR_LEADERSHIP_LOST "leadership lost while committing log"
+#define RAFT_ERR_TRANSFERRING "leadership transfer in progress"
 #define RAFT_ERR_SHUTDOWN "raft is already shutdown"
 #define RAFT_ERR_OVERLOADED "too many requests wait for the raft log"
 #define RAFT_ERR_ENQUEUE_TIMEOUT "timed out enqueuing operation"
