@@ -303,6 +303,9 @@ static void tell_missing(const struct agent_config *c)
 {
     if (c->dns_port > 0) log_warn("agent", "The DNS server is not part of this build");
     if (c->grpc_port > 0) log_warn("agent", "The gRPC server is not part of this build");
+    if (!c->disable_remote_exec) log_warn("agent", "Remote execution is not part of this build");
+    if (c->enable_ui && !c->dev_mode)
+        log_warn("agent", "The web interface is not part of this build, only its API");
     if (c->acls_enabled) log_warn("agent", "ACLs are not part of this build and not enforced");
 }
 
