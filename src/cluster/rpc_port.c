@@ -302,6 +302,7 @@ static void silent(struct timer *t)
     struct port_conn *c = container_of(t, struct port_conn, handshake);
     struct tls_state state = { .ready = true };
     if (c->layer != LAYER_PLAIN) tls_state(c->port->opts.tls, c->down, &state);
+    if (state.why) return; /* the handshake's own timer came first: it is told when it has closed */
     ++*(state.ready ? &c->port->counters.refused_silent : &c->port->counters.refused_tls);
     log_error(RPC_PORT_LOG, state.ready ? "failed to read byte" : HANDSHAKE_FAILED, "conn",
         rpc_port__from(&c->up).text, "error", "i/o timeout");
