@@ -429,7 +429,7 @@ def test_a_peer_that_stops_reading(opts):
             server.unharmed()
             return 'keepalive timeout' in server.log()[at:]
 
-        agent.eventually(over, 'the end of the session', every=0.5)
+        agent.eventually(over, 'the end of the session', 4 * agent.DEADLINE, 0.5)
         one_line(server, number, 'keepalive timeout', at)
         server.unharmed()
         s.close()
