@@ -2,13 +2,13 @@
 """What a leader does besides replicating, and what followers do with what is asked of them: members in
 the catalogue, health, promotion and clean-up of servers, sessions that outlive a leader, forwarding,
 archives through a follower, metrics."""
-import os
+import signal
+import socket
 import time
 
 import agent
 from agent import eventually
-from cluster import Cluster, Server
-from pool import lan
+from cluster import Cluster
 
 PASSING = 'passing'
 
@@ -182,6 +182,56 @@ def test_metrics_tell_of_raft_and_of_calls(opts):
         assert sorted(shown) == ['Counters', 'Gauges', 'Points', 'Samples', 'Timestamp']
         gauges = {g['Name']: g['Value'] for g in shown['Gauges']}
         assert gauges['consul.raft.applied_index'] > 3, gauges
+
+
+def received(sockets):
+    """Lines that came to each socket so far."""
+    lines = []
+    for s in sockets:
+        text = b''
+        while True:
+            try:
+                text += s.recv(65536)
+            except BlockingIOError:
+                break
+        lines.append(text.decode().split('\n'))
+    return lines
+
+
+def test_values_go_to_statsd_and_a_reload_changes_which(opts):
+    plain, tagged = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
+    for s in (plain, tagged):
+        s.bind((opts.bind, 0))
+        s.setblocking(False)
+    telemetry = {'statsd_address': '%s:%d' % plain.getsockname(), 'disable_hostname': True,
+                 'dogstatsd_addr': '%s:%d' % tagged.getsockname(), 'dogstatsd_tags': ['env:test']}
+    with agent.Agent(opts, {'telemetry': telemetry}) as a:
+        a.start()
+        seen = [[], []]
+
+        def write_and_look(*wanted):
+            a.put('/v1/kv/s', 'x')
+            a.get('/v1/health/service/consul')
+            for to, lines in zip(seen, received((plain, tagged))):
+                to += lines
+            return all(any(line.startswith(start) and line.endswith(end) for line in seen[i])
+                       for i, start, end in wanted)
+        eventually(lambda: write_and_look(
+            (0, 'consul.kvs.apply:', '|ms'), (0, 'consul.health.service.query.consul:1', '|c'),
+            (1, 'consul.kvs.apply:', '|ms|#env:test'),
+            (1, 'consul.health.service.query:1|c|#env:test,service:consul', '')), 'values by UDP')
+        a.write_config('telemetry.json', {'telemetry': dict(telemetry, prefix_filter=['-consul.kvs'])})
+        a.signal(signal.SIGHUP)
+
+        def filtered():
+            received((plain, tagged))
+            a.put('/v1/kv/s', 'x')
+            time.sleep(0.3)
+            text = received((plain, tagged))[0]
+            return text and not [line for line in text if line.startswith('consul.kvs')]
+        eventually(filtered, 'no value of a blocked prefix')
+        a.signal(signal.SIGUSR1)
+        a.wait_log("[G] 'consul.raft.applied_index'")
 
 
 if __name__ == '__main__':
