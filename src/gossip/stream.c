@@ -175,6 +175,8 @@ enum stream_progress stream_reader_add(
     if (r->in.overflow) return bad(r, ERR_TOO_LARGE, "stream message is too large");
     if (r->in.n == 0) return STREAM_MORE;
     r->empty = false;
+    if (r->in.p[0] == SWIM_MSG_LABEL)
+        return bad(r, ERR_DENIED, "Labels of pools are not supported");
     if (r->in.p[0] == SWIM_MSG_ENCRYPTED) {
         if (keys) return open_sealed(r, s);
         return bad(r, ERR_DENIED, "Remote state is encrypted and encryption is not configured");

@@ -178,6 +178,10 @@ void swim__receive(struct swim *s, const struct gossip_address *from, struct str
     s->counters.packets_in++;
     s->counters.bytes_in += datagram.n;
     if (datagram.n == 0) return;
+    if ((uint8_t)datagram.p[0] == SWIM_MSG_LABEL) {
+        swim__fault(s, from, SWIM_FAULT_TYPE, "labels of pools are not supported");
+        return;
+    }
     int rc = packet_read(&s->sealing, datagram, &room, &message, &err);
     if (rc) {
         swim__fault(s, from, rc == ERR_CONFLICT ? SWIM_FAULT_CRC : SWIM_FAULT_OPEN, err.text);

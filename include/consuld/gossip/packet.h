@@ -31,6 +31,7 @@ enum swim_message_type {
     SWIM_MSG_NACK = 11,
     SWIM_MSG_CRC = 12,
     SWIM_MSG_ERROR = 13,
+    SWIM_MSG_LABEL = 244, /* of younger versions; refused */
 };
 
 #define SWIM_PING_FIELDS(X, S) \

@@ -39,6 +39,29 @@ static void number(struct json_writer *w, const char *key, uint64_t v)
     json_c(w, text);
 }
 
+/* What peers sent that could not be taken, by peer and kind; nothing if all was well, as with the
+ * original, which does not count it. */
+static void faults(struct json_writer *w, const char *key, const struct pool *p)
+{
+    const struct swim_offender *all;
+    size_t n = swim_offenders(serf_swim(pool_serf(p)), &all);
+    char text[GOSSIP_ADDRESS_TEXT_MAX + 64];
+    if (n == 0) return;
+    snprintf(text, sizeof text, "%s_faults", key);
+    json_key(w, text);
+    json_object(w);
+    for (size_t i = 0; i < n; i++) {
+        char ip[GOSSIP_ADDRESS_TEXT_MAX];
+        gossip_ip_text(&all[i].from, ip);
+        for (size_t k = 0; k < SWIM_FAULTS; k++) {
+            if (!all[i].faults[k]) continue;
+            snprintf(text, sizeof text, "%s %s", ip, swim_fault_name((enum swim_fault)k));
+            number(w, text, all[i].faults[k]);
+        }
+    }
+    json_object_end(w);
+}
+
 void agent_pool_stats(struct json_writer *w, const char *key, const struct pool *p)
 {
     struct serf_stats s;
@@ -59,6 +82,7 @@ void agent_pool_stats(struct json_writer *w, const char *key, const struct pool 
     number(w, "query_queue", s.query_queue);
     number(w, "query_time", s.query_time);
     json_object_end(w);
+    faults(w, key, p);
 }
 
 void agent_coordinate(struct json_writer *w, const struct pool *p)

@@ -3,6 +3,7 @@
  * they need each other, run_shutdown takes them down in the reverse order, step by step on the
  * loop. */
 #pragma once
+#include "consuld/base/metrics.h"
 #include "consuld/agent/cache.h"
 #include "consuld/agent/config.h"
 #include "consuld/agent/local.h"
@@ -42,6 +43,7 @@ struct run {
     struct rpc_port *port; /* of RPC; servers only */
     struct metrics *metrics;
     struct run_metrics *telemetry;
+    struct metrics_source gossip_metrics;
     struct rpc_pool *rpc_pool;
     struct str domain;         /* of the names in certificates */
     struct str source;         /* IP that servers are dialled from; nil: any */
@@ -120,6 +122,10 @@ void run_metrics_pools(struct run *r);
 void run_metrics_pools_end(struct run *r);
 void run_metrics_reload(struct run *r);
 void run_metrics_stop(struct run *r);
+
+/* run_metrics_gossip.c: what the pools refused. */
+void run_metrics_gossip(struct run *r);
+void run_metrics_gossip_end(struct run *r);
 
 /* run_start.c: everything from the store to the listeners. */
 int run_start(struct run *r, struct error *err) must_check;

@@ -221,6 +221,7 @@ int run_pools_start(struct run *r, struct error *err)
     r->lan_observer =
         (struct pool_observer){ .member = on_lan_member, .user_event = on_lan_event, .ctx = r };
     pool_observe(r->lan, &r->lan_observer);
+    run_metrics_gossip(r);
     int failed = pool_start(r->lan, err);
     if (failed) return error_prefix(err, "Failed to start LAN Serf: ");
     failed = r->wan ? pool_start(r->wan, err) : 0;
@@ -258,6 +259,7 @@ void run_pools_stop(struct run *r, void (*stopped)(void *ctx))
     r->pools_stopped = stopped;
     pool_unobserve(&r->lan_observer);
     run_metrics_pools_end(r);
+    run_metrics_gossip_end(r);
     if (r->wan)
         pool_stop(r->wan, wan_stopped, r);
     else
