@@ -216,7 +216,7 @@ static void console(const struct buf *line)
     buf_deinit(&out);
 }
 
-static bool wanted(enum log_level level)
+bool log_wanted(enum log_level level)
 {
     if (level >= sink.opts.level) return true;
     for (int i = 0; sink.taps_n && i < LOG_TAPS_MAX; i++) {
@@ -227,7 +227,7 @@ static bool wanted(enum log_level level)
 
 void log_at(enum log_level level, const char *name, const char *message, ...)
 {
-    if (!wanted(level) || sink.busy) return;
+    if (!log_wanted(level) || sink.busy) return;
     struct buf forms[2] = { BUF_INIT(LINE_MAX_BYTES), BUF_INIT(LINE_MAX_BYTES) };
     va_list pairs;
     va_start(pairs, message);

@@ -31,6 +31,8 @@ void log_tap_remove(int slot);
 /* TRACE DEBUG INFO WARN ERR ERROR in any case. */
 bool log_level_parse(const char *text, enum log_level *out);
 
+/* Would a line of that level go anywhere? For callers whose pairs cost something to make. */
+bool log_wanted(enum log_level level);
 /* Key/value pairs of C strings, ended by NULL:
  *   log_at(LOG_INFO, "agent", "Synced service", "service", id, NULL); */
 void log_at(enum log_level level, const char *name, const char *message, ...)

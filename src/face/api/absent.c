@@ -12,9 +12,6 @@ static const struct {
     const char *method;
 } procedures[] = {
     { "/v1/agent/connect/ca/leaf", "ConnectCA.Sign" },
-    { "/v1/agent/connect", "ConnectCA.Roots" },
-    { "/v1/connect/ca/configuration", "ConnectCA.ConfigurationGet" },
-    { "/v1/connect/ca", "ConnectCA.Roots" },
 };
 
 static void absent(struct api_request *req)
@@ -85,9 +82,6 @@ const struct api_route api_absent_routes[] = {
     ROW("/v1/acl/tokens",                 API_GET, acl),
     ROW("/v1/acl/update",                 API_PUT, acl),
     ROW("/v1/agent/connect/ca/leaf/",     API_GET, absent),
-    ROW("/v1/agent/connect/ca/roots",     API_GET, absent),
-    ROW("/v1/connect/ca/configuration",   API_GET | API_PUT, absent),
-    ROW("/v1/connect/ca/roots",           API_GET, absent),
     ROW("/v1/internal/acl/authorize",     API_POST, acl),
     { 0 },
 };
@@ -96,4 +90,4 @@ const struct api_route api_absent_routes[] = {
 const struct api_route *const api_state_tables[] = { api_kv_routes, api_session_routes,
     api_txn_routes, api_catalog_routes, api_health_routes, api_coordinate_routes, api_query_routes,
     api_internal_routes, api_operator_routes, api_snapshot_routes, api_config_routes,
-    api_intention_routes, api_absent_routes, NULL };
+    api_intention_routes, api_connect_ca_routes, api_absent_routes, NULL };

@@ -130,7 +130,8 @@ int conn__write(struct conn *c, const struct stream_part *parts, size_t n)
 static void begin_request(struct conn *c)
 {
     c->state = CONN_HANDLING;
-    c->began_us = c->api->config->o.metrics ? world_now_us(c->api->world) : 0;
+    bool timed = c->api->config->o.metrics || log_wanted(LOG_DEBUG);
+    c->began_us = timed ? world_now_us(c->api->world) : 0;
     route__dispatch(c);
 }
 
@@ -261,6 +262,7 @@ void conn__answered(struct conn *c)
     bool keep = c->http.keep_alive && !c->cut;
     c->req.on_abort = NULL;
     timer_stop(&c->linger);
+    request_log__finished(c);
     timing__take(c);
     http_server_next(&c->http);
     arena_give(c);

@@ -104,7 +104,7 @@ struct conn {
     bool cut; /* unread body: close after the answer, and linger */
     bool reading_off;
     bool broken;       /* nothing can be sent any more; `closed` will come */
-    uint64_t began_us; /* the request, when somebody counts */
+    uint64_t began_us; /* the request, when somebody counts or reads the log */
     int status;        /* of the last answer */
     /* the request */
     struct api_request req;
@@ -122,6 +122,10 @@ static inline struct conn *conn_of(const struct api_request *req)
 
 /* timing.c: a request was answered. */
 void timing__take(struct conn *c);
+
+/* request_log.c: a request was answered; its handler ended with an error. */
+void request_log__finished(struct conn *c);
+void request_log__failed(struct api_request *req, const char *why);
 
 /* conn.c */
 void conn__accept(void *listener, struct stream *s);

@@ -225,6 +225,8 @@ static void reply_vtext(
     struct buf text = BUF_INIT((size_t)1 << 20);
     buf_put_c(&text, prefix);
     buf_vprintf(&text, fmt, ap);
+    if (*prefix || status >= 500 || status == 403 || status == 405)
+        request_log__failed(req, str_c(req->arena, buf_str(&text)));
     respond__send(req, status, TEXT_TYPE, buf_str(&text), NULL);
     buf_deinit(&text);
 }
@@ -270,6 +272,7 @@ void api_reply_error(struct api_request *req, const struct error *err)
         return;
     }
     if (str_find(text, STR("rate limit exceeded")) >= 0 && err->code != ERR_LIMIT) {
+        request_log__failed(req, err->text);
         api_reply_empty(req, 429);
         return;
     }

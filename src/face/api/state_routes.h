@@ -14,5 +14,6 @@ extern const struct api_route api_internal_routes[];
 extern const struct api_route api_operator_routes[];
 extern const struct api_route api_config_routes[];
 extern const struct api_route api_intention_routes[];
+extern const struct api_route api_connect_ca_routes[];
 extern const struct api_route api_snapshot_routes[];
 extern const struct api_route api_absent_routes[];
