@@ -111,6 +111,7 @@ struct pending {
     struct parked_query *query;
     uint64_t min_index;
     /* PENDING_WRITE */
+    unsigned proposals; /* made so far */
     int (*finish)(struct write *w, const struct command_result *res);
     void *state;                        /* the handler's own */
     void (*abandon)(struct pending *p); /* NULL, or ends what the handler began elsewhere */

@@ -63,6 +63,7 @@ static void settle(struct write *w, int rc)
 /* Nothing was written, so the call may go to the leader that comes next. */
 static bool go_elsewhere(struct write *w, const struct raft_driver_request *r)
 {
+    if (w->p.proposals != 1) return false; /* what came before is done */
     if (w->p.server->leaving || !server__not_written(str_of(r->err.text))) return false;
     if (!server__hold_again(&w->p)) return false;
     rpc_reply_unref(w->reply);
@@ -111,6 +112,7 @@ int write_propose_then(struct write *w, enum command_type type, const void *body
     int (*finish)(struct write *w, const struct command_result *res))
 {
     w->p.finish = finish;
+    w->p.proposals++;
     server__propose(w->p.server, server__request(&w->p, proposed, w), type, body);
     return WRITE_PENDING;
 }
@@ -127,6 +129,7 @@ void server__write(struct pending *p)
     link_remove(&p->link);
     link_push(&p->server->calls, &p->link);
     w->err = p->call->err;
+    p->proposals = 0;
     p->began_us = server__measure_from(p->server);
     settle(w, p->method->write(w));
 }
