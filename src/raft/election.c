@@ -141,12 +141,25 @@ void raft__on_probe_response(struct raft *r, const struct raft_message *m)
     r->election_ms = r->now + raft__random(r, r->o.heartbeat_timeout_ms);
 }
 
-/* Nobody needs to wait for a process that is no more. The wait that stays keeps the followers, who
- * all see it at once, apart. */
+/* How many of the voters that are left go before this one. */
+static uint64_t rank(const struct raft *r)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < r->latest.n; i++) {
+        const struct raft_member *s = &r->latest.servers[i];
+        bool left = s->suffrage == RAFT_VOTER && !str_is(name_str(&r->leader), s->address);
+        n += left && strcmp(s->id, r->id) < 0;
+    }
+    return n;
+}
+
+/* Nobody needs to wait for a process that is no more. All followers see it at once: what they wait
+ * keeps them apart. */
 void raft__leader_gone(struct raft *r, struct str address)
 {
     if (r->role != RAFT_FOLLOWER || !r->leader.n || !str_eq(name_str(&r->leader), address)) return;
-    uint64_t soon = r->now + raft__random(r, r->o.heartbeat_timeout_ms / LEADER_GONE_PART);
+    uint64_t part = r->o.heartbeat_timeout_ms / LEADER_GONE_PART;
+    uint64_t soon = r->now + rank(r) * 3 * part + raft__random(r, part / 2);
     r->leader.n = 0;
     if (soon < r->election_ms) r->election_ms = soon;
 }

@@ -161,9 +161,9 @@ static void leader_that_is_gone_is_not_waited_for(void **state)
     assert_true(str_is(bed_state(&b).leader_address, "b:8300"));
     bed_step(&b, &gone);
     assert_int_equal(bed_state(&b).leader_address.n, 0);
-    bed_tick(&b, 90); /* not all at once */
+    bed_tick(&b, 49); /* not all at once */
     bed_expect_none(&b, RAFT_PROBE);
-    bed_tick(&b, 120);
+    bed_tick(&b, 51);
     bed_expect(&b, RAFT_PROBE, "c");
     assert_int_equal(bed_state(&b).term, 2);
     bed_close(&b);
