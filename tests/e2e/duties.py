@@ -4,6 +4,7 @@ the catalogue, health, promotion and clean-up of servers, sessions that outlive 
 archives through a follower, metrics."""
 import signal
 import socket
+import threading
 import time
 
 import agent
@@ -126,6 +127,34 @@ def test_followers_answer_as_the_leader_does(opts):
         wrong = follower.put('/v1/session/create', {'Behavior': 'keep'})
         assert wrong.status == 500, wrong.text()
         assert wrong.text() == "rpc error making call: Invalid Behavior setting 'keep'", wrong.text()
+
+
+def test_a_leader_that_leaves_costs_no_failed_write(opts):
+    with Cluster(opts) as c:
+        for _ in range(2):
+            old = c.leader()
+            through = [s for s in c.alive() if s is not old][0]
+            answers, over = [], threading.Event()
+
+            def write():
+                while not over.is_set():
+                    answers.append(through.put('/v1/kv/w', 'x'))
+            writer = threading.Thread(target=write)
+            writer.start()
+            try:
+                eventually(lambda: len(answers) > 20, 'writes')
+                old.leave()
+                before = len(answers)
+                eventually(lambda: len(answers) > before + 20, 'more writes')
+            finally:
+                over.set()
+                writer.join()
+            failed = [a.text() for a in answers if a.status != 200]
+            assert not failed, '%d of %d failed: %s' % (len(failed), len(answers), failed[:3])
+            old.spawn()
+            old.wait_http()
+            c.agree()
+            eventually(lambda: len(c.leader().voters()) == 3, 'three voters')
 
 
 def test_an_archive_goes_through_a_follower(opts):
