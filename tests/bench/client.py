@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import socket
 import sys
 import time
@@ -141,10 +142,14 @@ def main():
     ap.add_argument('--bind', default='127.0.39.64')
     opts = ap.parse_args()
     opts.binary = os.path.abspath(opts.binary)
+    if not shutil.which('wrk'):
+        print('skip: wrk is not installed (apt-get install wrk)')
+        return 77
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     run(opts)
+    return 0
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())
