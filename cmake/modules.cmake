@@ -18,7 +18,7 @@ module(store USES model lang LIBS lmdb z crypto)
 module(net USES mux LIBS uv ssl crypto)
 module(cluster USES raft gossip mux lang fed store)
 module(server USES cluster)
-module(agent USES cluster LIBS nghttp2)
+module(agent USES cluster LIBS nghttp2 z)
 module(face USES server agent net LIBS z)
 
 if(EXISTS ${CMAKE_SOURCE_DIR}/src/main.c AND TARGET face)

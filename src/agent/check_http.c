@@ -2,15 +2,19 @@
 /* HTTP checks: 2xx passes, 429 warns, anything else is critical (agent.md 5.4). */
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "check_probe.h"
 #include "consuld/base/outside.h"
 #include "consuld/base/tls.h"
 #include "consuld/mux/http_client.h"
+#include "consuld/wire/quote.h"
 
 #define TIMEOUT_MS 10000
 #define REDIRECTS_MAX 10
 #define REQUEST_MAX ((size_t)4 << 20)
+#define OUTPUT_TEXT_MAX ((size_t)1 << 20)
+#define UNPACKED_MAX ((uint64_t)64 << 20)
 
 struct check_runner {
     struct probe probe;
@@ -20,10 +24,13 @@ struct check_runner {
     struct tls *tls; /* of stream; NULL: clear text */
     struct http_client client;
     bool open; /* client is initialised */
+    z_stream unpacker;
+    bool unpacking;
     unsigned redirects;
     struct arena arena; /* of the run */
     struct str target;  /* as told in the output */
     struct str url;     /* after redirections */
+    struct str method;  /* after redirections */
 };
 
 static bool fits(const struct check_type *t)
@@ -31,7 +38,7 @@ static bool fits(const struct check_type *t)
     return t->http.n && t->interval > 0;
 }
 
-static struct str method(const struct check_runner *r)
+static struct str check_method(const struct check_runner *r)
 {
     struct str m = r->probe.check->type.method;
     return m.n ? m : STR("GET");
@@ -48,6 +55,8 @@ static void run_end(struct check_runner *r)
     }
     if (r->open) http_client_deinit(&r->client);
     r->open = false;
+    if (r->unpacking) inflateEnd(&r->unpacker);
+    r->unpacking = false;
 }
 
 static void finish(struct check_runner *r, const char *status, struct str output)
@@ -58,37 +67,68 @@ static void finish(struct check_runner *r, const char *status, struct str output
 }
 
 /* Get "http://a/": why */
+static void failed_at(struct check_runner *r, struct str url, const char *why)
+{
+    struct str word = str_lower(&r->arena, r->method);
+    char *first = (char *)(uintptr_t)word.p;
+    if (word.n) first[0] = r->method.p[0];
+    finish(r, "critical",
+        str_printf(&r->arena, "%.*s \"%.*s\": %s", STR_ARG(word), STR_ARG(url), why));
+}
+
 static void failed(struct check_runner *r, const char *why)
 {
-    struct str m = method(r);
-    struct str word = str_lower(&r->arena, m);
-    char *first = (char *)(uintptr_t)word.p;
-    if (word.n) first[0] = m.p[0];
-    finish(r, "critical",
-        str_printf(&r->arena, "%.*s \"%.*s\": %s", STR_ARG(word), STR_ARG(r->url), why));
+    failed_at(r, r->url, why);
 }
 
 static void attempt(struct check_runner *r);
+
+/* Where a Location leads. */
+static struct str resolve(struct check_runner *r, struct str to)
+{
+    struct http_url url;
+    if (str_find(to, STR("://")) > 0 || !http_url_parse(r->url, &url)) return to;
+    const char *scheme = url.tls ? "https" : "http";
+    if (str_has_prefix(to, STR("//"))) return str_printf(&r->arena, "%s:%.*s", scheme, STR_ARG(to));
+    size_t end = 0; /* of the folder */
+    for (size_t i = 0; to.p[0] != '/' && i < url.path.n && url.path.p[i] != '?'; i++) {
+        if (url.path.p[i] == '/') end = i + 1;
+    }
+    return str_printf(&r->arena, "%s://%.*s%s%.*s%.*s", scheme, STR_ARG(url.authority),
+        end || to.p[0] == '/' ? "" : "/", STR_ARG(str_slice(url.path, 0, end)), STR_ARG(to));
+}
 
 static bool redirected(struct check_runner *r)
 {
     int s = r->client.status;
     if (s != 301 && s != 302 && s != 303 && s != 307 && s != 308) return false;
     struct str to = str_dup(&r->arena, buf_str(&r->client.location));
-    struct http_url url;
-    if (to.n == 0 || !http_url_parse(r->url, &url)) return false;
-    if (to.p[0] == '/') {
-        to = str_printf(&r->arena, "http%s://%.*s%.*s", url.tls ? "s" : "", STR_ARG(url.authority),
-            STR_ARG(to));
-    }
+    if (to.n == 0) return false;
     if (++r->redirects > REDIRECTS_MAX) {
-        failed(r, "stopped after 10 redirects");
+        failed_at(r, to, "stopped after 10 redirects");
         return true;
     }
-    r->url = to;
+    if (s < 307 && !str_is(r->method, "HEAD")) r->method = STR("GET");
+    r->url = resolve(r, to);
     run_end(r);
     attempt(r);
     return true;
+}
+
+/* Bytes of the peer may be any. */
+static struct str output_text(struct check_runner *r)
+{
+    struct buf out = BUF_INIT(OUTPUT_TEXT_MAX);
+    struct str reason = buf_str(&r->client.reason);
+    buf_printf(
+        &out, "HTTP %.*s %.*s: %d", STR_ARG(check_method(r)), STR_ARG(r->target), r->client.status);
+    if (reason.n) buf_put_char(&out, ' ');
+    buf_put_str(&out, reason);
+    buf_put_c(&out, " Output: ");
+    buf_put_str(&out, http_client_body(&r->client));
+    struct str text = str_dup(&r->arena, buf_str(&out));
+    buf_deinit(&out);
+    return text;
 }
 
 static void answered(struct check_runner *r)
@@ -96,10 +136,16 @@ static void answered(struct check_runner *r)
     int s = r->client.status;
     if (redirected(r)) return;
     const char *status = s >= 200 && s < 300 ? "passing" : s == 429 ? "warning" : "critical";
-    finish(r, status,
-        str_printf(&r->arena, "HTTP %.*s %.*s: %d %.*s Output: %.*s", STR_ARG(method(r)),
-            STR_ARG(r->target), s, STR_ARG(buf_str(&r->client.reason)),
-            STR_ARG(http_client_body(&r->client))));
+    finish(r, status, output_text(r));
+}
+
+/* A head is an answer, whatever becomes of its body. */
+static void broken(struct check_runner *r, const char *why)
+{
+    if (r->open && r->client.status)
+        answered(r);
+    else
+        failed(r, why);
 }
 
 static void on_data(struct stream *s, struct str bytes)
@@ -107,7 +153,7 @@ static void on_data(struct stream *s, struct str bytes)
     struct check_runner *r = s->owner;
     if (!r) return;
     if (http_client_recv(&r->client, bytes) != 0) {
-        failed(r, "net/http: HTTP/1.x transport connection broken: malformed HTTP response");
+        broken(r, "net/http: HTTP/1.x transport connection broken: malformed HTTP response");
     } else if (r->client.done) {
         answered(r);
     }
@@ -120,7 +166,7 @@ static void on_eof(struct stream *s)
     if (http_client_eof(&r->client) == 0) {
         answered(r);
     } else {
-        failed(r, "EOF");
+        broken(r, "EOF");
     }
 }
 
@@ -132,7 +178,7 @@ static void on_closed(struct stream *s, int code)
     if (!r) return;
     if (r->tls) tls_state(r->tls, s, &tls);
     r->stream = NULL;
-    failed(r, tls.why ? str_c(&r->arena, str_of(tls.why)) : "read: connection reset by peer");
+    broken(r, tls.why ? str_c(&r->arena, str_of(tls.why)) : "read: connection reset by peer");
 }
 
 static const struct stream_events events = { .data = on_data, .eof = on_eof, .closed = on_closed };
@@ -169,19 +215,105 @@ static struct str host_header(const struct check_type *t, struct str authority)
     return authority;
 }
 
-static void request(const struct check_runner *r, const struct http_url *url, struct buf *out)
+static void put_path(struct buf *out, struct str path)
+{
+    if (path.n == 0 || path.p[0] != '/') buf_put_char(out, '/');
+    for (size_t i = 0; i < path.n; i++) {
+        if (path.p[i] == ' ')
+            buf_put_c(out, "%20");
+        else
+            buf_put_char(out, path.p[i]);
+    }
+}
+
+/* True if a packed answer was offered to be unpacked. */
+static bool request(const struct check_runner *r, const struct http_url *url, struct buf *out)
 {
     const struct check_type *t = &r->probe.check->type;
-    bool root = url->path.n == 0 || url->path.p[0] != '/';
-    buf_printf(out, "%.*s %s%.*s HTTP/1.1\r\nHost: %.*s\r\n", STR_ARG(method(r)), root ? "/" : "",
-        STR_ARG(url->path), STR_ARG(host_header(t, url->authority)));
+    bool packed = !has_header(&t->header, "Accept-Encoding") && !str_is(r->method, "HEAD");
+    bool bare = r->redirects && str_is(r->method, "GET");
+    struct str body = bare ? STR("") : t->body;
+    buf_printf(out, "%.*s ", STR_ARG(r->method));
+    put_path(out, url->path);
+    buf_printf(out, " HTTP/1.1\r\nHost: %.*s\r\n",
+        STR_ARG(r->redirects ? url->authority : host_header(t, url->authority)));
     if (!has_header(&t->header, "User-Agent"))
         buf_put_c(out, "User-Agent: Consul Health Check\r\n");
-    if (t->body.n) buf_printf(out, "Content-Length: %zu\r\n", t->body.n);
+    if (body.n) buf_printf(out, "Content-Length: %zu\r\n", body.n);
     if (!has_header(&t->header, "Accept")) buf_put_c(out, "Accept: text/plain, text/*, */*\r\n");
     put_headers(out, &t->header);
+    if (packed) buf_put_c(out, "Accept-Encoding: gzip\r\n");
     buf_put_c(out, "Connection: close\r\n\r\n");
-    buf_put_str(out, t->body);
+    buf_put_str(out, body);
+    return packed;
+}
+
+static void unpack(struct http_client *c, struct str bytes)
+{
+    struct check_runner *r = container_of(c, struct check_runner, client);
+    uint8_t out[4096];
+    z_stream *z = &r->unpacker;
+    if (!r->unpacking) {
+        *z = (z_stream){ 0 };
+        ensure(inflateInit2(z, 16 + MAX_WBITS) == Z_OK);
+        r->unpacking = true;
+    }
+    z->next_in = (Bytef *)(uintptr_t)bytes.p;
+    z->avail_in = (uInt)bytes.n;
+    do {
+        z->next_out = out;
+        z->avail_out = sizeof out;
+        int rc = inflate(z, Z_NO_FLUSH);
+        http_client_keep(c, (struct str){ (const char *)out, sizeof out - z->avail_out });
+        if (rc != Z_OK) return;
+    } while (z->avail_out == 0 && c->body_total < UNPACKED_MAX);
+}
+
+/* --- what may be sent --------------------------------------------------------------------------
+ */
+
+static bool token_valid(struct str text)
+{
+    for (size_t i = 0; i < text.n; i++) {
+        unsigned char c = (unsigned char)text.p[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!plain && !(c && strchr("!#$%&'*+-.^_`|~", c))) return false;
+    }
+    return text.n > 0;
+}
+
+static bool value_valid(struct str text)
+{
+    for (size_t i = 0; i < text.n; i++) {
+        unsigned char c = (unsigned char)text.p[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7f) return false;
+    }
+    return true;
+}
+
+/* What is wrong with the headers, in Go's words; empty if nothing is. */
+static struct str header_fault(struct check_runner *r)
+{
+    const struct dict *headers = &r->probe.check->type.header;
+    struct buf text = BUF_INIT(4096);
+    for (size_t i = 0; i < headers->n && !text.n; i++) {
+        struct str name = dict_key(headers, type_map_list_str.elem, i);
+        const struct list *values = dict_at(headers, type_map_list_str.elem, i);
+        if (!token_valid(name)) {
+            buf_put_c(&text, "net/http: invalid header field name ");
+            quote_go(&text, name);
+        }
+        for (size_t k = 0; k < values->n && !text.n; k++) {
+            if (value_valid(LIST_AT(values, struct str, k))) continue;
+            buf_put_c(&text, "net/http: invalid header field value ");
+            quote_go(&text, LIST_AT(values, struct str, k));
+            buf_put_c(&text, " for key ");
+            quote_go(&text, name);
+        }
+    }
+    struct str fault = str_dup(&r->arena, buf_str(&text));
+    buf_deinit(&text);
+    return fault;
 }
 
 static struct stream *begin_tls(struct check_runner *r, struct str host, struct stream *s)
@@ -210,7 +342,8 @@ static void connected(struct dial *d, struct stream *s)
     r->stream = url.tls ? begin_tls(r, url.host, s) : s;
     http_client_init(&r->client, probe_output_max(&r->probe));
     r->open = true;
-    request(r, &url, &out);
+    r->client.no_body = str_is(r->method, "HEAD");
+    if (request(r, &url, &out)) r->client.unpack = unpack;
     struct stream_part part = { .p = out.p, .n = out.n };
     if (out.overflow || stream_write(r->stream, &part, 1) == ERR_FULL)
         failed(r, "request too large");
@@ -220,14 +353,19 @@ static void connected(struct dial *d, struct stream *s)
 static void on_timeout(struct timer *t)
 {
     struct check_runner *r = container_of(t, struct check_runner, timeout);
-    failed(r, "context deadline exceeded (Client.Timeout exceeded while awaiting headers)");
+    broken(r, "context deadline exceeded (Client.Timeout exceeded while awaiting headers)");
 }
 
 static void attempt(struct check_runner *r)
 {
     struct http_url url;
     if (!http_url_parse(r->url, &url)) {
-        failed(r, "unsupported protocol scheme");
+        ptrdiff_t colon = str_find_char(r->url, ':');
+        struct str scheme = str_slice(r->url, 0, colon > 0 ? (size_t)colon : 0);
+        bool known = str_is(scheme, "http") || str_is(scheme, "https");
+        struct str why =
+            str_printf(&r->arena, "unsupported protocol scheme \"%.*s\"", STR_ARG(scheme));
+        failed(r, known ? "invalid URL" : why.p);
         return;
     }
     r->tls = NULL;
@@ -249,8 +387,21 @@ static void run(struct probe *p)
 {
     struct check_runner *r = container_of(p, struct check_runner, probe);
     r->redirects = 0;
+    r->method = check_method(r);
     r->target = r->url = expose_target(p->check, &r->arena, p->check->type.http);
-    attempt(r);
+    if (!token_valid(r->method)) {
+        struct buf text = BUF_INIT(4096);
+        buf_put_c(&text, "net/http: invalid method ");
+        quote_go(&text, r->method);
+        finish(r, "critical", buf_str(&text));
+        buf_deinit(&text);
+        return;
+    }
+    struct str fault = header_fault(r);
+    if (fault.n)
+        failed(r, str_c(&r->arena, fault));
+    else
+        attempt(r);
 }
 
 static struct check_runner *start(struct local *l, struct local_check *c)

@@ -36,32 +36,53 @@ static int on_field_end(llhttp_t *p)
     struct http_client *c = self(p);
     if (str_eq_nocase(buf_str(&c->name), STR("Location")))
         buf_put_str(&c->location, buf_str(&c->value));
+    if (str_eq_nocase(buf_str(&c->name), STR("Content-Encoding")))
+        c->gzip = str_eq_nocase(buf_str(&c->value), STR("gzip"));
     buf_clear(&c->name);
     buf_clear(&c->value);
     return 0;
 }
 
+static bool interim(const llhttp_t *p)
+{
+    return p->status_code >= 100 && p->status_code < 200 && p->status_code != 101;
+}
+
+static int on_head(llhttp_t *p)
+{
+    struct http_client *c = self(p);
+    if (interim(p)) return 0;
+    c->status = p->status_code;
+    return c->no_body ? 1 : 0;
+}
+
+void http_client_keep(struct http_client *c, struct str bytes)
+{
+    c->body_total += bytes.n;
+    if (bytes.n > c->body_max) bytes = str_slice(bytes, bytes.n - c->body_max, bytes.n);
+    if (c->body.n + bytes.n > c->body.max)
+        buf_consume(&c->body, c->body.n - (c->body_max - bytes.n));
+    buf_put_str(&c->body, bytes);
+}
+
 static int on_body(llhttp_t *p, const char *at, size_t n)
 {
     struct http_client *c = self(p);
-    c->body_total += n;
-    if (n > c->body_max) {
-        at += n - c->body_max;
-        n = c->body_max;
-    }
-    if (c->body.n + n > c->body.max) buf_consume(&c->body, c->body.n - (c->body_max - n));
-    buf_put(&c->body, at, n);
+    struct str bytes = { at, n };
+    if (c->gzip && c->unpack)
+        c->unpack(c, bytes);
+    else
+        http_client_keep(c, bytes);
     return 0;
 }
 
 static int on_done(llhttp_t *p)
 {
     struct http_client *c = self(p);
-    if (p->status_code >= 100 && p->status_code < 200 && p->status_code != 101) {
+    if (interim(p)) {
         buf_clear(&c->reason); /* the real answer follows */
         return 0;
     }
-    c->status = p->status_code;
     c->done = true;
     return HPE_PAUSED;
 }
@@ -72,6 +93,7 @@ static const llhttp_settings_t *settings(void)
         .on_header_field = on_name,
         .on_header_value = on_value,
         .on_header_value_complete = on_field_end,
+        .on_headers_complete = on_head,
         .on_body = on_body,
         .on_message_complete = on_done };
     return &s;

@@ -17,8 +17,13 @@ struct http_client {
     size_t body_max;
     uint64_t body_total;
     size_t head_size;
-    int status;
+    int status; /* 0: the head is not whole */
     bool done;
+    bool gzip; /* the body is packed */
+    /* Set after init: */
+    bool no_body; /* the answer of a HEAD */
+    /* Takes the bytes of a packed body and gives what it makes of them to http_client_keep. */
+    void (*unpack)(struct http_client *c, struct str bytes);
 };
 
 void http_client_init(struct http_client *c, size_t body_max);
@@ -28,6 +33,8 @@ int http_client_recv(struct http_client *c, struct str bytes) must_check;
 /* The peer closed: ERR_EOF if the answer is not whole. */
 int http_client_eof(struct http_client *c) must_check;
 struct str http_client_body(const struct http_client *c);
+/* More of the body. */
+void http_client_keep(struct http_client *c, struct str bytes);
 
 /* A split http:// or https:// URL. Strings point into it; `path` holds path and query as written:
  * it may be empty or begin with '?'. */
