@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "consuld/face/cli.h"
+#include "client.h"
 #include "consuld/model.h"
 
 #define NAME_WORDS_MAX 3
@@ -79,6 +80,7 @@ static int run_flags(struct cli *c, int argc, char **argv)
         cli_help_command(c->command, c->io.out);
         return 0;
     }
+    if (rc == 0 && (c->command->groups & CLI_CLIENT) && client_check(c) != 0) return 1;
     if (rc == 0) return c->command->run(c);
     fprintf(c->io.err, "%s\n", err.text);
     cli_help_flags(c->command, c->io.err);

@@ -264,3 +264,15 @@ int client_greet(struct cli *c)
     if (client_get(c, STR("/v1/agent/self"), &self, &err) == 0) return 0;
     return cli_fail(c, "Error querying Consul agent: %s", err.text);
 }
+
+int client_check(struct cli *c)
+{
+    struct error err;
+    struct str ignored, ca = flag_or_env(c, CLI_CLIENT, "ca-file", "CONSUL_CACERT");
+    int rc = token_of(c, &ignored, &err);
+    if (rc == 0 && ca.n) {
+        rc = cli_read_file(c, ca, &ignored, &err);
+        if (rc) error_prefix(&err, "Error loading CA File: ");
+    }
+    return rc ? cli_fail(c, "Error connecting to Consul agent: %s", err.text) : 0;
+}

@@ -42,6 +42,9 @@ int client_get(struct cli *c, struct str path, struct value *out, struct error *
 /* Asks the agent for its node's name; prints Error querying Consul agent: ... and returns 1 if it
  * does not answer. */
 int client_greet(struct cli *c) must_check;
+/* The files that flags and environment name: prints Error connecting to Consul agent: ... and
+ * returns 1 if one cannot be read. */
+int client_check(struct cli *c) must_check;
 /* Address of the agent as flags and environment say, for messages: "127.0.0.1:8500". */
 struct str client_address(struct cli *c);
 /* ParseBool of an environment variable; `fallback` when it is unset or something else. */

@@ -55,7 +55,7 @@ static void token_comes_from_a_file_before_the_flag(void **state)
     unlink(path);
     struct spoken *s = speak("catalog", "datacenters", flag);
     assert_int_equal(s->status, 1);
-    assert_begins(s->err, "Error listing datacenters: Error loading token file: open /tmp/");
+    assert_begins(s->err, "Error connecting to Consul agent: Error loading token file: open /tmp/");
 }
 
 static void token_with_a_line_end_is_refused(void **state)
