@@ -117,6 +117,37 @@ void fed_entry_changes(
     }
 }
 
+/* --- intentions ----------------------------------------------------------------------------- */
+
+static struct map by_id(const struct list *l)
+{
+    struct map m = MAP_INIT;
+    for (size_t i = 0; i < l->n; i++) {
+        struct intention *x = &LIST_AT(l, struct intention, i);
+        (void)map_put(&m, x->id, x);
+    }
+    return m;
+}
+
+void fed_intention_changes(
+    const struct list *local, const struct list *remote, struct arena *a, struct fed_changes *out)
+{
+    struct map here = by_id(local), there = by_id(remote);
+    *out = (struct fed_changes){ 0 };
+    for (size_t i = 0; i < local->n; i++) {
+        const struct intention *x = &LIST_AT(local, struct intention, i);
+        if (!map_get(&there, x->id)) *LIST_PUSH(a, &out->deletes, struct intention) = *x;
+    }
+    for (size_t i = 0; i < remote->n; i++) {
+        const struct intention *x = &LIST_AT(remote, struct intention, i);
+        const struct intention *have = map_get(&here, x->id);
+        if (!have || !record_equal(&type_intention, have, x))
+            *LIST_PUSH(a, &out->upserts, struct intention) = *x;
+    }
+    map_deinit(&here);
+    map_deinit(&there);
+}
+
 /* --- the rest ------------------------------------------------------------------------------- */
 
 const struct federation_state *fed_prunable(

@@ -175,7 +175,7 @@ static void ask(struct replicator *r)
     if (!args) args = arena_alloc(&r->arena, m->args->size);
     *(struct str *)field(m->args, args, "Datacenter") = s->opts.primary_datacenter;
     *(struct str *)field(m->args, args, "Token") = s->opts.replication_token;
-    *(bool *)field(m->args, args, "AllowStale") = true;
+    *(bool *)field(m->args, args, "AllowStale") = !r->kind->from_leader;
     *(uint64_t *)field(m->args, args, "MinQueryIndex") = r->last_index;
     r->call = (struct rpc_call){ .method = r->kind->method,
         .args = args,

@@ -25,6 +25,7 @@ struct replication_kind {
     const char *plural; /* "federation states" */
     const char *label;  /* "federation_state_replication": of the status */
     const char *method; /* asked of the primary */
+    bool from_leader;   /* of its leader alone; else any server there may answer */
     /* Its arguments but Datacenter, Token and the query options, of `a`; NULL: all zero. */
     void *(*args)(struct server *s, struct arena *a);
     /* May a round begin? NULL: always. */
@@ -39,6 +40,7 @@ struct replication_kind {
 /* The kinds there are. */
 extern const struct replication_kind server__federation_kind; /* federation_sync.c */
 extern const struct replication_kind server__config_kind;     /* config_replication.c */
+extern const struct replication_kind server__intention_kind;  /* intention_replication.c */
 
 struct replicator *replicator_create(struct server *s, const struct replication_kind *kind);
 void replicator_destroy(struct replicator *r);

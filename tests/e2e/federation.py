@@ -165,6 +165,27 @@ def test_W11_W12_configuration_entries_follow_the_primary(opts):
         assert api['ModifyIndex'] <= before, (api, before)
 
 
+def test_intentions_follow_the_primary(opts):
+    def intentions(s):
+        out = s.get('/v1/connect/intentions').json()
+        for x in out:
+            x.pop('CreateIndex'), x.pop('ModifyIndex')
+        return sorted(out, key=lambda x: x['ID'])
+
+    with Pair(opts, connect={'enabled': True}) as p:
+        ids = [p.s1.must(p.s1.request('POST', '/v1/connect/intentions', {
+            'SourceName': name, 'DestinationName': 'db', 'Action': 'allow'})).json()['ID']
+            for name in ('web', 'api')]
+        eventually(lambda: intentions(p.s2) == intentions(p.s1) and len(intentions(p.s2)) == 2,
+                   'both in the secondary')
+        p.s2.must(p.s2.put('/v1/connect/intentions/' + ids[0], {
+            'SourceName': 'web', 'DestinationName': 'db', 'Action': 'deny'}))
+        eventually(lambda: {x['Action'] for x in intentions(p.s2)} == {'allow', 'deny'}, 'changed')
+        p.s1.must(p.s1.request('DELETE', '/v1/connect/intentions/' + ids[1]))
+        eventually(lambda: [x['ID'] for x in intentions(p.s2)] == [ids[0]], 'one is gone')
+        assert intentions(p.s1) == intentions(p.s2)
+
+
 def test_a_dead_datacenter_is_an_error_and_comes_back(opts):
     with Pair(opts) as p:
         p.s2.must(p.s2.put('/v1/kv/k', 'v'))

@@ -13,7 +13,7 @@ bool fed_own_state(struct str datacenter, const struct federation_state *stored,
  * comes out. Only what changed behind `last_index` (of the primary) is looked at, and of that only
  * what differs is written. */
 struct fed_changes {
-    struct list deletes; /* struct federation_state, or struct config_entry */
+    struct list deletes; /* struct federation_state; config_entry; intention */
     struct list upserts; /* with PrimaryModifyIndex set */
 };
 void fed_changes(const struct list *local, const struct list *remote, uint64_t last_index,
@@ -22,6 +22,10 @@ void fed_changes(const struct list *local, const struct list *remote, uint64_t l
 /* The same for configuration entries; both lists of struct config_entry, of which `deletes` and
  * `upserts` hold copies. What is equal but for its indexes is not written. */
 void fed_entry_changes(
+    const struct list *local, const struct list *remote, struct arena *a, struct fed_changes *out);
+
+/* The same for intentions, by their IDs; both lists of struct intention. */
+void fed_intention_changes(
     const struct list *local, const struct list *remote, struct arena *a, struct fed_changes *out);
 
 /* The first record of a datacenter that is not known any more; NULL: there is none. */
