@@ -171,11 +171,10 @@ static void contact_is_read_as_servers_write_it(void **unused)
 
 static struct autopilot_dead dead_of(struct cluster *c, const struct autopilot_config *config)
 {
-    const bool *heard = c->heard;
     struct autopilot_dead out;
     struct raft_driver_state state = state_of(c);
     struct list l = members(c);
-    autopilot_find_dead(&out, &state, &l, heard, config);
+    autopilot_find_dead(&out, &state, &l, c->heard, config);
     return out;
 }
 
@@ -336,6 +335,92 @@ static void who_leaves_is_found_by_id_then_by_address(void **unused)
     assert_false(raft_leave_change(c.raft, 3, STR_NIL, STR("1.1.1.1:1"), &w));
 }
 
+/* --- any configuration ------------------------------------------------------------------------ */
+
+static uint64_t seed;
+
+static size_t below(size_t n)
+{
+    seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (size_t)(seed >> 33) % n;
+}
+
+/* Entries with ids and addresses of eight each, none twice, and members in any state. */
+static struct cluster any_cluster(void)
+{
+    struct cluster c = cluster_of(8);
+    for (size_t i = 8; i > 1; i--) {
+        size_t k = below(i);
+        struct str address = c.raft[i - 1].address;
+        c.raft[i - 1].address = c.raft[k].address;
+        c.raft[k].address = address;
+    }
+    c.raft_n = below(9);
+    c.lan_n = 1 + below(8);
+    for (size_t i = 0; i < 8; i++) {
+        c.raft[i].suffrage = (uint8_t)below(2);
+        c.heard[i] = below(4) == 0;
+        c.lan[i].status = (enum serf_status)(SERF_ALIVE + below(4));
+    }
+    return c;
+}
+
+static void apply_wish(struct cluster *c, const struct raft_wish *w)
+{
+    if (w->op != DRIVER_REMOVE) {
+        c->raft[c->raft_n++] = (struct raft_driver_server){ w->id, w->address, 1 };
+        return;
+    }
+    size_t at = 0;
+    while (at < c->raft_n && !str_eq(c->raft[at].id, w->id))
+        at++;
+    assert_true(at < c->raft_n);
+    for (c->raft_n--; at < c->raft_n; at++)
+        c->raft[at] = c->raft[at + 1];
+}
+
+static void joining_ends_with_the_one_right_entry(void **unused)
+{
+    (void)unused;
+    for (seed = 1; seed < 3000; seed += 7) {
+        struct cluster c = any_cluster();
+        const struct lan_server *m = &c.lan[0];
+        struct raft_wish w;
+        c.lan[0].status = SERF_ALIVE;
+        for (int steps = 0; join(&c, 0, false, &w) != RAFT_JOIN_NONE; steps++) {
+            assert_true(steps < 4);
+            apply_wish(&c, &w);
+        }
+        size_t own = 0;
+        for (size_t i = 0; i < c.raft_n; i++) {
+            bool id = str_eq(c.raft[i].id, m->id), address = str_eq(c.raft[i].address, m->address);
+            assert_true(id == address);
+            own += id;
+        }
+        assert_int_equal(own, 1);
+    }
+}
+
+static void a_clean_up_never_takes_half_of_the_voters(void **unused)
+{
+    struct autopilot_config config = defaults;
+    (void)unused;
+    for (seed = 1; seed < 3000; seed += 7) {
+        struct cluster c = any_cluster();
+        size_t voters = 0, dead = 0;
+        config.min_quorum = below(4);
+        struct autopilot_dead d = dead_of(&c, &config);
+        for (size_t i = 0; i < c.raft_n; i++)
+            voters += c.raft[i].suffrage == 0;
+        for (size_t i = 0; i < d.force_n; i++)
+            for (size_t k = 0; k < c.raft_n; k++)
+                dead += c.raft[k].suffrage == 0 && (str_eq(c.raft[k].id, d.force[i]));
+        dead += d.stale_n;
+        if (dead == 0) continue;
+        assert_true(2 * dead < voters && voters - dead >= config.min_quorum);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -358,6 +443,8 @@ int main(void)
         cmocka_unit_test(two_bootstrapping_servers_stay_apart),
         cmocka_unit_test(a_small_cluster_leaves_its_leader_alone),
         cmocka_unit_test(who_leaves_is_found_by_id_then_by_address),
+        cmocka_unit_test(joining_ends_with_the_one_right_entry),
+        cmocka_unit_test(a_clean_up_never_takes_half_of_the_voters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
