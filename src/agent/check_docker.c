@@ -85,8 +85,9 @@ static struct str captured(struct check_runner *r)
     struct str body = http_client_body(&r->client);
     uint64_t total = r->client.body_total;
     if (total <= body.n) return str_dup(&r->arena, body);
-    return str_printf(&r->arena, "Captured %zu of %llu bytes\n...\n%.*s", body.n,
-        (unsigned long long)total, STR_ARG(body));
+    struct str head = str_printf(
+        &r->arena, "Captured %zu of %llu bytes\n...\n", body.n, (unsigned long long)total);
+    return probe_text(&r->arena, head, body);
 }
 
 static const struct value *answer_field(struct check_runner *r, const char *name, struct value *v)

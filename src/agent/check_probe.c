@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check_probe.h"
 
+#include <string.h>
+
 #define NS_PER_MS 1000000
 
 static void on_timer(struct timer *t)
@@ -60,4 +62,12 @@ bool probe_address(struct str text, struct str *host, uint16_t *port)
     if (host->n > 1 && host->p[0] == '[') *host = str_slice(*host, 1, host->n - 1);
     *port = (uint16_t)number;
     return true;
+}
+
+struct str probe_text(struct arena *a, struct str text, struct str bytes)
+{
+    char *out = arena_alloc(a, text.n + bytes.n + 1);
+    if (text.n) memcpy(out, text.p, text.n);
+    if (bytes.n) memcpy(out + text.n, bytes.p, bytes.n);
+    return (struct str){ out, text.n + bytes.n };
 }

@@ -14,6 +14,8 @@ void probe_start(struct probe *p, struct local_check *c, void (*run)(struct prob
 /* The run has ended with this result; schedules the next. `direct`: past the thresholds. */
 void probe_result(struct probe *p, const char *status, struct str output, bool direct);
 void probe_stop(struct probe *p);
+/* A text and bytes of any kind behind it. */
+struct str probe_text(struct arena *a, struct str text, struct str bytes);
 /* check_expose.c: where the check has to go: to its target, or to the proxy that exposes it. */
 struct str expose_target(struct local_check *c, struct arena *a, struct str target);
 /* Splits host:port or [v6]:port; false if the port is missing. Borrows. */

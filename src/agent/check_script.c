@@ -41,8 +41,9 @@ static struct str captured(const struct check_runner *r, struct arena *a)
     struct str all = buf_str(&r->output);
     if (all.n > r->max) all = str_slice(all, all.n - r->max, all.n);
     if (r->total <= r->max) return all;
-    return str_printf(a, "Captured %zu of %llu bytes\n...\n%.*s", r->max,
-        (unsigned long long)r->total, STR_ARG(all));
+    struct str head =
+        str_printf(a, "Captured %zu of %llu bytes\n...\n", r->max, (unsigned long long)r->total);
+    return probe_text(a, head, all);
 }
 
 static struct str timeout_text(const struct check_runner *r, struct arena *a)
@@ -50,8 +51,9 @@ static struct str timeout_text(const struct check_runner *r, struct arena *a)
     struct buf text = BUF_INIT(256);
     struct str out = captured(r, a);
     duration_format((int64_t)probe_timeout_ms(&r->probe, TIMEOUT_MS) * 1000000, &text);
-    struct str full = str_printf(a, "Timed out (%.*s) running check%s%.*s", STR_ARG(buf_str(&text)),
-        out.n ? "\n\n" : "", STR_ARG(out));
+    struct str head = str_printf(
+        a, "Timed out (%.*s) running check%s", STR_ARG(buf_str(&text)), out.n ? "\n\n" : "");
+    struct str full = probe_text(a, head, out);
     buf_deinit(&text);
     return full;
 }

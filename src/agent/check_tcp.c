@@ -62,8 +62,13 @@ static void run(struct probe *p)
     if (probe_address(tcp, &r->dial.host, &r->dial.port)) {
         dial_start(&r->dial);
     } else {
-        probe_result(p, "critical",
-            str_printf(&a, "dial tcp: address %.*s: missing port in address", STR_ARG(tcp)), false);
+        ptrdiff_t colon = str_find_char(tcp, ':');
+        struct str text =
+            colon < 0
+                ? str_printf(&a, "dial tcp: address %.*s: missing port in address", STR_ARG(tcp))
+                : str_printf(&a, "dial tcp: address %.*s: invalid port",
+                      STR_ARG(str_slice(tcp, (size_t)colon + 1, tcp.n)));
+        probe_result(p, "critical", text, false);
     }
     arena_free(&a);
 }

@@ -120,7 +120,11 @@ struct process *process_start(
     if (input >= 0) close(input);
     arena_free(&a);
     if (rc != 0) {
-        error_set(err, ERR_IO, "fork/exec %s: %s", opts->argv[0], uv_strerror(rc));
+        if (rc == UV_ENOENT && !strchr(opts->argv[0], '/'))
+            error_set(
+                err, ERR_IO, "exec: \"%s\": executable file not found in $PATH", opts->argv[0]);
+        else
+            error_set(err, ERR_IO, "fork/exec %s: %s", opts->argv[0], uv_strerror(rc));
         p->forgotten = true;
         uv_close((uv_handle_t *)&p->out, handle_closed);
         p->child.data = p;

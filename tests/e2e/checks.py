@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks against services of the test's own: gRPC over clear text and TLS, Docker's engine on a unix
 socket, HTTP with thresholds, scripts that leave processes behind."""
+import gzip
 import http.server
 import json
 import os
@@ -272,9 +273,58 @@ class WebRequest(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.server.hits += 1
+        special = getattr(self, 'get' + self.path.replace('/', '_'), None)
+        if special:
+            special()
+            return
         self.send_response(self.server.status)
         self.end_headers()
         self.wfile.write(b'body')
+
+
+    def answer(self, status, body=b'', **headers):
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace('_', '-'), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def get_packed(self):
+        assert self.headers['Accept-Encoding'] == 'gzip'
+        self.answer(200, gzip.compress(b'many words ' * 1000 + b'the end'), Content_Encoding='gzip')
+
+    def get_bytes(self):
+        self.answer(200, bytes(range(256)))
+
+    def get_short(self):
+        self.answer(200, b'abc', Content_Length='10')
+
+    def get_folder_moved(self):
+        self.answer(302, b'', Location='there?x=1')
+
+    def do_POST(self):
+        self.answer(301, b'', Location='/after')
+
+    def get_after(self):
+        self.answer(200, b'as GET')
+
+
+def test_http_answers_of_every_kind_are_taken(opts):
+    with agent.Agent(opts, CONFIG) as server, Web(opts.bind) as web:
+        server.start()
+        base = web.url[:-len('/health')]
+        for check_id, more in (('packed', {}), ('bytes', {}), ('short', {}), ('folder/moved', {}),
+                               ('post', {'Method': 'POST', 'Body': 'x'}), ('odd', {'Method': 'G ET'}),
+                               ('split', {'Header': {'A': ['b\r\nC: d']}})):
+            register(server, dict(more, ID=check_id, Name=check_id, Interval='1s',
+                                  HTTP='%s/%s' % (base, check_id)))
+        becomes(server, 'packed', 'passing', 'many words the end')
+        becomes(server, 'bytes', 'passing', '200 OK Output: \x00\x01\x02')
+        becomes(server, 'short', 'passing', '200 OK Output: abc')
+        becomes(server, 'folder/moved', 'passing', 'moved: 200 OK Output: body')
+        becomes(server, 'post', 'passing', 'HTTP POST %s/post: 200 OK Output: as GET' % base)
+        becomes(server, 'odd', 'critical', 'net/http: invalid method "G ET"')
+        becomes(server, 'split', 'critical', 'net/http: invalid header field value "b\\r\\nC: d"')
 
 
 def test_thresholds_hold_results_back(opts):
