@@ -25,6 +25,7 @@ import rpcwire
 
 SERVICES = 10
 BATCH = 64
+REST = 8  # seconds: an agent gives back what only its start needed
 
 
 class Client(bench.Consuld):
@@ -112,7 +113,7 @@ def run(opts):
         for n in range(SERVICES):
             body = json.dumps({'Name': 'own%d' % n, 'Port': 9000 + n, 'Check': {'TTL': '9h'}})
             assert client.request('PUT', '/v1/agent/service/register', body)[0] == 200
-        bench.settle(client)
+        time.sleep(REST)
         print('client, idle with %d services: %.1f MiB' % (SERVICES, client.rss()))
         figures = {server.name: {}, client.name: {}}
         bench.load([server, client], figures, opts)

@@ -86,6 +86,7 @@ struct run {
     struct raft_driver_request leave_raft;
     void (*leave_then)(struct run *r);
     struct timer memory_timer;
+    size_t memory_turn;
     struct run_logfile *logfile; /* NULL: not asked for */
     int syslog_slot;             /* of the log's taps, -1: not asked for */
     int exit_code;

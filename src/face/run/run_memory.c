@@ -1,27 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An agent that has come to rest gives back what only its start needed. */
+/* An agent that has come to rest gives back what only its start needed: after the start itself,
+ * after it has joined, and when first syncs and elections are over. */
 #include "run.h"
 
-#define FIRST_MS 3000
-#define AGAIN_MS 30000 /* joins, first syncs and leadership are over */
+static const uint64_t waits_ms[] = { 500, 5000, 30000 };
 
-static void again(struct timer *t)
+static void give_back(struct timer *t)
 {
-    (void)t;
+    struct run *r = container_of(t, struct run, memory_timer);
     net_memory_give_back();
-}
-
-static void first(struct timer *t)
-{
-    net_memory_give_back();
-    t->fire = again;
-    timer_start(t, AGAIN_MS);
+    if (++r->memory_turn < sizeof waits_ms / sizeof waits_ms[0])
+        timer_start(t, waits_ms[r->memory_turn]);
 }
 
 void run_memory_start(struct run *r)
 {
-    timer_init(&r->memory_timer, r->world, first);
-    timer_start(&r->memory_timer, FIRST_MS);
+    timer_init(&r->memory_timer, r->world, give_back);
+    timer_start(&r->memory_timer, waits_ms[0]);
 }
 
 void run_memory_stop(struct run *r)
