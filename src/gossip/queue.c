@@ -19,10 +19,21 @@ struct entry {
     char bytes[]; /* message, then name */
 };
 
-/* Sorted: highest rank first, then fewest transmits, longest, newest. */
+/* Sorted: highest rank first, then fewest transmits, longest, newest. The places stand in the
+ * vector itself, so that a search does not touch the entries. */
+struct place {
+    uint64_t order; /* rank, transmits and length; lowest first */
+    uint64_t id;    /* highest first */
+};
+
+struct slot {
+    struct place place;
+    struct entry *entry;
+};
+
 struct broadcast_queue {
     struct broadcast_queue_options o;
-    struct entry **v;
+    struct slot *v;
     size_t n, cap;
     struct entry **taken; /* to be put back after a retrieval */
     size_t taken_n, taken_cap;
@@ -71,33 +82,30 @@ void broadcast_queue_destroy(struct broadcast_queue *q)
 
 /* --- order --------------------------------------------------------------------------------- */
 
-struct key {
-    enum rank rank;
-    uint32_t transmits;
-    size_t n;
-    uint64_t id;
-};
-
-static struct key key_of(const struct entry *e)
+static struct place place_of(enum rank rank, uint32_t transmits, size_t n, uint64_t id)
 {
-    return (struct key){ e->rank, e->transmits, e->n, e->id };
+    uint64_t length = n < UINT32_MAX ? n : UINT32_MAX, times = transmits & ((1u << 28) - 1);
+    return (
+        struct place){ (uint64_t)(AWAITED - rank) << 60 | times << 32 | (UINT32_MAX - length), id };
 }
 
-static bool before(struct key a, struct key b)
+static struct place place_of_entry(const struct entry *e)
 {
-    if (a.rank != b.rank) return a.rank > b.rank;
-    if (a.transmits != b.transmits) return a.transmits < b.transmits;
-    if (a.n != b.n) return a.n > b.n;
-    return a.id > b.id;
+    return place_of(e->rank, e->transmits, e->n, e->id);
 }
 
-/* First position whose entry does not stand before the key. */
-static size_t position(const struct broadcast_queue *q, struct key k)
+static bool before(const struct place *a, const struct place *b)
+{
+    return a->order != b->order ? a->order < b->order : a->id > b->id;
+}
+
+/* First position whose entry does not stand before the place. */
+static size_t position(const struct broadcast_queue *q, struct place p)
 {
     size_t low = 0, high = q->n;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        if (before(key_of(q->v[middle]), k)) {
+        if (before(&q->v[middle].place, &p)) {
             low = middle + 1;
         } else {
             high = middle;
@@ -112,16 +120,17 @@ static void insert(struct broadcast_queue *q, struct entry *e)
         q->cap = q->cap ? 2 * q->cap : 16;
         q->v = xrealloc(q->v, q->cap * sizeof *q->v);
     }
-    size_t at = position(q, key_of(e));
+    struct place place = place_of_entry(e);
+    size_t at = position(q, place);
     memmove(&q->v[at + 1], &q->v[at], (q->n - at) * sizeof *q->v);
-    q->v[at] = e;
+    q->v[at] = (struct slot){ place, e };
     q->n++;
     if (q->n > q->counters.entries_high) q->counters.entries_high = q->n;
 }
 
 static struct entry *remove_at(struct broadcast_queue *q, size_t at)
 {
-    struct entry *e = q->v[at];
+    struct entry *e = q->v[at].entry;
     q->n--;
     memmove(&q->v[at], &q->v[at + 1], (q->n - at) * sizeof *q->v);
     return e;
@@ -143,7 +152,7 @@ void broadcast_queue_add(struct broadcast_queue *q, const struct broadcast *b)
     if (b->name.n) {
         memcpy(e->bytes + e->n, b->name.p, b->name.n);
         struct entry *old = map_get(&q->names, b->name);
-        if (old) finish(q, remove_at(q, position(q, key_of(old))), BROADCAST_REPLACED);
+        if (old) finish(q, remove_at(q, position(q, place_of_entry(old))), BROADCAST_REPLACED);
         map_put(&q->names, b->name, e);
     }
     q->counters.added++;
@@ -183,9 +192,9 @@ static void give(struct broadcast_queue *q, struct giving *g, enum rank rank)
     uint32_t tier = 0;
     while (g->room > g->used + g->overhead) {
         size_t free_bytes = g->room - g->used - g->overhead;
-        size_t at = position(q, (struct key){ rank, tier, free_bytes, UINT64_MAX });
-        if (at == q->n || q->v[at]->rank != rank) return;
-        struct entry *e = q->v[at];
+        size_t at = position(q, place_of(rank, tier, free_bytes, UINT64_MAX));
+        if (at == q->n || q->v[at].entry->rank != rank) return;
+        struct entry *e = q->v[at].entry;
         if (e->transmits != tier) {
             tier = e->transmits;
             continue;
@@ -243,5 +252,5 @@ size_t broadcast_queue_take_plain(struct broadcast_queue *q, size_t nodes, size_
 void broadcast_queue_prune(struct broadcast_queue *q, size_t retain)
 {
     while (q->n > retain)
-        finish(q, q->v[--q->n], BROADCAST_DROPPED);
+        finish(q, q->v[--q->n].entry, BROADCAST_DROPPED);
 }

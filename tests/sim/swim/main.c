@@ -398,6 +398,7 @@ int main(int argc, char **argv)
 {
     struct plan p = { .nodes = 200, .seed = 1, .minutes = 10 };
     int failed = 0;
+    setvbuf(stdout, NULL, _IOLBF, 0); /* the large pools take long */
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--trace") == 0) {
             p.trace = true;
