@@ -69,6 +69,12 @@ def msgpack():
                     yield bytes([at | bit]) + bytes.fromhex(text)
 
 
+def packet_frames():
+    yield b'\x03' + b''.join(len(x).to_bytes(4, 'big') + x for x in (b'a', b'hello', b'\x00' * 300))
+    yield b'\x01' + b'\x00\x40\x00\x01'
+    yield b'\x00' + b'\x00\x00\x00\x05cut'
+
+
 def rpc_frames():
     for path in files('rpc/*.json'):
         for call in load(path).get('calls', []) if 'session' not in path else []:
@@ -313,6 +319,7 @@ TARGETS = {
     'fuzz_gossip_stream': gossip_streams,
     'fuzz_lzw': lzw,
     'fuzz_msgpack': msgpack,
+    'fuzz_packet_frame': packet_frames,
     'fuzz_rpc_frame': rpc_frames,
     'fuzz_rpc_port': rpc_port,
     'fuzz_yamux': yamux,
