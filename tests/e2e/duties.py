@@ -98,6 +98,8 @@ def test_autopilot_says_429_when_a_server_is_unhealthy(opts):
 def test_sessions_end_after_their_leader_died(opts):
     with Cluster(opts, session_ttl_min='1s') as c:
         asked = [s for s in c.servers if s is not c.leader()][0]
+        name = asked.config['node_name']
+        eventually(lambda: catalogue(asked, name), 'the node, with its check, in the catalogue')
         session = asked.put('/v1/session/create', {'TTL': '1s', 'Behavior': 'delete'}).json()['ID']
         assert asked.put('/v1/kv/held?acquire=' + session, 'x').body == b'true'
         c.leader().kill()
