@@ -149,12 +149,17 @@ static int read_bytes(struct reader *r, const struct place *at, const struct typ
 }
 
 /* A text, or a number of nanoseconds; anything else is passed over as the original does. */
-static int read_duration_text(struct reader *r, const struct value *v, int64_t *out)
+static int read_duration_text(
+    struct reader *r, const struct field *f, const struct value *v, int64_t *out)
 {
     double ns = 0;
     struct error err;
-    if (v->kind == V_STR && duration_parse(v->s, out, &err) != 0)
+    if (v->kind == V_STR && duration_parse(v->s, out, &err) != 0 &&
+        (!r->late.text.p || f < r->late_field)) {
+        r->late = (struct refusal){ 0 };
         refuse_text(r, &r->late, err.text);
+        r->late_field = f;
+    }
     if (is_number(v) && number_float(v, 9.2e18, &ns)) *out = (int64_t)ns;
     return 0;
 }
@@ -227,7 +232,7 @@ static int read_member(struct reader *r, const struct place *at, const struct fi
 {
     char *member = (char *)obj + f->offset;
     if ((f->flags & (JSON_DUR_TEXT | JSON_DUR_READ)) && v->kind != V_NIL)
-        return read_duration_text(r, v, (int64_t *)(void *)member);
+        return read_duration_text(r, f, v, (int64_t *)(void *)member);
     if ((f->flags & ANY_MAP) && v->kind != V_NIL && v->kind != V_MAP) return refuse_map(r, at, v);
     return read_any(r, at, f->type, f->bits, v, member);
 }
@@ -289,6 +294,7 @@ static int read_record(struct reader *r, const struct place *at, const struct re
 {
     if (rec->name[0]) return read_fields(r, at, rec, v, obj);
     struct refusal first = r->first, late = r->late;
+    const struct field *late_field = r->late_field;
     r->first = r->late = (struct refusal){ 0 };
     int rc = read_fields(r, NULL, rec, v, obj);
     if (!rc && (r->first.text.p || r->late.text.p)) {
@@ -301,6 +307,7 @@ static int read_record(struct reader *r, const struct place *at, const struct re
     }
     r->first = first;
     r->late = late;
+    r->late_field = late_field;
     return rc;
 }
 

@@ -165,7 +165,10 @@ int refuse_kind(struct reader *r, const struct place *at, const struct type *t, 
 {
     struct buf what = BUF_INIT(ERROR_TEXT_MAX), type = BUF_INIT(ERROR_TEXT_MAX);
     buf_printf(&what, "cannot unmarshal %s", kind_name(v));
-    put_type(&type, t, bits);
+    if (at && at->field->go_type && at->field->type == t)
+        buf_put_c(&type, at->field->go_type);
+    else
+        put_type(&type, t, bits);
     return finish(r, at, &what, &type);
 }
 

@@ -13,9 +13,10 @@ struct reader {
     struct arena *a;
     struct error *err; /* of what ends the reading at once */
     int flags;
-    struct refusal first; /* reading goes on after it, as in Go */
-    struct refusal late;  /* of texts that Go looks at when the record is read */
-    struct refusal fatal; /* in an inner record that reads itself */
+    struct refusal first;           /* reading goes on after it, as in Go */
+    struct refusal late;            /* of texts that Go looks at when the record is read ... */
+    const struct field *late_field; /* ... in the order of their fields */
+    struct refusal fatal;           /* in an inner record that reads itself */
 };
 
 /* Where reading is: the fields on the way down; NULL at the top. Lists and maps add nothing. */

@@ -143,7 +143,7 @@ DECLARE_RECORD(node_services, NODE_SERVICES_FIELDS)
 DECLARE_RECORD(node_service_listing, NODE_SERVICE_LISTING_FIELDS)
 
 #define CHECK_TYPE_FIELDS(X, S) \
-    X(S, check_id,                          STR,          "CheckID") \
+    X(S, check_id,                          STR,          "CheckID", .go_type = "types.CheckID") \
     X(S, name,                              STR,          "Name") \
     X(S, status,                            STR,          "Status") \
     X(S, notes,                             STR,          "Notes") \

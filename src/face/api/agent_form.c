@@ -51,6 +51,7 @@ void agent_service_form(struct arena *a, const struct node_service *svc, struct 
         .enable_tag_override = svc->enable_tag_override,
         .content_hash = content_hash };
     if (svc->weights) out->weights = *svc->weights;
+    if (out->weights.passing < 1) out->weights.passing = 1;
     if (str_is(svc->kind, "connect-proxy") || str_has_suffix(svc->kind, STR("-gateway")))
         out->proxy = proxy_form(a, &svc->proxy);
     if (svc->connect.native) {

@@ -270,6 +270,9 @@ static void refusals_have_the_order_and_places_of_go(void **state)
         { "{\"Check\":{\"Interval\":\"10\",\"GRPCUseTLS\":1}}",
             "json: cannot unmarshal number into Go struct field .Check of type bool" },
         { "{\"Port\":\"80\",\"Checks\":[{\"ID\":\"c\"}]}", "json: unknown field \"ID\"" },
+        { "{\"Check\":{\"TTL\":\"\",\"Timeout\":\"x\"}}", "time: invalid duration \"x\"" },
+        { "{\"Check\":{\"checkid\":1.5}}",
+            "json: cannot unmarshal number into Go struct field .Check of type types.CheckID" },
         { "{\"Check\":{\"ServiceID\":\"x\",\"service_id\":\"y\"}}", "" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
