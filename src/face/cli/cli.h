@@ -137,7 +137,7 @@ const char *cli_reason(int code, char *room, size_t size);
 struct columns {
     size_t width;      /* cells of a row */
     struct list cells; /* struct str */
-    bool trimmed;      /* nothing stands behind the last cell */
+    bool trimmed;      /* no blanks before the very last cell if it is empty */
 };
 /* Appends `width` cells. */
 void columns_add(struct cli *c, struct columns *t, const struct str *cells);

@@ -23,19 +23,14 @@ void columns_print(struct cli *c, const struct columns *t, size_t gap)
         size_t n = length(LIST_AT(&t->cells, struct str, i));
         if (n > widest[i % t->width]) widest[i % t->width] = n;
     }
-    struct buf text = BUF_INIT(CLI_INPUT_MAX);
+    bool bare = t->trimmed && t->cells.n && LIST_AT(&t->cells, struct str, t->cells.n - 1).n == 0;
     for (size_t i = 0; i < t->cells.n; i++) {
         struct str cell = LIST_AT(&t->cells, struct str, i);
         size_t column = i % t->width;
-        buf_put_str(&text, cell);
+        cli_put(c, cell);
         if (column + 1 == t->width)
-            buf_put_char(&text, '\n');
-        else
-            buf_printf(&text, "%*s", (int)(widest[column] - length(cell) + gap), "");
+            fputc('\n', c->io.out);
+        else if (!bare || i + 2 != t->cells.n)
+            fprintf(c->io.out, "%*s", (int)(widest[column] - length(cell) + gap), "");
     }
-    if (t->trimmed && text.n)
-        cli_say(c, "%.*s", STR_ARG(str_trim(buf_str(&text))));
-    else
-        cli_put(c, buf_str(&text));
-    buf_deinit(&text);
 }
