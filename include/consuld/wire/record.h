@@ -84,9 +84,9 @@ enum field_flag {
 };
 
 struct field {
-    const char *name;  /* Go field name = msgpack name */
-    const char *json;  /* JSON name if it differs */
-    const char *alias; /* comma-separated further JSON input keys */
+    const char *name;    /* Go field name = msgpack name */
+    const char *json;    /* JSON name if it differs */
+    const char *alias;   /* comma-separated further JSON input keys */
     const char *go_type; /* its type in JSON errors if it has a name of its own: "types.CheckID" */
     const struct type *type;
     uint16_t offset;
