@@ -224,14 +224,16 @@ static void submit(struct snapshot_client *client, struct snapshot_call *call)
     struct arena a = ARENA_INIT;
     struct remote *c = arena_new(&a, struct remote);
     struct rpc_target to = { 0 };
-    bool known = r->opts.target(r->opts.ctx, &a, &to);
+    bool known = r->opts.target(r->opts.ctx, call, &a, &to);
     *c = (struct remote){ .owner = r,
         .call = call,
         .out = BUF_INIT(ARCHIVE_MAX + RPC_HEADER_MAX),
         .input = BUF_INIT(ARCHIVE_MAX + RPC_HEADER_MAX) };
     c->dial = (struct server_dial){ .world = r->opts.world,
         .tls = r->opts.tls,
+        .gateways = r->opts.gateways,
         .protocol = SERVER_SNAPSHOT,
+        .node = to.name,
         .address = to.address,
         .port = to.port,
         .source = r->opts.source,

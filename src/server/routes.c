@@ -138,6 +138,19 @@ bool server__route_known(const struct server *s, struct str datacenter)
     return str_eq(datacenter, s->opts.datacenter) || map_get(&s->routes, datacenter) != NULL;
 }
 
+bool server__route_target(
+    struct server *s, struct str datacenter, struct arena *a, struct rpc_target *out)
+{
+    const struct wan_datacenter *d = map_get(&s->routes, datacenter);
+    if (!d) return false;
+    const struct rpc_target *t = &container_of(d->servers.next, struct wan_server, link)->target;
+    *out = (struct rpc_target){ .name = str_dup(a, t->name),
+        .datacenter = str_dup(a, t->datacenter),
+        .address = str_dup(a, t->address),
+        .port = t->port };
+    return true;
+}
+
 /* --- calls there ---------------------------------------------------------------------------- */
 
 struct remote_call {

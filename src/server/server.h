@@ -294,6 +294,9 @@ void server__routes_member(
 void server__routes_deinit(struct server *s);
 /* The own one, or one with a server in any state. */
 bool server__route_known(const struct server *s, struct str datacenter);
+/* The server to be asked there, texts of `a`; false: none is known. */
+bool server__route_target(
+    struct server *s, struct str datacenter, struct arena *a, struct rpc_target *out);
 /* Has the call made there and answers with what comes back. */
 void server__remote(struct pending *p, struct str datacenter);
 void server__remote_cancel(struct pending *p);

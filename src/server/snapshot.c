@@ -127,6 +127,7 @@ static void forward(struct snapshot_work *w)
     struct snapshot_client *leader = snapshot_remote_client(w->server->remote_snapshots);
     struct snapshot_call *c = w->call;
     w->remote = (struct snapshot_call){ .restore = c->restore,
+        .allow_stale = c->allow_stale,
         .datacenter = c->datacenter,
         .token = c->token,
         .archive = c->archive,
@@ -136,8 +137,15 @@ static void forward(struct snapshot_work *w)
     leader->submit(leader, &w->remote);
 }
 
-static bool leader_target(void *ctx, struct arena *a, struct rpc_target *out)
+static bool is_foreign(const struct server *s, const struct snapshot_call *c)
 {
+    return c->datacenter.n && !str_eq(c->datacenter, s->opts.datacenter);
+}
+
+static bool target(
+    void *ctx, const struct snapshot_call *c, struct arena *a, struct rpc_target *out)
+{
+    if (is_foreign(ctx, c)) return server__route_target(ctx, c->datacenter, a, out);
     return server__leader_target(ctx, a, out);
 }
 
@@ -145,10 +153,11 @@ void server__snapshots_init(struct server *s)
 {
     s->remote_snapshots =
         snapshot_remote_create(&(struct snapshot_remote_options){ .world = s->world,
-            .target = leader_target,
+            .target = target,
             .ctx = s,
             .unknown = RPC_ERR_NO_LEADER,
             .tls = s->opts.tls,
+            .gateways = s->opts.gateways,
             .domain = s->opts.domain });
 }
 
@@ -157,7 +166,7 @@ void server__snapshots_init(struct server *s)
 static const char *refusal(const struct server *s, const struct snapshot_call *c)
 {
     bool leader = raft_driver_is_leader(s->raft);
-    if (c->datacenter.n && !str_eq(c->datacenter, s->opts.datacenter)) return RPC_ERR_NO_DC_PATH;
+    if (is_foreign(s, c)) return server__route_known(s, c->datacenter) ? NULL : RPC_ERR_NO_DC_PATH;
     if (c->restore && c->allow_stale) return "stale not allowed for restore";
     if (c->allow_stale) return NULL;
     if (s->leaving) return RPC_ERR_NO_LEADER;
@@ -179,7 +188,7 @@ void server__snapshot_submit(struct snapshot_client *client, struct snapshot_cal
     if (why) {
         error_set(&call->err, ERR_INTERNAL, "%s", why);
         tick_mark(&w->tick);
-    } else if (!call->allow_stale && !raft_driver_is_leader(s->raft)) {
+    } else if (is_foreign(s, call) || (!call->allow_stale && !raft_driver_is_leader(s->raft))) {
         forward(w);
     } else if (call->restore) {
         ask(w, restored);

@@ -186,6 +186,17 @@ def test_intentions_follow_the_primary(opts):
         assert intentions(p.s1) == intentions(p.s2)
 
 
+def test_a_snapshot_of_the_other_datacenter(opts):
+    with Pair(opts) as p:
+        p.s2.must(p.s2.put('/v1/kv/kept', 'then'))
+        archive = p.s1.must(p.s1.get('/v1/snapshot?dc=dc2')).body
+        p.s2.must(p.s2.put('/v1/kv/kept', 'now'))
+        p.s1.must(p.s1.request('PUT', '/v1/snapshot?dc=dc2', archive))
+        eventually(lambda: p.s2.get('/v1/kv/kept?raw').text() == 'then', 'the old value')
+        unknown = p.s1.get('/v1/snapshot?dc=dc9')
+        assert (unknown.status, unknown.text()) == (500, 'No path to datacenter')
+
+
 def test_a_dead_datacenter_is_an_error_and_comes_back(opts):
     with Pair(opts) as p:
         p.s2.must(p.s2.put('/v1/kv/k', 'v'))

@@ -11,11 +11,13 @@ struct snapshot_remote;
 /* What it points to outlives it. */
 struct snapshot_remote_options {
     struct world *world;
-    /* Which server is asked, texts of `a`; false: none is known. */
-    bool (*target)(void *ctx, struct arena *a, struct rpc_target *out);
+    /* Which server is asked for the call, texts of `a`; false: none is known. */
+    bool (*target)(
+        void *ctx, const struct snapshot_call *call, struct arena *a, struct rpc_target *out);
     void *ctx;
-    const char *unknown; /* the error then */
-    struct tls *tls;     /* NULL: none */
+    const char *unknown;       /* the error then */
+    struct tls *tls;           /* NULL: none */
+    struct gateways *gateways; /* to other datacenters; NULL: their servers are dialled */
     struct str domain;
     struct str source; /* IP to dial from; nil: any */
 };

@@ -10,8 +10,10 @@ static size_t lan_members(void *ctx)
     return r->lan ? serf_count(pool_serf(r->lan)) : 0;
 }
 
-static bool first_server(void *ctx, struct arena *a, struct rpc_target *out)
+static bool first_server(
+    void *ctx, const struct snapshot_call *call, struct arena *a, struct rpc_target *out)
 {
+    (void)call; /* it passes on what is for another datacenter */
     const struct run *r = ctx;
     const struct rpc_target *first = rpc_router_at(r->router, 0);
     if (!first) return false;
