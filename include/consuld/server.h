@@ -8,7 +8,9 @@
  * change. */
 #pragma once
 #include "consuld/cluster/rpc.h"
+#include "consuld/wire/value.h"
 
+struct certifier;
 struct metrics;
 struct world;
 struct store;
@@ -65,6 +67,10 @@ struct server_options {
     /* Configuration entries that the first leader writes if they are missing, in the primary
      * datacenter. -> struct config_entry; borrowed for the life of the server. */
     struct list config_entries;
+    /* Makes the certificates of Connect; NULL: Connect is off. Outlives the server. */
+    const struct certifier *certifier;
+    struct str ca_provider;  /* empty: "consul" */
+    struct value ca_config;  /* V_MAP of the provider's settings, over the defaults; copied */
     struct metrics *metrics; /* NULL: nobody counts. Outlive the server */
     /* called when leadership was gained and established, and when it was lost; may be NULL */
     void (*leadership)(void *ctx, bool leader);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DiscoveryChain.Get (connect-xds.md 8). */
 #include "consuld/lang/chain.h"
+#include "consuld/lang/spiffe.h"
 #include "server.h"
 
 /* Entries as the state has them, watched for the reply. */
@@ -23,7 +24,7 @@ static int trust_domain(struct eval *e, struct str *out)
     uint64_t index = store_ca_configuration(e->rd, e->ws, &e->reply->arena, &ca);
     (void)index;
     if (!ca) return error_set(e->err, ERR_INTERNAL, "no cluster ca config setup");
-    *out = str_printf(&e->reply->arena, "%.*s.consul", STR_ARG(ca->cluster_id));
+    *out = spiffe_trust_domain(&e->reply->arena, ca->cluster_id);
     return 0;
 }
 

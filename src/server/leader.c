@@ -7,6 +7,7 @@
 
 #define RETRY_MIN_MS 1000
 #define RETRY_MAX_MS 60000
+#define CA_PRUNE_MS (UINT64_C(3600) * 1000)
 #define RECONCILE_MEMBERS_MAX 256 /* in one turn */
 
 /* One duty: `run` proposes at most one command through d->raft and returns 1, or finds nothing to
@@ -22,9 +23,19 @@ struct duty {
     struct raft_driver_request raft;
     unsigned failures;
     bool busy, again;
+    uint64_t number;  /* the result of the last command, where it is one */
+    struct error err; /* of `run`; no text: the state can't be read */
 };
 
-enum { DUTY_CONFIG_ENTRIES, DUTY_AUTOPILOT, DUTY_RECONCILE, DUTY_REAP, DUTY_COUNT };
+enum {
+    DUTY_CONFIG_ENTRIES,
+    DUTY_AUTOPILOT,
+    DUTY_RECONCILE,
+    DUTY_REAP,
+    DUTY_CA,
+    DUTY_CA_ROOTS,
+    DUTY_COUNT
+};
 
 struct duties {
     struct raft_driver_request barrier;
@@ -69,6 +80,7 @@ static void proposed(struct raft_driver_request *r)
         text[n] = '\0';
         retry(d, text);
     } else {
+        if (r->result && r->result->kind == RESULT_UINT) d->number = r->result->number;
         finished(d);
     }
 }
@@ -91,9 +103,10 @@ static void run(struct duty *d)
     }
     timer_stop(&d->timer);
     watch_set_clear(&d->ws);
+    d->err.text[0] = '\0';
     int rc = d->run(d);
     if (rc < 0)
-        retry(d, "the state can't be read");
+        retry(d, d->err.text[0] ? d->err.text : "the state can't be read");
     else if (rc == 0)
         finished(d);
 }
@@ -252,6 +265,35 @@ static int run_reap(struct duty *d)
     return rc;
 }
 
+/* What a step of the authority asks for, if anything. */
+static int ca_step(
+    struct duty *d, int (*step)(struct server *s, struct store_read *rd, struct arena *a,
+                        uint64_t *serial, struct ca_request *req, struct error *err))
+{
+    if (!d->server->opts.certifier) return 0;
+    struct arena a = ARENA_INIT;
+    struct ca_request req = { 0 };
+    struct store_read *rd = store_read(d->server->store);
+    int rc = step(d->server, rd, &a, &d->number, &req, &d->err);
+    if (rc >= 0 && store_read_failed(rd, &d->err)) rc = ERR_IO;
+    if (rc > 0) {
+        d->again = true;
+        rc = propose(d, COMMAND_CONNECT_CA, &req);
+    }
+    arena_free(&a);
+    return rc;
+}
+
+static int run_ca(struct duty *d)
+{
+    return ca_step(d, server__ca_step);
+}
+
+static int run_ca_roots(struct duty *d)
+{
+    return ca_step(d, server__ca_prune);
+}
+
 /* --- gain and loss -------------------------------------------------------------------------- */
 
 static void revoke(struct server *s)
@@ -267,6 +309,7 @@ static void revoke(struct server *s)
         watch_set_clear(&d->ws);
         raft_driver_forget(&d->raft);
         d->busy = d->again = false;
+        d->number = 0;
         d->failures = 0;
     }
     server__replication_stop(s);
@@ -355,11 +398,14 @@ void server__leader_init(struct server *s)
         const char *name;
         int (*run)(struct duty *d);
         bool periodic;
+        uint64_t period_ms; /* of its own */
     } rows[DUTY_COUNT] = {
         [DUTY_CONFIG_ENTRIES] = { "configuration entries", run_config_entries, false },
         [DUTY_AUTOPILOT] = { "autopilot configuration", run_autopilot, false },
         [DUTY_RECONCILE] = { "member reconciliation", run_reconcile, true },
         [DUTY_REAP] = { "member reaping", run_reap, true },
+        [DUTY_CA] = { "Connect CA", run_ca, false },
+        [DUTY_CA_ROOTS] = { "Connect CA root pruning", run_ca_roots, false, CA_PRUNE_MS },
     };
     struct duties *all = s->duties = xcalloc(1, sizeof *all);
     all->barrier.ctx = s;
@@ -368,7 +414,7 @@ void server__leader_init(struct server *s)
         struct duty *d = &all->duty[i];
         d->name = rows[i].name;
         d->run = rows[i].run;
-        d->period_ms = rows[i].periodic ? s->opts.reconcile_interval_ms : 0;
+        d->period_ms = rows[i].periodic ? s->opts.reconcile_interval_ms : rows[i].period_ms;
         d->server = s;
         timer_init(&d->timer, s->world, timer_fired);
         tick_init(&d->tick, s->world, tick_fired);

@@ -39,7 +39,7 @@
 
 #define ACL "ACL system"
 #define AUTO "automatic configuration"
-#define CA "Connect CA"
+#define CA "Connect CA of secondary datacenters"
 
 /* clang-format off */
 const struct method server__methods[] = {
@@ -97,10 +97,10 @@ const struct method server__methods[] = {
     READ("ConfigEntry.List",          S,     config_entry_list),
     READ("ConfigEntry.ListAll",       S,     config_entry_list_all),
     READ("ConfigEntry.ResolveServiceConfig", B, config_entry_resolve_service_config),
-    ABSENT("ConnectCA.ConfigurationGet", READ, CA),
-    ABSENT("ConnectCA.ConfigurationSet", WRITE, CA),
-    ABSENT("ConnectCA.Roots",         READ,  CA),
-    ABSENT("ConnectCA.Sign",          WRITE, CA),
+    READ("ConnectCA.ConfigurationGet", 0,    connect_ca_configuration_get),
+    WRITE("ConnectCA.ConfigurationSet", 0,   connect_ca_configuration_set),
+    READ("ConnectCA.Roots",           B,     connect_ca_roots),
+    WRITE("ConnectCA.Sign",           0,     connect_ca_sign),
     ABSENT("ConnectCA.SignIntermediate", WRITE, CA),
     LOCAL("Coordinate.ListDatacenters", 0,   coordinate_list_datacenters),
     READ("Coordinate.ListNodes",      S,     coordinate_list_nodes),

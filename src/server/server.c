@@ -32,6 +32,8 @@ static void copy_options(struct server *s, const struct server_options *from)
     o->self.address = str_dup(a, from->self.address);
     o->self.version = str_dup(a, from->self.version);
     o->domain = str_dup(a, from->domain);
+    o->ca_provider = str_dup(a, from->ca_provider.n ? from->ca_provider : STR("consul"));
+    o->ca_config = value_copy(a, &from->ca_config);
     if (!o->default_query_time_ms) o->default_query_time_ms = 300000;
     if (!o->max_query_time_ms) o->max_query_time_ms = 600000;
     if (!o->rpc_hold_timeout_ms) o->rpc_hold_timeout_ms = 7000;

@@ -2,6 +2,7 @@
 /* Inside of the server module: the method table's row, a read in evaluation, a write on its way
  * through the log, parked queries, leader duties. */
 #pragma once
+#include "consuld/base/certify.h"
 #include "consuld/cluster/raft_driver.h"
 #include "consuld/cluster/rpc_pool.h"
 #include "consuld/cluster/snapshot_call.h"
@@ -189,6 +190,7 @@ struct server {
     struct bootstrap *bootstrap;              /* NULL: nothing is expected */
     struct snapshot_remote *remote_snapshots; /* those of the leader; NULL: cannot be reached */
     struct measures *measures;
+    int64_t csr_next_us;                      /* when the next certificate may be signed */
     uint64_t leader_hash; /* of the leader's address, to see it change */
 };
 
@@ -335,6 +337,14 @@ void server__tombstones_stop(struct server *s);
 /* leader.c: looks at the members that are due at the end of the turn. */
 void server__reconcile_soon(struct server *s);
 
+/* ca.c: the built-in authority of Connect (leader.md 9). Steps of a leader's duty: 1 and the
+ * command that is next, 0 when nothing is left to do, or the code of *err. `serial` holds what the
+ * last increment-provider-serial gave, or 0. */
+int server__ca_step(struct server *s, struct store_read *rd, struct arena *a, uint64_t *serial,
+    struct ca_request *req, struct error *err);
+int server__ca_prune(struct server *s, struct store_read *rd, struct arena *a, uint64_t *serial,
+    struct ca_request *req, struct error *err);
+
 /* bootstrap.c: waits for the servers that bootstrap_expect speaks of. */
 void server__bootstrap_init(struct server *s);
 void server__bootstrap_deinit(struct server *s);
@@ -478,6 +488,10 @@ int config_entry_list_all(struct eval *e);
 int config_entry_resolve_service_config(struct eval *e);
 int config_entry_apply(struct write *w);
 int config_entry_delete(struct write *w);
+int connect_ca_configuration_get(struct eval *e);
+int connect_ca_configuration_set(struct write *w);
+int connect_ca_roots(struct eval *e);
+int connect_ca_sign(struct write *w);
 int discovery_chain_get(struct eval *e);
 int intentions_list(struct eval *e);
 int intentions_get(struct eval *e);

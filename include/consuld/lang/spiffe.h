@@ -18,3 +18,15 @@ struct spiffe_id {
 /* ERR_BAD_REQUEST for anything that is none of the three. Memory is `a`'s or the text's. */
 int spiffe_parse(
     struct str uri, struct arena *a, struct spiffe_id *out, struct error *err) must_check;
+
+/* --- making of names (connect-xds.md 1.1, 1.2); memory is `a`'s ------------------------------- */
+
+/* The trust domain of a cluster. */
+struct str spiffe_trust_domain(struct arena *a, struct str cluster_id);
+/* spiffe://... of the identity. */
+struct str spiffe_uri(struct arena *a, const struct spiffe_id *id);
+/* Common name of the certificate of a service or an agent. */
+struct str spiffe_common_name(struct arena *a, const struct spiffe_id *id);
+/* Common name of a primary's root: `random` is 8 bytes of it. */
+struct str spiffe_root_name(
+    struct arena *a, struct str provider, struct str trust_domain, const uint8_t random[8]);

@@ -5,6 +5,7 @@
  * twice. */
 #pragma once
 #include "consuld/base.h"
+#include "consuld/base/certify.h"
 #include "consuld/base/tls.h"
 
 /* Borrowed until tls_material_load returns. */
@@ -35,6 +36,9 @@ struct tls_material;
 int tls_material_load(
     const struct tls_config *c, struct tls_material **out, struct error *err) must_check;
 void tls_material_free(struct tls_material *m);
+
+/* Keys and certificates, on OpenSSL. */
+extern const struct certifier net_certifier;
 
 struct world;
 

@@ -6,6 +6,7 @@
 
 #include "consuld/base/tls.h"
 #include "consuld/model.h"
+#include "consuld/net/tls.h"
 #include "run.h"
 
 #include "../api/agent_routes.h"
@@ -79,6 +80,9 @@ static int server_start(struct run *r, struct error *err)
         .tls = r->tls,
         .domain = r->domain,
         .config_entries = c->config_entry_bootstrap,
+        .certifier = c->connect_enabled ? &net_certifier : NULL,
+        .ca_provider = c->connect_ca_provider,
+        .ca_config = c->connect_ca_config,
         .metrics = r->metrics,
         .datacenter = c->datacenter,
         .primary_datacenter = c->primary_datacenter,

@@ -39,8 +39,8 @@ static void procedures_of_parts_not_built_say_so(void **state)
 {
     struct fixture *f = *state;
     struct dc_specific_request req = { .datacenter = STR("dc1") };
-    expect_error(f, "ConnectCA.Roots", &req,
-        "ConnectCA.Roots is not available in this build yet: Connect CA");
+    expect_error(f, "ACL.ReplicationStatus", &req,
+        "ACL.ReplicationStatus is not available in this build yet: ACL system");
 }
 
 static void other_datacenters_have_no_path(void **state)
