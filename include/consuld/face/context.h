@@ -9,6 +9,7 @@ struct api_request;
 struct api_route;
 struct cache;
 struct gateways;
+struct leaves;
 struct local;
 struct pool;
 struct raft_driver;
@@ -23,6 +24,7 @@ struct world;
 struct face_context {
     struct rpc_client *rpc;            /* the server's, or the client agent's over the wire */
     struct cache *cache;               /* of what `rpc` answers; NULL: none */
+    struct leaves *leaves;             /* certificates of services; NULL where a test has none */
     struct snapshot_client *snapshots; /* NULL: no server is known */
     const struct rpc_router *router;   /* the servers that a client knows; NULL on a server */
     struct world *world;

@@ -1,43 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Endpoints whose part of the servers is not built: their methods and the answers that need no
- * state are Consul's, the rest ends with the error of the procedure they would call. */
-#include <string.h>
-
+ * state are Consul's. */
 #include "state_call.h"
 #include "state_routes.h"
-
-/* The procedure that a path is answered by; the longest matching prefix counts. */
-static const struct {
-    const char *prefix;
-    const char *method;
-} procedures[] = {
-    { "/v1/agent/connect/ca/leaf", "ConnectCA.Sign" },
-};
-
-static void absent(struct api_request *req)
-{
-    const char *method = NULL;
-    size_t longest = 0;
-    for (size_t i = 0; i < sizeof procedures / sizeof procedures[0]; i++) {
-        size_t n = strlen(procedures[i].prefix);
-        if (n <= longest || !str_has_prefix(req->path, str_of(procedures[i].prefix))) continue;
-        longest = n;
-        method = procedures[i].method;
-    }
-    if (!method) {
-        api_reply_text(req, 500, "%.*s is not available in this build yet", STR_ARG(req->path));
-        return;
-    }
-    struct state_call *c = state_call_write(req);
-    const struct type *t = method_find(str_of(method))->args;
-    char *args = arena_alloc(req->arena, t->size);
-    if (t->kind == KIND_REC) {
-        const struct field *dc = record_field(t->record, STR("Datacenter"));
-        if (dc) *(struct str *)(void *)(args + dc->offset) = c->q.datacenter;
-    }
-    c->finish = state_finish_empty;
-    state_call_submit(c, method, args);
-}
 
 static void acl(struct api_request *req)
 {
@@ -81,7 +46,6 @@ const struct api_route api_absent_routes[] = {
     ROW("/v1/acl/token/self",             API_GET, acl),
     ROW("/v1/acl/tokens",                 API_GET, acl),
     ROW("/v1/acl/update",                 API_PUT, acl),
-    ROW("/v1/agent/connect/ca/leaf/",     API_GET, absent),
     ROW("/v1/internal/acl/authorize",     API_POST, acl),
     { 0 },
 };

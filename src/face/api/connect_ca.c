@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* /v1/connect/ca and /v1/agent/connect/ca/roots (http-api.md 3.12): what the servers' authority
  * shows and takes. */
+#include "consuld/agent/leaf.h"
 #include "state_call.h"
 #include "state_routes.h"
 
@@ -31,7 +32,6 @@ static void finish_pem(struct state_call *c)
         for (size_t k = 0; k < r->intermediate_certs.n; k++)
             buf_put_str(&out, LIST_AT(&r->intermediate_certs, struct str, k));
     }
-    state_headers(c);
     api_reply_raw(c->req, 200, "application/pem-certificate-chain", buf_str(&out));
     buf_deinit(&out);
 }
@@ -101,7 +101,55 @@ static void configuration(struct api_request *req)
     state_call_submit(c, "ConnectCA.ConfigurationGet", read_args(c));
 }
 
+/* --- leaves --------------------------------------------------------------------------------- */
+
+static void leaf_done(struct leaf_call *call)
+{
+    struct api_request *req = call->ctx;
+    req->on_abort = NULL;
+    if (call->code) {
+        api_reply_error(req, &call->err);
+        return;
+    }
+    api_header(req, "X-Cache", call->hit ? STR("HIT") : STR("MISS"));
+    if (call->hit)
+        api_header(req, "Age", str_printf(req->arena, "%.0f", (double)call->age_ms / 1e3));
+    api_header_u64(req, "X-Consul-Index", call->cert->modify_index);
+    api_reply_json(req, &type_issued_cert, call->cert);
+}
+
+static void leaf_aborted(struct api_request *req)
+{
+    leaf_cancel(req->state);
+}
+
+static void leaf(struct api_request *req)
+{
+    struct leaves *leaves = state_context(req)->leaves;
+    struct leaf_call *call = arena_new(req->arena, struct leaf_call);
+    struct api_query q = { 0 };
+    if (api_refuse_namespace(req) || api_query_parse(req, &q)) return;
+    if (req->tail.n == 0) {
+        api_reply_text(req, 500, "URI must be either service or agent");
+        return;
+    }
+    if (!leaves) {
+        api_reply_text(req, 500, "Connect must be enabled in order to use this endpoint");
+        return;
+    }
+    call->service = req->tail;
+    call->token = q.token;
+    call->min_index = q.min_query_index;
+    call->wait_ms = (uint64_t)(q.max_query_time / 1000000);
+    call->done = leaf_done;
+    call->ctx = req;
+    req->state = call;
+    req->on_abort = leaf_aborted;
+    leaf_submit(leaves, call);
+}
+
 const struct api_route api_connect_ca_routes[] = {
+    { "/v1/agent/connect/ca/leaf/", API_GET, API_BODY_PLAIN, 0, leaf },
     { "/v1/agent/connect/ca/roots", API_GET, API_BODY_PLAIN, 0, agent_roots },
     { "/v1/connect/ca/configuration", API_GET | API_PUT, API_BODY_PLAIN, 0, configuration },
     { "/v1/connect/ca/roots", API_GET, API_BODY_PLAIN, 0, roots },

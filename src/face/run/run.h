@@ -67,6 +67,7 @@ struct run {
     struct arena place_arena;
     bool place_busy;
     struct cache *cache;
+    struct leaves *leaves;
     struct local *local;
     struct watches *watches; /* of the configuration */
     struct tls *tls;

@@ -7,6 +7,7 @@
 #include "consuld/base/tls.h"
 #include "consuld/model.h"
 #include "consuld/net/tls.h"
+#include "consuld/agent/leaf.h"
 #include "run.h"
 
 #include "../api/agent_routes.h"
@@ -370,6 +371,11 @@ int run_start(struct run *r, struct error *err)
         .rpc = r->context.rpc,
         .fetch_rate = c->cache.entry_fetch_rate,
         .fetch_burst = (uint64_t)c->cache.entry_fetch_max_burst });
+    r->leaves = r->context.leaves = leaves_create(&(struct leaves_options){ .world = r->world,
+        .rpc = r->context.rpc,
+        .cache = r->cache,
+        .certifier = &net_certifier,
+        .datacenter = c->datacenter });
     failed = run_pools_start(r, err);
     if (!failed) failed = local_begin(r, err);
     if (!failed) failed = run_write_pid(r, err);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "consuld/agent/leaf.h"
 #include "run.h"
 
 #include "../watch/watch.h"
@@ -74,6 +75,8 @@ static void port_gone(void *ctx)
     if (r->events) user_events_services(r->events, NULL);
     local_destroy(r->local);
     r->local = NULL;
+    leaves_destroy(r->leaves);
+    r->leaves = r->context.leaves = NULL;
     cache_destroy(r->cache);
     r->cache = r->context.cache = NULL;
     if (r->raft)
