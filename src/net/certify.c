@@ -239,7 +239,7 @@ static void set_common_name(struct work *w, X509_NAME *to, struct str name)
 {
     step(w,
         X509_NAME_add_entry_by_txt(
-            to, "CN", MBSTRING_UTF8, (const unsigned char *)name.p, (int)name.n, -1, 0),
+            to, "CN", V_ASN1_PRINTABLESTRING, (const unsigned char *)name.p, (int)name.n, -1, 0),
         "name");
 }
 

@@ -42,11 +42,50 @@ static void other_texts_are_refused(void **state)
     }
 }
 
+static void expect_name(struct str service, const char *name)
+{
+    struct arena a = ARENA_INIT;
+    struct spiffe_id id = { .kind = SPIFFE_SERVICE,
+        .host = STR("11111111-2222-3333-4444-555555555555.consul"),
+        .namespace = STR("default"),
+        .datacenter = STR("dc1"),
+        .service = service };
+    assert_string_equal(str_c(&a, spiffe_common_name(&a, &id)), name);
+    arena_free(&a);
+}
+
+static void common_names_are_short_and_plain(void **state)
+{
+    (void)state;
+    expect_name(STR("Web_1"), "web1.svc.default.11111111.consul");
+    expect_name(STR("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.svc.default.11111111.consul");
+}
+
+static void identities_become_uris_and_come_back(void **state)
+{
+    (void)state;
+    struct arena a = ARENA_INIT;
+    struct spiffe_id id = { .kind = SPIFFE_SERVICE,
+        .host = spiffe_trust_domain(&a, STR("ABC")),
+        .namespace = STR("default"),
+        .datacenter = STR("dc1"),
+        .service = STR("a/b c") };
+    struct spiffe_id back;
+    struct str uri = spiffe_uri(&a, &id);
+    assert_string_equal(str_c(&a, uri), "spiffe://abc.consul/ns/default/dc/dc1/svc/a%2Fb%20c");
+    assert_int_equal(spiffe_parse(uri, &a, &back, NULL), 0);
+    assert_true(str_eq(back.service, id.service));
+    arena_free(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(identities_are_taken_apart),
         cmocka_unit_test(other_texts_are_refused),
+        cmocka_unit_test(common_names_are_short_and_plain),
+        cmocka_unit_test(identities_become_uris_and_come_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
