@@ -124,10 +124,14 @@ class Agent:
                 return None
         return eventually(answers, 'an answer over HTTP; log: ' + self.log_path)
 
+    def knows_leader(self):
+        answer = self.get('/v1/status/leader')
+        return answer.status == 200 and answer.body not in (b'""', b'')
+
     def wait_leader(self):
         """Until the server leads and its own node is in the catalogue."""
         self.wait_http()
-        eventually(lambda: self.get('/v1/status/leader').body not in (b'""', b''), 'a leader')
+        eventually(self.knows_leader, 'a leader')
         eventually(lambda: self.get('/v1/health/node/' + self.config['node_name']).body
                    not in (b'[]', b'') and self.alive(), 'serfHealth of the own node')
 

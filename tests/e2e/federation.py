@@ -93,7 +93,7 @@ def test_a_client_agent_reaches_the_other_datacenter_through_its_servers(opts):
         c.spawn()
         try:
             c.wait_http()
-            eventually(lambda: c.get('/v1/status/leader').body not in (b'""', b''), 'a server')
+            eventually(c.knows_leader, 'a server')
             c.must(c.put('/v1/kv/c?dc=dc2', 'far'))
             assert p.s2.get('/v1/kv/c?raw').text() == 'far'
             c.stop(0)

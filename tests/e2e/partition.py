@@ -23,11 +23,12 @@ class Place:
     as a process that waits for the end of its input."""
 
     def __init__(self, number):
+        self.here = 'port%d' % number
         self.net, self.address = '10.77.%d.0/24' % number, '10.77.%d.2' % number
         self.holder = subprocess.Popen(['unshare', '-n', 'sh', '-c', 'echo; exec cat'],
                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.holder.stdout.readline()
-        here, there, pid = 'port%d' % number, 'eth0', str(self.holder.pid)
+        here, there, pid = self.here, 'eth0', str(self.holder.pid)
         ip('link', 'add', 'name', here, 'type', 'veth', 'peer', 'name', there, 'netns', pid)
         ip('addr', 'add', '10.77.%d.1/24' % number, 'dev', here)
         ip('link', 'set', here, 'up')
@@ -40,6 +41,7 @@ class Place:
         return ['nsenter', '--net=/proc/%d/ns/net' % self.holder.pid, *command]
 
     def close(self):
+        ip('link', 'del', self.here)
         self.holder.stdin.close()
         self.holder.wait()
 
