@@ -190,7 +190,7 @@ struct server {
     struct bootstrap *bootstrap;              /* NULL: nothing is expected */
     struct snapshot_remote *remote_snapshots; /* those of the leader; NULL: cannot be reached */
     struct measures *measures;
-    int64_t csr_next_us;                      /* when the next certificate may be signed */
+    int64_t csr_next_us;  /* when the next certificate may be signed */
     uint64_t leader_hash; /* of the leader's address, to see it change */
 };
 
