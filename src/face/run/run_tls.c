@@ -46,17 +46,16 @@ void run_tls_tell(const struct run *r)
         date);
 }
 
-/* What hands out certificates needs the CA; without it an agent would go on unprotected. */
+/* Without automatic certificates an agent that wants them would go on unprotected. */
 static int check_automatic(const struct agent_config *c, struct error *err)
 {
     const char *option = c->auto_encrypt_tls      ? "auto_encrypt.tls"
                          : c->auto_config.enabled ? "auto_config.enabled"
                                                   : NULL;
     if (option)
-        return error_set(
-            err, ERR_BAD_REQUEST, "%s is not available in this build yet: Connect CA", option);
+        return error_set(err, ERR_BAD_REQUEST, "%s is not available in this build yet", option);
     if (c->auto_encrypt_allow_tls)
-        log_warn("agent", "auto_encrypt.allow_tls is not available in this build yet: Connect CA");
+        log_warn("agent", "auto_encrypt.allow_tls is not available in this build yet");
     return 0;
 }
 
