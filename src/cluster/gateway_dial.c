@@ -6,15 +6,9 @@
 #include <string.h>
 
 #include "gateways.h"
+#include "handshake.h"
 
 #define NO_TLS "cannot dial via a mesh gateway when outgoing TLS is disabled"
-
-/* A handshake lives until its stream is closed, also when nobody waits for it any more. */
-struct gateway_handshake {
-    struct gateway_dial *dial; /* NULL: forgotten */
-    struct tls *tls;
-    struct stream *stream;
-};
 
 /* --- repeated failures ---------------------------------------------------------------------- */
 
@@ -111,42 +105,17 @@ void gateways__path_failed(struct gateways *g, const struct gateway_dial *d, con
 
 /* --- TLS ------------------------------------------------------------------------------------ */
 
-static void early_data(struct stream *s, struct str bytes)
+static void secured(void *ctx, struct stream *s, const char *why)
 {
-    (void)bytes;
-    stream_close(s);
-}
-
-static void on_closed(struct stream *s, int code)
-{
-    struct gateway_handshake *h = s->owner;
-    struct gateway_dial *d = h->dial;
-    struct tls_state state;
-    (void)code;
-    tls_state(h->tls, s, &state);
-    free(h);
-    if (!d) return;
-    d->handshake = NULL;
-    error_set(&d->err, ERR_IO, "%s", state.why ? state.why : "EOF");
-    failed(d, FED_FAILED_PATH);
-}
-
-static const struct stream_events handshaking = {
-    .data = early_data, .eof = stream_close, .closed = on_closed
-};
-
-static void on_ready(struct stream *s)
-{
-    struct gateway_handshake *h = s->owner;
-    struct gateway_dial *d = h->dial;
-    if (!d) {
-        stream_close(s);
-        return;
-    }
+    struct gateway_dial *d = ctx;
     struct gateways *g = d->gateways;
     struct fed_peer peer = peer_of(d);
     d->handshake = NULL;
-    free(h);
+    if (!s) {
+        error_set(&d->err, ERR_IO, "%s", why);
+        failed(d, FED_FAILED_PATH);
+        return;
+    }
     fed_path_works(g->directory, world_now_ms(g->world), &peer, str_of(d->address));
     gateways__tell_road(g);
     tell_fine(d);
@@ -159,38 +128,17 @@ static void begin_tls(struct gateway_dial *d, struct stream *below)
 {
     char name[TLS_NAME_MAX];
     struct gateways *g = d->gateways;
-    struct gateway_handshake *h = xcalloc(1, sizeof *h);
     tls_server_name(d->node, d->datacenter, g->domain, name);
     struct tls_options o = { .use = TLS_DIAL_ALPN,
         .server_name = str_of(name),
         .alpn = protocol_of(d->alpn),
         .n_alpn = 1,
         .timeout_ms = d->dial.timeout_ms,
-        .queue_max = d->queue_max,
-        .events = &handshaking,
-        .owner = h,
-        .ready = on_ready };
-    h->dial = d;
-    h->tls = g->tls;
-    d->handshake = h;
-    h->stream = tls_start(g->tls, below, &o);
+        .queue_max = d->queue_max };
+    d->handshake = handshake_start(g->tls, below, o, secured, d);
 }
 
 /* --- TCP ------------------------------------------------------------------------------------ */
-
-static void unwanted(struct stream *s, struct str bytes)
-{
-    (void)bytes;
-    stream_close(s);
-}
-static void gone(struct stream *s, int code)
-{
-    (void)s;
-    (void)code;
-}
-static const struct stream_events ownerless = {
-    .data = unwanted, .eof = stream_close, .closed = gone
-};
 
 static void dialled(struct dial *dial, struct stream *s)
 {
@@ -241,7 +189,7 @@ static void choose(struct gateway_dial *d)
         .port = c.port,
         .timeout_ms = c.others ? GATEWAY_DIAL_HURRY_MS : GATEWAY_DIAL_TIMEOUT_MS,
         .unacked_ms = GATEWAY_UNACKED_MS,
-        .events = &ownerless,
+        .events = &stream_ownerless,
         .done = dialled };
     dial_start(&d->dial);
 }
@@ -270,11 +218,8 @@ void gateway_dial_start(struct gateway_dial *d)
 
 void gateway_dial_cancel(struct gateway_dial *d)
 {
-    struct gateway_handshake *h = d->handshake;
-    d->handshake = NULL;
     if (d->timer.world) timer_stop(&d->timer);
     if (d->dial.world) dial_cancel(&d->dial);
-    if (!h) return;
-    h->dial = NULL;
-    stream_close(h->stream);
+    handshake_cancel(d->handshake);
+    d->handshake = NULL;
 }

@@ -4,13 +4,7 @@
 #include <stdlib.h>
 
 #include "consuld/base.h"
-
-/* A handshake lives until its stream is closed, also when nobody waits for it any more. */
-struct server_handshake {
-    struct server_dial *dial; /* NULL: forgotten */
-    struct tls *tls;
-    struct stream *stream;
-};
+#include "handshake.h"
 
 static int put_byte(struct stream *s, uint8_t byte)
 {
@@ -28,77 +22,30 @@ static void begin_protocol(struct server_dial *d, struct stream *s)
 
 /* --- TLS ------------------------------------------------------------------------------------ */
 
-static void early_data(struct stream *s, struct str bytes)
+static void secured(void *ctx, struct stream *s, const char *why)
 {
-    (void)bytes;
-    stream_close(s);
-}
-
-static void on_closed(struct stream *s, int code)
-{
-    struct server_handshake *h = s->owner;
-    struct server_dial *d = h->dial;
-    struct tls_state state;
-    (void)code;
-    tls_state(h->tls, s, &state);
-    free(h);
-    if (!d) return;
+    struct server_dial *d = ctx;
     d->handshake = NULL;
-    error_set(&d->dial.err, ERR_IO, "%s", state.why ? state.why : "EOF");
-    d->done(d, NULL);
-}
-
-static const struct stream_events handshaking = {
-    .data = early_data, .eof = stream_close, .closed = on_closed
-};
-
-static void on_ready(struct stream *s)
-{
-    struct server_handshake *h = s->owner;
-    struct server_dial *d = h->dial;
-    if (!d) {
-        stream_close(s);
+    if (s) {
+        begin_protocol(d, s);
         return;
     }
-    d->handshake = NULL;
-    free(h);
-    begin_protocol(d, s);
+    error_set(&d->dial.err, ERR_IO, "%s", why);
+    d->done(d, NULL);
 }
 
 static void begin_tls(struct server_dial *d, struct stream *s)
 {
     char name[TLS_NAME_MAX];
-    struct server_handshake *h = xcalloc(1, sizeof *h);
     tls_server_name(STR(""), d->datacenter, d->domain, name);
-    struct tls_options o = { .use = TLS_DIAL_RPC,
-        .server_name = str_of(name),
-        .timeout_ms = d->timeout_ms,
-        .events = &handshaking,
-        .owner = h,
-        .ready = on_ready };
-    h->dial = d;
-    h->tls = d->tls;
-    d->handshake = h;
+    struct tls_options o = {
+        .use = TLS_DIAL_RPC, .server_name = str_of(name), .timeout_ms = d->timeout_ms
+    };
     (void)put_byte(s, SERVER_TLS);
-    h->stream = tls_start(d->tls, s, &o);
+    d->handshake = handshake_start(d->tls, s, o, secured, d);
 }
 
 /* --- the attempt ---------------------------------------------------------------------------- */
-
-static void unwanted(struct stream *s, struct str bytes)
-{
-    (void)bytes;
-    stream_close(s);
-}
-static void gone(struct stream *s, int code)
-{
-    (void)s;
-    (void)code;
-}
-/* Until it has an owner. */
-static const struct stream_events ownerless = {
-    .data = unwanted, .eof = stream_close, .closed = gone
-};
 
 static void dialled(struct dial *dial, struct stream *s)
 {
@@ -164,18 +111,15 @@ void server_dial_start(struct server_dial *d)
         .port = d->port,
         .source = d->source,
         .timeout_ms = d->timeout_ms,
-        .events = &ownerless,
+        .events = &stream_ownerless,
         .done = dialled };
     dial_start(&d->dial);
 }
 
 void server_dial_cancel(struct server_dial *d)
 {
-    struct server_handshake *h = d->handshake;
-    d->handshake = NULL;
     dial_cancel(&d->dial);
     gateway_dial_cancel(&d->gateway);
-    if (!h) return;
-    h->dial = NULL;
-    stream_close(h->stream);
+    handshake_cancel(d->handshake);
+    d->handshake = NULL;
 }

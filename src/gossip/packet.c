@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "consuld/gossip/packet.h"
 
+#include <zlib.h>
+
 /* --- compound -------------------------------------------------------------------------------- */
 
 static void put_u16(struct buf *out, size_t v)
@@ -52,9 +54,14 @@ bool packet_parts_next(struct packet_parts *p, struct str *part)
 /* --- CRC ---------------------------------------------------------------------------------------
  */
 
+static uint32_t crc_of(struct str bytes)
+{
+    return (uint32_t)crc32_z(0, (const uint8_t *)bytes.p, bytes.n);
+}
+
 void packet_put_crc(struct str message, struct buf *out)
 {
-    uint32_t crc = packet_crc32(message);
+    uint32_t crc = crc_of(message);
     buf_put_char(out, SWIM_MSG_CRC);
     put_u16(out, crc >> 16);
     put_u16(out, crc & 0xffff);
@@ -68,7 +75,7 @@ static int crc_check(struct str *message, struct error *err)
     if (message->n < CRC_HEAD || p[0] != SWIM_MSG_CRC) return 0;
     uint32_t told = (uint32_t)p[1] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 8 | p[4];
     *message = str_slice(*message, CRC_HEAD, message->n);
-    if (packet_crc32(*message) == told) return 0;
+    if (crc_of(*message) == told) return 0;
     return error_set(err, ERR_CONFLICT, "Got invalid checksum for UDP packet");
 }
 

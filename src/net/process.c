@@ -71,9 +71,7 @@ static char **environment(struct arena *a, const char *const *added)
     return all;
 }
 
-/* A descriptor from which the child reads `text`: a file in memory, so that nobody waits for
- * anybody. */
-static int input_of(struct str text)
+int process_input(struct str text)
 {
     int fd = memfd_create("input", MFD_CLOEXEC);
     for (size_t at = 0; fd >= 0 && at < text.n;) {
@@ -102,7 +100,7 @@ struct process *process_start(
     /* both outputs share one pipe */
     int ends[2] = { -1, -1 };
     int rc = uv_pipe(ends, 0, 0);
-    int input = opts->input.p ? input_of(opts->input) : -1;
+    int input = opts->input.p ? process_input(opts->input) : -1;
     if (opts->input.p && input < 0 && rc == 0) rc = uv_translate_sys_error(errno);
     if (rc == 0) rc = uv_pipe_open(&p->out, ends[0]);
     uv_stdio_container_t outputs = { .flags = UV_INHERIT_FD, .data.fd = ends[1] };

@@ -86,6 +86,9 @@ struct process_options {
      * number of the signal that ended it. The process is gone when it returns. */
     void (*exited)(void *ctx, int status);
 };
+/* A descriptor from which a child reads `text`: a file in memory, so that nobody waits for anybody.
+ * -1 and errno on failure; the caller closes it. */
+int process_input(struct str text);
 /* Starts a child in a process group of its own. NULL and *err in Go's words
  * if it cannot be started: fork/exec /no/such: no such file or directory. */
 struct process *process_start(

@@ -55,7 +55,7 @@ void gateways_unobserve(struct gateways_observer *o);
 #define GATEWAY_UNACKED_MS 10000      /* a gateway that takes no bytes for so long is left */
 #define GATEWAY_ADDRESS_MAX 280
 
-struct gateway_handshake;
+struct handshake;
 
 /* One attempt to reach a server of another datacenter. Embedded in its owner, which fills the first
  * part and keeps what it points to until done. */
@@ -78,7 +78,7 @@ struct gateway_dial {
     char peer[GATEWAY_ADDRESS_MAX];
     struct dial dial;
     struct timer timer; /* refusals, patience */
-    struct gateway_handshake *handshake;
+    struct handshake *handshake;
 };
 void gateway_dial_start(struct gateway_dial *d);
 /* Forgets the attempt: done is not called. Idempotent. */
@@ -88,7 +88,6 @@ struct gateways_counters {
     uint64_t dials;
     uint64_t failed;
     uint64_t unreachable;  /* asked for a datacenter without gateways */
-    uint64_t direct;       /* dials of a remote server's own address that were refused */
     uint64_t packets_sent; /* gossip packets to other datacenters */
     uint64_t packets_received;
     uint64_t packets_dropped; /* no way, or a way that takes nothing */

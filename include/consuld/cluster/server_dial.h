@@ -7,7 +7,7 @@
 #include "consuld/base/tls.h"
 #include "consuld/cluster/gateways.h"
 
-struct server_handshake;
+struct handshake;
 
 /* First bytes (rpc.md 1). */
 enum server_protocol {
@@ -38,7 +38,7 @@ struct server_dial {
     void (*done)(struct server_dial *d, struct stream *s);
     /* its own */
     struct dial dial;
-    struct server_handshake *handshake;
+    struct handshake *handshake;
     struct gateway_dial gateway;
 };
 void server_dial_start(struct server_dial *d);

@@ -144,7 +144,6 @@ bool packet_parts_next(struct packet_parts *p, struct str *part);
 /* --- CRC and sealing ---------------------------------------------------------------------------
  */
 
-uint32_t packet_crc32(struct str bytes);
 /* Appends the CRC head; the message follows. */
 void packet_put_crc(struct str message, struct buf *out);
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "child.h"
 
+#include "consuld/base/outside.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,23 +26,6 @@ static char **argv_of(struct cli *c, const struct child_options *o)
     for (size_t i = 0; i < o->words->n; i++)
         argv[n++] = (char *)(uintptr_t)str_c(&c->arena, LIST_AT(o->words, struct str, i));
     return argv;
-}
-
-/* A descriptor from which the child reads `text`: a file, so that nobody waits for anybody. */
-static int input_of(struct str text)
-{
-    int fd = memfd_create("input", MFD_CLOEXEC);
-    for (size_t at = 0; fd >= 0 && at < text.n;) {
-        ssize_t n = write(fd, text.p + at, text.n - at);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) {
-            close(fd);
-            return -1;
-        }
-        at += (size_t)n;
-    }
-    if (fd >= 0) lseek(fd, 0, SEEK_SET);
-    return fd;
 }
 
 /* In the child: never returns; errno of a failed exec goes to `report`. */
@@ -73,7 +57,7 @@ int child_start(struct cli *c, const struct child_options *o, pid_t *out, struct
     int report[2], code = 0, input = -1;
     if (pipe2(report, O_CLOEXEC) != 0) return refuse(argv[0], errno, err);
     if (!o->pass_input)
-        input = o->input ? input_of(*o->input) : open("/dev/null", O_RDONLY | O_CLOEXEC);
+        input = o->input ? process_input(*o->input) : open("/dev/null", O_RDONLY | O_CLOEXEC);
     fflush(NULL);
     pid_t pid = input < 0 && !o->pass_input ? -1 : fork();
     if (pid == 0) become(o, argv, input, report[1]);
