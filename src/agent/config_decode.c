@@ -18,37 +18,11 @@ static void decode_key(struct decode *d, const struct config_key *key, const str
 
 /* --- errors --------------------------------------------------------------------------------- */
 
-static const char *kind_word(const struct value *v)
-{
-    switch (v->kind) {
-    case V_NIL:
-        return "nil";
-    case V_BOOL:
-        return "bool";
-    case V_INT:
-        return "int";
-    case V_UINT:
-        return "uint";
-    case V_FLOAT:
-    case V_FLOAT32:
-    case V_NUMBER:
-        return "float64";
-    case V_STR:
-    case V_BYTES:
-        return "string";
-    case V_LIST:
-        return "slice";
-    case V_MAP:
-        return "map";
-    }
-    return "";
-}
-
 static const char *type_word(const struct value *v)
 {
     if (v->kind == V_LIST) return "[]interface {}";
     if (v->kind == V_MAP) return "map[string]interface {}";
-    return kind_word(v);
+    return value_go_kind(v);
 }
 
 static void fail(struct decode *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -71,12 +45,13 @@ static void fail_type(struct decode *d, struct str path, const char *want, const
 
 static void fail_map(struct decode *d, struct str path, const struct value *got)
 {
-    fail(d, "'%.*s' expected a map, got '%s'", STR_ARG(path), kind_word(got));
+    fail(d, "'%.*s' expected a map, got '%s'", STR_ARG(path), value_go_kind(got));
 }
 
 static void fail_list(struct decode *d, struct str path, const struct value *got)
 {
-    fail(d, "'%.*s': source data must be an array or slice, got %s", STR_ARG(path), kind_word(got));
+    fail(d, "'%.*s': source data must be an array or slice, got %s", STR_ARG(path),
+        value_go_kind(got));
 }
 
 /* --- shape ---------------------------------------------------------------------------------- */

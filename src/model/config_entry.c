@@ -103,11 +103,7 @@ int config_entry_read(
         kind = value_get(v, STR("kind"));
         if (!kind) kind = value_get(v, STR("Kind"));
     } else if (v->kind != V_NIL) {
-        return error_set(err, ERR_BAD_REQUEST, "'' expected a map, got '%s'",
-            v->kind == V_LIST   ? "slice"
-            : v->kind == V_STR  ? "string"
-            : v->kind == V_BOOL ? "bool"
-                                : "float64");
+        return error_set(err, ERR_BAD_REQUEST, "'' expected a map, got '%s'", value_go_kind(v));
     }
     if (!kind) {
         return error_set(

@@ -19,37 +19,10 @@ static void refuse(struct loose *l, struct str text)
     *LIST_PUSH(l->arena, &l->refused, struct str) = text;
 }
 
-/* Go's name of a JSON value's kind. */
-static const char *kind_name(const struct value *v)
-{
-    switch (v->kind) {
-    case V_NIL:
-        return "nil";
-    case V_BOOL:
-        return "bool";
-    case V_INT:
-        return "int";
-    case V_UINT:
-        return "uint";
-    case V_FLOAT:
-    case V_FLOAT32:
-    case V_NUMBER:
-        return "float64";
-    case V_STR:
-    case V_BYTES:
-        return "string";
-    case V_LIST:
-        return "slice";
-    case V_MAP:
-        return "map";
-    }
-    return "";
-}
-
 static void refuse_kind(struct loose *l, struct str path, const char *wanted, const struct value *v)
 {
     refuse(l, str_printf(l->arena, "'%.*s' expected type '%s', got unconvertible type '%s'",
-                  STR_ARG(path), wanted, kind_name(v)));
+                  STR_ARG(path), wanted, value_go_kind(v)));
 }
 
 /* --- scalars ------------------------------------------------------------------------------- */
@@ -205,8 +178,8 @@ static void read_dict(struct loose *l, const struct value *v, const struct type 
     const struct value *object = object_of(v);
     *out = DICT_EMPTY;
     if (!object) {
-        refuse(l,
-            str_printf(l->arena, "'%.*s' expected a map, got '%s'", STR_ARG(path), kind_name(v)));
+        refuse(l, str_printf(l->arena, "'%.*s' expected a map, got '%s'", STR_ARG(path),
+                      value_go_kind(v)));
         return;
     }
     for (size_t i = 0; i < object->map.n; i++) {
@@ -245,8 +218,8 @@ static void read_record(
 {
     const struct value *object = object_of(v);
     if (!object) {
-        refuse(l,
-            str_printf(l->arena, "'%.*s' expected a map, got '%s'", STR_ARG(path), kind_name(v)));
+        refuse(l, str_printf(l->arena, "'%.*s' expected a map, got '%s'", STR_ARG(path),
+                      value_go_kind(v)));
         return;
     }
     for (size_t i = 0; i < object->map.n; i++) {
@@ -270,8 +243,8 @@ static void read_any(struct loose *l, const struct value *v, const struct field 
     if (object) {
         *out = value_copy(l->arena, object);
     } else {
-        refuse(l,
-            str_printf(l->arena, "'%.*s' expected a map, got '%s'", STR_ARG(path), kind_name(v)));
+        refuse(l, str_printf(l->arena, "'%.*s' expected a map, got '%s'", STR_ARG(path),
+                      value_go_kind(v)));
     }
 }
 

@@ -161,3 +161,19 @@ bool value_equal(const struct value *a, const struct value *b)
     }
     return false;
 }
+
+const char *value_go_kind(const struct value *v)
+{
+    static const char *const kinds[] = { [V_NIL] = "nil",
+        [V_BOOL] = "bool",
+        [V_INT] = "int",
+        [V_UINT] = "uint",
+        [V_FLOAT] = "float64",
+        [V_FLOAT32] = "float64",
+        [V_NUMBER] = "float64",
+        [V_STR] = "string",
+        [V_BYTES] = "string",
+        [V_LIST] = "slice",
+        [V_MAP] = "map" };
+    return kinds[v->kind];
+}

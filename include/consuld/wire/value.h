@@ -57,3 +57,6 @@ struct value value_of_str(struct str s);
 struct value value_copy(struct arena *a, const struct value *v);
 /* Deep equality; map order does not matter, number kinds do (as Go's DeepEqual on any). */
 bool value_equal(const struct value *a, const struct value *b);
+/* The word that errors of Go's decoders have for its kind: nil, bool, int, float64, slice, map ...
+ */
+const char *value_go_kind(const struct value *v);
