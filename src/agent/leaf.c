@@ -29,11 +29,12 @@ struct leaf {
     unsigned failures;
     /* what is under way */
     bool asking_roots, asking_sign;
+    struct certify_job *job; /* key and request */
     struct rpc_call call;
     struct cache_outcome outcome;
     struct arena call_arena;
     struct error err;
-    struct str private_key, uri;
+    struct str private_key;
 };
 
 struct leaves {
@@ -118,6 +119,8 @@ static void stop_fetch(struct leaf *f)
     if (f->asking_roots) cache_cancel(f->all->opts.cache, &f->call);
     if (f->asking_sign) rpc_cancel(f->all->opts.rpc, &f->call);
     f->asking_roots = f->asking_sign = false;
+    certify_forget(f->job);
+    f->job = NULL;
     arena_reset(&f->call_arena);
 }
 
@@ -178,24 +181,21 @@ static void signed_done(struct rpc_call *call)
     settle(f, NULL);
 }
 
-static int ask_sign(struct leaf *f, struct str trust_domain)
+static void ask_sign(struct certify_job *j)
 {
+    struct leaf *f = j->ctx;
     struct arena *a = &f->call_arena;
-    const struct certifier *certifier = f->all->opts.certifier;
-    struct spiffe_id id = { .kind = SPIFFE_SERVICE,
-        .host = str_dup(a, trust_domain),
-        .namespace = STR("default"),
-        .datacenter = f->all->opts.datacenter,
-        .service = f->service };
+    f->job = NULL;
+    if (j->code) {
+        f->err = j->err;
+        failed(f);
+        return;
+    }
     struct ca_sign_request *args = arena_new(a, struct ca_sign_request);
     args->datacenter = f->all->opts.datacenter;
     args->token = f->token;
-    int rc = certifier->key(a, STR("ec"), 256, &f->private_key, &f->err);
-    struct cert_request wanted = {
-        .key = f->private_key, .common_name = spiffe_common_name(a, &id), .uri = spiffe_uri(a, &id)
-    };
-    if (rc == 0) rc = certifier->request(a, &wanted, &args->csr, &f->err);
-    if (rc) return rc;
+    args->csr = str_dup(a, j->made);
+    f->private_key = str_dup(a, j->key);
     f->asking_sign = true;
     f->call = (struct rpc_call){ .method = "ConnectCA.Sign",
         .args = args,
@@ -204,7 +204,25 @@ static int ask_sign(struct leaf *f, struct str trust_domain)
         .ctx = f,
         .err = &f->err };
     rpc_submit(f->all->opts.rpc, &f->call);
-    return 0;
+}
+
+static void make_request(struct leaf *f, struct str trust_domain)
+{
+    struct arena *a = &f->call_arena;
+    const struct leaves_options *o = &f->all->opts;
+    struct spiffe_id id = { .kind = SPIFFE_SERVICE,
+        .host = trust_domain,
+        .namespace = STR("default"),
+        .datacenter = o->datacenter,
+        .service = f->service };
+    struct certify_job wanted = { .by = o->certifier,
+        .make = o->certifier->request,
+        .key_type = STR("ec"),
+        .key_bits = 256,
+        .order = { .common_name = spiffe_common_name(a, &id), .uri = spiffe_uri(a, &id) },
+        .done = ask_sign,
+        .ctx = f };
+    f->job = certify_submit(o->world, &wanted);
 }
 
 static void roots_done(struct rpc_call *call)
@@ -220,7 +238,7 @@ static void roots_done(struct rpc_call *call)
     int rc = 0;
     if (!roots->trust_domain.n || !roots->active_root_id.n)
         rc = error_set(&f->err, ERR_INTERNAL, "cluster has no CA bootstrapped yet");
-    if (rc == 0) rc = ask_sign(f, roots->trust_domain);
+    if (rc == 0) make_request(f, roots->trust_domain);
     rpc_reply_unref(reply);
     if (rc) failed(f);
 }
@@ -237,7 +255,7 @@ static const struct dc_specific_request *roots_args(
 
 static void fetch(struct leaf *f)
 {
-    if (f->asking_roots || f->asking_sign) return;
+    if (f->asking_roots || f->asking_sign || f->job) return;
     timer_stop(&f->renewal);
     f->asking_roots = true;
     f->call = (struct rpc_call){ .method = "ConnectCA.Roots",

@@ -133,8 +133,17 @@ static void add(struct work *w, int nid, void *value, bool critical)
         "an extension cannot be added");
 }
 
-static void add_usage(struct work *w, const int *bits, size_t n)
+enum rank { RANK_LEAF, RANK_AUTHORITY, RANK_LAST_AUTHORITY }; /* the last: it signs leaves alone */
+
+static void add_usage(struct work *w, enum rank rank)
 {
+    /* digitalSignature, keyEncipherment, dataEncipherment, keyAgreement */
+    static const int of_leaf[] = { 0, 2, 3, 4 };
+    /* digitalSignature, keyCertSign, cRLSign */
+    static const int of_authority[] = { 0, 5, 6 };
+    const int *bits = rank == RANK_LEAF ? of_leaf : of_authority;
+    size_t n =
+        rank == RANK_LEAF ? sizeof of_leaf / sizeof *bits : sizeof of_authority / sizeof *bits;
     ASN1_BIT_STRING *usage = ASN1_BIT_STRING_new();
     for (size_t i = 0; usage && i < n; i++)
         step(w, ASN1_BIT_STRING_set_bit(usage, bits[i], 1), "key usage");
@@ -142,10 +151,21 @@ static void add_usage(struct work *w, const int *bits, size_t n)
     ASN1_BIT_STRING_free(usage);
 }
 
-static void add_basic(struct work *w, bool authority)
+static BASIC_CONSTRAINTS *constraints(struct work *w, enum rank rank)
 {
     BASIC_CONSTRAINTS *basic = BASIC_CONSTRAINTS_new();
-    if (basic) basic->ca = authority ? 0xFF : 0;
+    ensure(basic);
+    basic->ca = rank == RANK_LEAF ? 0 : 0xFF;
+    if (rank == RANK_LAST_AUTHORITY) {
+        basic->pathlen = ASN1_INTEGER_new();
+        step(w, basic->pathlen && ASN1_INTEGER_set(basic->pathlen, 0), "path length");
+    }
+    return basic;
+}
+
+static void add_basic(struct work *w, enum rank rank)
+{
+    BASIC_CONSTRAINTS *basic = constraints(w, rank);
     add(w, NID_basic_constraints, basic, true);
     BASIC_CONSTRAINTS_free(basic);
 }
@@ -214,14 +234,15 @@ static GENERAL_NAMES *requested_names(X509_REQ *request)
     return names;
 }
 
-/* URIs, DNS names and addresses of the request, nothing else of it. */
-static void add_requested_names(struct work *w, struct str uri)
+/* Of the request's names those of some kinds, and `uri`, if there is one. */
+static void add_names(struct work *w, const int *kinds, size_t n, struct str uri)
 {
     GENERAL_NAMES *names = requested_names(w->request);
     for (int i = sk_GENERAL_NAME_num(names) - 1; i >= 0; i--) {
         const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
-        bool kept = name->type == GEN_DNS || name->type == GEN_IPADD;
-        if (name->type == GEN_URI) kept = !uri.p;
+        bool kept = false;
+        for (size_t k = 0; k < n; k++)
+            kept = kept || name->type == kinds[k];
         if (!kept) GENERAL_NAME_free(sk_GENERAL_NAME_delete(names, i));
     }
     if (uri.p) {
@@ -231,7 +252,7 @@ static void add_requested_names(struct work *w, struct str uri)
         step(w, names && sk_GENERAL_NAME_push(names, name), "names");
         sk_GENERAL_NAME_free(given);
     }
-    add(w, NID_subject_alt_name, names, false);
+    if (sk_GENERAL_NAME_num(names) > 0) add(w, NID_subject_alt_name, names, false);
     sk_GENERAL_NAME_pop_free(names, GENERAL_NAME_free);
 }
 
@@ -261,7 +282,6 @@ static void sign(struct work *w)
 static int make_root(
     struct arena *a, const struct cert_order *o, struct str *certificate, struct error *err)
 {
-    static const int usage[] = { 0, 5, 6 }; /* digitalSignature, keyCertSign, cRLSign */
     struct work w = { .a = a, .cert = X509_new() };
     ensure(w.cert);
     read_key(&w, o->key);
@@ -270,8 +290,8 @@ static int make_root(
         step(&w, X509_set_pubkey(w.cert, w.key), "public key");
         set_common_name(&w, X509_get_subject_name(w.cert), o->common_name);
         step(&w, X509_set_issuer_name(w.cert, X509_get_subject_name(w.cert)), "issuer");
-        add_usage(&w, usage, sizeof usage / sizeof usage[0]);
-        add_basic(&w, true);
+        add_usage(&w, RANK_AUTHORITY);
+        add_basic(&w, RANK_AUTHORITY);
         add_key_id(&w);
         add_authority_id(&w, w.cert);
         add_uri(&w, o->uri);
@@ -287,36 +307,54 @@ static void open_authority(struct work *w, const struct cert_order *o)
     w->authority = read_certificate(w, o->signer);
 }
 
-static void make_leaf_of(struct work *w, const struct cert_order *o)
+static void issue(struct work *w, const struct cert_order *o, enum rank rank)
 {
-    /* digitalSignature, keyEncipherment, dataEncipherment, keyAgreement */
-    static const int usage[] = { 0, 2, 3, 4 };
-    set_frame(w, o);
+    static const int kinds[] = { GEN_DNS, GEN_IPADD, GEN_URI };
+    X509_NAME *subject = X509_REQ_get_subject_name(w->request);
     EVP_PKEY *asked = X509_REQ_get0_pubkey(w->request);
+    set_frame(w, o);
     step(w, asked && X509_set_pubkey(w->cert, asked), "public key");
-    set_common_name(w, X509_get_subject_name(w->cert), o->common_name);
+    if (rank == RANK_LEAF)
+        set_common_name(w, X509_get_subject_name(w->cert), o->common_name);
+    else
+        step(w, X509_set_subject_name(w->cert, subject), "name");
     step(w, X509_set_issuer_name(w->cert, X509_get_subject_name(w->authority)), "issuer");
-    add_usage(w, usage, sizeof usage / sizeof usage[0]);
-    add_purposes(w);
-    add_basic(w, false);
+    add_usage(w, rank);
+    if (rank == RANK_LEAF) add_purposes(w);
+    add_basic(w, rank);
     add_key_id(w);
     add_authority_id(w, w->authority);
-    add_requested_names(w, o->uri);
+    if (rank == RANK_LEAF)
+        add_names(w, kinds, o->uri.p ? 2 : 3, o->uri);
+    else
+        add_names(w, kinds + 2, 1, STR_NIL);
     sign(w);
 }
 
-static int make_leaf(
-    struct arena *a, const struct cert_order *o, struct str *certificate, struct error *err)
+static int make_issued(struct arena *a, const struct cert_order *o, enum rank rank,
+    struct str *certificate, struct error *err)
 {
     struct work w = { .a = a, .cert = X509_new() };
     ensure(w.cert);
     int rc = read_request(&w, o->request, err);
     open_authority(&w, o);
-    if (rc == 0 && !w.failed) make_leaf_of(&w, o);
+    if (rc == 0 && !w.failed) issue(&w, o, rank);
     write_certificate(&w, certificate);
     if (rc == 0) return end(&w, err);
     end(&w, NULL);
     return rc;
+}
+
+static int make_leaf(
+    struct arena *a, const struct cert_order *o, struct str *certificate, struct error *err)
+{
+    return make_issued(a, o, RANK_LEAF, certificate, err);
+}
+
+static int make_intermediate(
+    struct arena *a, const struct cert_order *o, struct str *certificate, struct error *err)
+{
+    return make_issued(a, o, RANK_LAST_AUTHORITY, certificate, err);
 }
 
 static int cross_sign(
@@ -340,47 +378,60 @@ static int cross_sign(
 
 /* --- requests -------------------------------------------------------------------------------- */
 
+static void fill_request(struct work *w, const struct cert_order *o)
+{
+    STACK_OF(X509_EXTENSION) *extensions = NULL;
+    GENERAL_NAMES *names = one_uri(w, o->uri);
+    step(w, X509_REQ_set_pubkey(w->request, w->key), "public key");
+    set_common_name(w, X509_REQ_get_subject_name(w->request), o->common_name);
+    step(w, X509V3_add1_i2d(&extensions, NID_subject_alt_name, names, 0, 0), "names");
+    if (o->authority) {
+        BASIC_CONSTRAINTS *basic = constraints(w, RANK_AUTHORITY);
+        step(w, X509V3_add1_i2d(&extensions, NID_basic_constraints, basic, 1, 0), "constraints");
+        BASIC_CONSTRAINTS_free(basic);
+    }
+    step(w, X509_REQ_add_extensions(w->request, extensions), "names");
+    step(w, X509_REQ_sign(w->request, w->key, EVP_sha256()), "signature");
+    sk_X509_EXTENSION_pop_free(extensions, X509_EXTENSION_free);
+    sk_GENERAL_NAME_pop_free(names, GENERAL_NAME_free);
+}
+
 static int make_request(
-    struct arena *a, const struct cert_request *r, struct str *request, struct error *err)
+    struct arena *a, const struct cert_order *o, struct str *request, struct error *err)
 {
     struct work w = { .a = a, .request = X509_REQ_new() };
-    STACK_OF(X509_EXTENSION) *extensions = NULL;
     BIO *bio = BIO_new(BIO_s_mem());
     ensure(w.request && bio);
-    read_key(&w, r->key);
-    if (w.key) {
-        GENERAL_NAMES *names = one_uri(&w, r->uri);
-        step(&w, X509_REQ_set_pubkey(w.request, w.key), "public key");
-        set_common_name(&w, X509_REQ_get_subject_name(w.request), r->common_name);
-        step(&w, X509V3_add1_i2d(&extensions, NID_subject_alt_name, names, 0, 0), "names");
-        step(&w, X509_REQ_add_extensions(w.request, extensions), "names");
-        step(&w, X509_REQ_sign(w.request, w.key, EVP_sha256()), "signature");
-        step(&w, PEM_write_bio_X509_REQ(bio, w.request), "PEM");
-        sk_X509_EXTENSION_pop_free(extensions, X509_EXTENSION_free);
-        sk_GENERAL_NAME_pop_free(names, GENERAL_NAME_free);
-    }
+    read_key(&w, o->key);
+    if (w.key) fill_request(&w, o);
+    if (!w.failed) step(&w, PEM_write_bio_X509_REQ(bio, w.request), "PEM");
     take_text(&w, bio, request);
     return end(&w, err);
 }
 
-static int request_uri(struct arena *a, struct str request, struct str *uri, struct error *err)
+static struct cert_uris take_uris(struct work *w, GENERAL_NAMES *names)
+{
+    struct cert_uris uris = { 0 };
+    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+        if (name->type != GEN_URI || uris.n++ > 0) continue;
+        const ASN1_STRING *text = name->d.uniformResourceIdentifier;
+        uris.first = str_dup(w->a, (struct str){ (const char *)ASN1_STRING_get0_data(text),
+                                       (size_t)ASN1_STRING_length(text) });
+    }
+    sk_GENERAL_NAME_pop_free(names, GENERAL_NAME_free);
+    return uris;
+}
+
+static int request_uris(
+    struct arena *a, struct str request, struct cert_uris *uris, struct error *err)
 {
     struct work w = { .a = a };
     int rc = read_request(&w, request, err);
     if (rc) return rc;
     EVP_PKEY *key = X509_REQ_get0_pubkey(w.request);
     step(&w, key && X509_REQ_verify(w.request, key) == 1, "the request is not signed by its key");
-    GENERAL_NAMES *names = requested_names(w.request);
-    *uri = STR_NIL;
-    for (int i = 0; i < sk_GENERAL_NAME_num(names) && !uri->p; i++) {
-        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
-        if (name->type != GEN_URI) continue;
-        const ASN1_STRING *text = name->d.uniformResourceIdentifier;
-        *uri = str_dup(a, (struct str){ (const char *)ASN1_STRING_get0_data(text),
-                              (size_t)ASN1_STRING_length(text) });
-    }
-    step(&w, uri->p != NULL, "the request names no URI");
-    sk_GENERAL_NAME_pop_free(names, GENERAL_NAME_free);
+    *uris = take_uris(&w, requested_names(w.request));
     return end(&w, err);
 }
 
@@ -421,6 +472,8 @@ static void read_facts(struct work *w, struct cert_facts *out)
     EVP_PKEY *key = X509_get0_pubkey(w->cert);
     step(w, key != NULL, "public key");
     if (!key) return;
+    out->authority = X509_check_ca(w->cert) == 1;
+    out->uris = take_uris(w, X509_get_ext_d2i(w->cert, NID_subject_alt_name, NULL, NULL));
     out->key_type = EVP_PKEY_is_a(key, "RSA") ? STR("rsa") : STR("ec");
     out->key_bits = EVP_PKEY_get_bits(key);
 }
@@ -434,6 +487,40 @@ static int facts(struct arena *a, struct str certificate, struct cert_facts *out
     return end(&w, err);
 }
 
+/* Its dates count too. */
+static bool verifies(struct work *w, X509 *root, const char **why)
+{
+    X509_STORE *trusted = X509_STORE_new();
+    X509_STORE_CTX *check = X509_STORE_CTX_new();
+    ensure(trusted && check);
+    bool good = X509_STORE_add_cert(trusted, root) == 1 &&
+                X509_STORE_CTX_init(check, trusted, w->cert, NULL) == 1 &&
+                X509_verify_cert(check) == 1;
+    if (!good) *why = X509_verify_cert_error_string(X509_STORE_CTX_get_error(check));
+    X509_STORE_CTX_free(check);
+    X509_STORE_free(trusted);
+    return good;
+}
+
+static int check_issued(const struct cert_order *o, struct str certificate, struct error *err)
+{
+    struct arena a = ARENA_INIT;
+    struct work w = { .a = &a };
+    const char *why = NULL;
+    w.authority = read_certificate(&w, o->signer);
+    read_key(&w, o->key);
+    w.cert = read_certificate(&w, certificate);
+    int rc = 0;
+    if (!w.failed && X509_check_private_key(w.cert, w.key) != 1)
+        rc = error_set(err, ERR_INTERNAL, "intermediate cert is for a different private key");
+    else if (!w.failed && !verifies(&w, w.authority, &why))
+        rc = error_set(
+            err, ERR_INTERNAL, "could not verify intermediate cert against root: %s", why);
+    int ended = end(&w, rc ? NULL : err);
+    arena_free(&a);
+    return rc ? rc : ended;
+}
+
 static struct str digest_text(struct arena *a, struct str text)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
@@ -443,10 +530,12 @@ static struct str digest_text(struct arena *a, struct str text)
 }
 
 const struct certifier net_certifier = { .key = make_key,
+    .request = make_request,
     .root = make_root,
     .leaf = make_leaf,
+    .intermediate = make_intermediate,
     .cross_sign = cross_sign,
-    .request = make_request,
-    .request_uri = request_uri,
+    .request_uris = request_uris,
+    .check_issued = check_issued,
     .facts = facts,
     .digest = digest_text };

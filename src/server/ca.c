@@ -4,121 +4,69 @@
 
 #include "consuld/lang/spiffe.h"
 
-#define SECOND_NS INT64_C(1000000000)
-#define HOUR_NS (3600 * SECOND_NS)
 #define ROOT_YEARS 10
 #define ROOTS_TABLE STR("connect-ca-roots")
 
-/* --- settings -------------------------------------------------------------------------------- */
+/* --- what is not in the state ---------------------------------------------------------------- */
 
-/* Names of settings are found in any case. */
-static const struct value *setting(const struct value *config, const char *name)
+static void made(struct certify_job *j)
 {
-    for (size_t i = config->kind == V_MAP ? config->map.n : 0; i-- > 0;)
-        if (str_eq_nocase(config->map.v[i].key, str_of(name))) return &config->map.v[i].value;
-    return NULL;
+    struct ca_progress *p = j->ctx;
+    p->job = NULL;
+    p->code = j->code;
+    p->err = j->err;
+    p->key = str_dup(p->arena, j->key);
+    p->made = j->code ? STR_NIL : str_dup(p->arena, j->made);
+    p->resume(p);
 }
 
-static struct str text_of(const struct value *config, const char *name, struct str fallback)
+int server__ca_make(struct server *s, struct ca_progress *p, const struct certify_job *wanted)
 {
-    const struct value *v = setting(config, name);
-    return v && (v->kind == V_STR || v->kind == V_BYTES) && v->s.n ? v->s : fallback;
+    struct certify_job j = *wanted;
+    j.by = s->opts.certifier;
+    j.done = made;
+    j.ctx = p;
+    p->job = certify_submit(s->world, &j);
+    return CA_WAITS;
 }
 
-static double number_of(const struct value *config, const char *name, double fallback)
+int server__ca_failed(struct ca_progress *p, struct error *err)
 {
-    const struct value *v = setting(config, name);
-    uint64_t n;
-    if (!v) return fallback;
-    switch (v->kind) {
-    case V_INT:
-        return (double)v->i;
-    case V_UINT:
-        return (double)v->u;
-    case V_FLOAT:
-    case V_FLOAT32:
-        return v->f;
-    case V_NUMBER:
-    case V_STR:
-        return str_to_u64(v->s, &n) ? (double)n : fallback;
-    default:
-        return fallback;
-    }
+    int code = p->code;
+    if (code) *err = p->err;
+    p->code = 0;
+    return code;
 }
 
-static int duration_of(const struct value *config, const char *name, const char *fallback,
-    int64_t *out, struct error *err)
+void server__ca_used(struct ca_progress *p)
 {
-    struct error why;
-    if (duration_parse(text_of(config, name, str_of(fallback)), out, &why) == 0) return 0;
-    return error_set(err, ERR_INTERNAL,
-        "error decoding config: 1 error(s) decoding:\n\n* error decoding '%s': %s", name, why.text);
+    p->serial = 0;
+    p->key = p->made = STR_NIL;
 }
 
-static int check_times(const struct ca_settings *c, struct error *err)
+void server__ca_forget(struct ca_progress *p)
 {
-    if (c->leaf_ttl_ns < HOUR_NS)
-        return error_set(err, ERR_INTERNAL, "leaf cert TTL must be greater or equal than 1h0m0s");
-    if (c->leaf_ttl_ns > 8760 * HOUR_NS)
-        return error_set(err, ERR_INTERNAL, "leaf cert TTL must be less than 8760h0m0s");
-    if (c->intermediate_ttl_ns < 3 * HOUR_NS)
-        return error_set(
-            err, ERR_INTERNAL, "Intermediate Cert TTL must be greater or equal than 3h");
-    if (c->intermediate_ttl_ns / 3 >= c->leaf_ttl_ns) return 0;
-    struct buf b = BUF_INIT(64);
-    duration_format(3 * c->leaf_ttl_ns, &b);
-    error_set(err, ERR_INTERNAL,
-        "Intermediate Cert TTL must be greater or equal than 3 * LeafCertTTL (>=%.*s).",
-        STR_ARG(buf_str(&b)));
-    buf_deinit(&b);
-    return ERR_INTERNAL;
-}
-
-static int check_key(const struct ca_settings *c, struct error *err)
-{
-    int64_t n = c->key_bits;
-    bool ec = str_is(c->key_type, "ec"), rsa = str_is(c->key_type, "rsa");
-    if (!ec && !rsa)
-        return error_set(err, ERR_INTERNAL, "private key type must be either 'ec' or 'rsa'");
-    if (ec && n != 224 && n != 256 && n != 384 && n != 521)
-        return error_set(
-            err, ERR_INTERNAL, "EC key length must be one of (224, 256, 384, 521) bits");
-    if (rsa && n != 2048 && n != 4096)
-        return error_set(err, ERR_INTERNAL, "RSA key length must be 2048 or 4096 bits");
-    if (c->root_cert.n && !c->private_key.n)
-        return error_set(
-            err, ERR_INTERNAL, "must provide a private key when providing a root cert");
-    return 0;
-}
-
-int server__ca_settings(
-    const struct value *config, struct arena *a, struct ca_settings *out, struct error *err)
-{
-    double bits = number_of(config, "PrivateKeyBits", 256);
-    *out = (struct ca_settings){
-        .private_key = str_dup(a, text_of(config, "PrivateKey", STR(""))),
-        .root_cert = str_dup(a, text_of(config, "RootCert", STR(""))),
-        .key_type = str_dup(a, text_of(config, "PrivateKeyType", STR("ec"))),
-        .key_bits = bits >= 0 && bits <= 65536 ? (int64_t)bits : 0,
-        .csr_per_second = number_of(config, "CSRMaxPerSecond", 50),
-    };
-    int rc = duration_of(config, "LeafCertTTL", "72h", &out->leaf_ttl_ns, err);
-    if (rc == 0)
-        rc = duration_of(config, "IntermediateCertTTL", "8760h", &out->intermediate_ttl_ns, err);
-    if (rc == 0) rc = check_times(out, err);
-    if (rc == 0) rc = check_key(out, err);
-    return rc;
+    certify_forget(p->job);
+    p->job = NULL;
+    p->code = 0;
+    server__ca_used(p);
 }
 
 /* --- the provider ---------------------------------------------------------------------------- */
 
+bool server__ca_is_primary(const struct server *s)
+{
+    struct str primary = s->opts.primary_datacenter;
+    return primary.n == 0 || str_eq(primary, s->opts.datacenter);
+}
+
 static struct str provider_id(
     struct server *s, struct arena *a, const struct ca_configuration *config)
 {
-    struct str key = text_of(&config->config, "PrivateKey", STR(""));
-    struct str root = text_of(&config->config, "RootCert", STR(""));
-    return s->opts.certifier->digest(
-        a, str_printf(a, "%.*s,%.*s,true", STR_ARG(key), STR_ARG(root)));
+    struct str key = server__ca_text(&config->config, "PrivateKey", STR(""));
+    struct str root = server__ca_text(&config->config, "RootCert", STR(""));
+    return s->opts.certifier->digest(a, str_printf(a, "%.*s,%.*s,%s", STR_ARG(key), STR_ARG(root),
+                                            server__ca_is_primary(s) ? "true" : "false"));
 }
 
 struct ca_consul_provider_state *server__ca_provider(
@@ -130,35 +78,39 @@ struct ca_consul_provider_state *server__ca_provider(
 }
 
 static int make_root(struct server *s, struct arena *a, const struct ca_configuration *config,
-    uint64_t serial, struct ca_consul_provider_state *state, struct error *err)
+    const struct ca_settings *settings, struct ca_progress *p)
 {
     uint8_t random[8];
     struct str domain = spiffe_trust_domain(a, config->cluster_id);
     struct spiffe_id id = { .kind = SPIFFE_SIGNING, .host = domain };
     int64_t now = world_wall_ns(s->world) / SECOND_NS;
     world_random(s->world, random, sizeof random);
-    struct cert_order order = { .key = state->private_key,
-        .common_name = spiffe_root_name(a, config->provider, domain, random),
-        .uri = spiffe_uri(a, &id),
-        .serial = serial,
-        .not_before_s = now,
-        .not_after_s = now + ROOT_YEARS * INT64_C(365) * 86400 };
-    return s->opts.certifier->root(a, &order, &state->root_cert, err);
+    struct certify_job wanted = { .make = s->opts.certifier->root,
+        .key_type = settings->private_key.n ? STR_NIL : settings->key_type,
+        .key_bits = settings->key_bits,
+        .order = { .key = settings->private_key,
+            .common_name = spiffe_root_name(a, config->provider, domain, random),
+            .uri = spiffe_uri(a, &id),
+            .serial = p->serial,
+            .not_before_s = now,
+            .not_after_s = now + ROOT_YEARS * INT64_C(365) * 86400 } };
+    return server__ca_make(s, p, &wanted);
 }
 
 static int set_state(struct ca_request *req, struct ca_consul_provider_state *state)
 {
     req->op = STR("set-provider-state");
     req->provider_state = state;
-    return 1;
+    return CA_COMMAND;
 }
 
 int server__ca_provider_step(struct server *s, struct store_read *rd, struct arena *a,
-    const struct ca_configuration *config, uint64_t *serial, struct ca_request *req,
+    const struct ca_configuration *config, struct ca_progress *p, struct ca_request *req,
     struct error *err)
 {
     struct ca_settings settings;
     int rc = server__ca_settings(&config->config, a, &settings, err);
+    if (rc == 0) rc = server__ca_failed(p, err);
     if (rc) return rc;
     struct ca_consul_provider_state *state = server__ca_provider(s, rd, a, config);
     if (!state) {
@@ -166,19 +118,20 @@ int server__ca_provider_step(struct server *s, struct store_read *rd, struct are
         state->id = provider_id(s, a, config);
         return set_state(req, state);
     }
-    if (state->private_key.n && state->root_cert.n) return 0;
+    if (state->private_key.n && state->root_cert.n) return CA_SETTLED;
+    state->private_key = settings.private_key;
     state->root_cert = settings.root_cert;
-    if (!state->root_cert.n && !*serial) {
+    if (!settings.root_cert.n && !p->made.p) {
+        if (p->serial) return make_root(s, a, config, &settings, p);
         req->op = STR("increment-provider-serial");
-        return 1;
+        return CA_COMMAND;
     }
-    if (!state->private_key.n) state->private_key = settings.private_key;
-    if (!state->private_key.n)
-        rc = s->opts.certifier->key(
-            a, settings.key_type, settings.key_bits, &state->private_key, err);
-    if (rc == 0 && !state->root_cert.n) rc = make_root(s, a, config, *serial, state, err);
-    *serial = 0;
-    return rc ? rc : set_state(req, state);
+    if (!settings.root_cert.n) {
+        state->private_key = str_dup(a, p->key);
+        state->root_cert = str_dup(a, p->made);
+        server__ca_used(p);
+    }
+    return set_state(req, state);
 }
 
 int server__ca_root(struct server *s, struct arena *a, const struct ca_configuration *config,
@@ -236,18 +189,18 @@ static int first_config(
     }
     req->op = STR("set-config");
     req->config = config;
-    return 1;
+    return CA_COMMAND;
 }
 
 static int complete_config(struct arena *a, struct ca_configuration *config, struct ca_request *req)
 {
-    if (setting(&config->config, "IntermediateCertTTL")) return 0;
+    if (server__ca_setting(&config->config, "IntermediateCertTTL")) return 0;
     if (config->config.kind != V_MAP) config->config = (struct value){ .kind = V_MAP };
     config->config = value_copy(a, &config->config);
     *value_map_add(a, &config->config, STR("IntermediateCertTTL")) = value_of_str(STR("8760h0m0s"));
     req->op = STR("set-config");
     req->config = config;
-    return 1;
+    return CA_COMMAND;
 }
 
 static int first_roots(struct server *s, struct store_read *rd, struct arena *a,
@@ -268,15 +221,14 @@ static int first_roots(struct server *s, struct store_read *rd, struct arena *a,
     *LIST_PUSH(a, &req->roots, struct ca_root) = root;
     req->op = STR("set-roots");
     req->index = store_index(rd, NULL, ROOTS_TABLE);
-    return 1;
+    return CA_COMMAND;
 }
 
-int server__ca_step(struct server *s, struct store_read *rd, struct arena *a, uint64_t *serial,
+int server__ca_step(struct server *s, struct store_read *rd, struct arena *a, struct ca_progress *p,
     struct ca_request *req, struct error *err)
 {
-    struct str primary = s->opts.primary_datacenter;
     struct ca_configuration *config = NULL;
-    if (primary.n && !str_eq(primary, s->opts.datacenter)) return 0;
+    if (!server__ca_is_primary(s)) return CA_SETTLED;
     store_ca_configuration(rd, NULL, a, &config);
     if (store_read_failed(rd, err)) return ERR_IO;
     if (!config) return first_config(s, a, arena_new(a, struct ca_configuration), req);
@@ -284,17 +236,17 @@ int server__ca_step(struct server *s, struct store_read *rd, struct arena *a, ui
         return error_set(err, ERR_INTERNAL, "the CA provider %.*s is not available in this build",
             STR_ARG(config->provider));
     int rc = complete_config(a, config, req);
-    if (rc == 0) rc = server__ca_provider_step(s, rd, a, config, serial, req, err);
+    if (rc == 0) rc = server__ca_provider_step(s, rd, a, config, p, req, err);
     return rc ? rc : first_roots(s, rd, a, config, req, err);
 }
 
-int server__ca_prune(struct server *s, struct store_read *rd, struct arena *a, uint64_t *serial,
-    struct ca_request *req, struct error *err)
+int server__ca_prune(struct server *s, struct store_read *rd, struct arena *a,
+    struct ca_progress *p, struct ca_request *req, struct error *err)
 {
     struct ca_configuration *config = NULL;
     struct ca_settings settings;
     struct list roots = { 0 };
-    (void)serial;
+    (void)p;
     store_ca_configuration(rd, NULL, a, &config);
     if (!config) return 0;
     int rc = server__ca_settings(&config->config, a, &settings, err);
@@ -310,5 +262,5 @@ int server__ca_prune(struct server *s, struct store_read *rd, struct arena *a, u
     if (req->roots.n == roots.n) return 0;
     req->op = STR("set-roots");
     req->index = store_index(rd, NULL, ROOTS_TABLE);
-    return 1;
+    return CA_COMMAND;
 }

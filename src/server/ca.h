@@ -3,19 +3,39 @@
 #pragma once
 #include "server.h"
 
+#define SECOND_NS INT64_C(1000000000)
+
 struct ca_settings {
     struct str private_key, root_cert, key_type; /* empty keys: generated */
     int64_t key_bits, leaf_ttl_ns, intermediate_ttl_ns;
     double csr_per_second;
 };
 
-/* Of a provider's Config; texts of `a`. */
+/* Of a provider's Config; texts of `a`. Names are found in any case. */
 int server__ca_settings(const struct value *config, struct arena *a, struct ca_settings *out,
     struct error *err) must_check;
-/* As a step of the duty (server.h), of the provider of `config` alone: its key and its root. */
+const struct value *server__ca_setting(const struct value *config, const char *name);
+struct str server__ca_text(const struct value *config, const char *name, struct str fallback);
+
+/* A step's answer: nothing is left to do, *req is next, or something is under way and resume will
+ * be called; negative: the code of *err. */
+enum { CA_SETTLED = 0, CA_COMMAND = 1, CA_WAITS = 2 };
+
+/* Has something made on a worker; CA_WAITS. */
+int server__ca_make(struct server *s, struct ca_progress *p, const struct certify_job *wanted);
+/* How the last wait ended, told once: 0, or the code of *err. */
+int server__ca_failed(struct ca_progress *p, struct error *err) must_check;
+/* What was got is in the state now. */
+void server__ca_used(struct ca_progress *p);
+
+/* The provider of `config` alone: its key and its root. */
 int server__ca_provider_step(struct server *s, struct store_read *rd, struct arena *a,
-    const struct ca_configuration *config, uint64_t *serial, struct ca_request *req,
+    const struct ca_configuration *config, struct ca_progress *p, struct ca_request *req,
     struct error *err) must_check;
+/* Connect is on. */
+int server__ca_enabled(struct server *s, struct error *err) must_check;
+/* The own datacenter is the primary. */
+bool server__ca_is_primary(const struct server *s);
 /* The stored state of the provider of `config`, NULL if it has none. */
 struct ca_consul_provider_state *server__ca_provider(struct server *s, struct store_read *rd,
     struct arena *a, const struct ca_configuration *config);

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ConnectCA.* (rpc.md 13, connect-xds.md 1). */
-#include "consuld/lang/spiffe.h"
 #include "ca.h"
+#include "consuld/lang/spiffe.h"
 #include "consuld/wire/quote.h"
 
-#define SECOND_NS INT64_C(1000000000)
-#define CSR_WAIT_US INT64_C(500000)
-
-static int check_enabled(struct server *s, struct error *err)
+int server__ca_enabled(struct server *s, struct error *err)
 {
     if (s->opts.certifier) return 0;
     return error_set(err, ERR_INTERNAL, "Connect must be enabled in order to use this endpoint");
@@ -20,7 +17,7 @@ int connect_ca_roots(struct eval *e)
     struct indexed_ca_roots *out = eval_reply(e, indexed_ca_roots);
     struct arena *a = &e->reply->arena;
     struct ca_configuration *config = NULL;
-    int rc = check_enabled(e->server, e->err);
+    int rc = server__ca_enabled(e->server, e->err);
     if (rc) return rc;
     uint64_t roots = store_ca_roots(e->rd, e->ws, a, &out->roots);
     uint64_t changed = store_ca_configuration(e->rd, e->ws, a, &config);
@@ -40,7 +37,7 @@ int connect_ca_roots(struct eval *e)
 int connect_ca_configuration_get(struct eval *e)
 {
     struct ca_configuration *config = NULL;
-    int rc = check_enabled(e->server, e->err);
+    int rc = server__ca_enabled(e->server, e->err);
     if (rc) return rc;
     e->reply->index = store_ca_configuration(e->rd, e->ws, &e->reply->arena, &config);
     if (config) *eval_reply(e, ca_configuration) = *config;
@@ -52,7 +49,8 @@ int connect_ca_configuration_get(struct eval *e)
 struct change {
     struct ca_configuration config; /* the wanted one */
     struct str old_provider;        /* id of the state that goes when the roots are changed */
-    uint64_t serial;
+    struct ca_progress ca;
+    struct write *write;
 };
 
 static int advance(struct write *w);
@@ -66,7 +64,7 @@ static int stepped(struct write *w, const struct command_result *res)
 {
     struct change *c = w->p.state;
     if (res->kind == RESULT_ERROR) return write_finish(w, res);
-    if (res->kind == RESULT_UINT) c->serial = res->number;
+    if (res->kind == RESULT_UINT) c->ca.serial = res->number;
     return advance(w);
 }
 
@@ -98,21 +96,20 @@ static int set_config(struct write *w)
 
 /* The new root as the old authority vouches for it. */
 static int cross_sign(
-    struct write *w, const struct ca_consul_provider_state *old, struct ca_root *root)
+    struct write *w, const struct ca_consul_provider_state *old, const struct ca_root *root)
 {
     struct server *s = w->p.server;
-    struct arena *a = w->p.call->arena;
+    struct change *c = w->p.state;
     int64_t now = world_wall_ns(s->world) / SECOND_NS;
-    struct str crossed;
-    struct cert_order order = { .crossed = root->root_cert,
-        .signer = old->root_cert,
-        .signer_key = old->private_key,
-        .serial = ((struct change *)w->p.state)->serial,
-        .not_before_s = now - 60,
-        .not_after_s = now + 7 * 86400 };
-    int rc = s->opts.certifier->cross_sign(a, &order, &crossed, w->err);
-    if (rc == 0) *LIST_PUSH(a, &root->intermediate_certs, struct str) = crossed;
-    return rc;
+    struct certify_job wanted = { .make = s->opts.certifier->cross_sign,
+        .order = { .crossed = root->root_cert,
+            .signer = old->root_cert,
+            .signer_key = old->private_key,
+            .serial = c->ca.serial,
+            .not_before_s = now - 60,
+            .not_after_s = now + 7 * 86400 } };
+    server__ca_make(s, &c->ca, &wanted);
+    return WRITE_PENDING;
 }
 
 static int rotate(struct write *w, struct store_read *rd, struct list *roots,
@@ -124,12 +121,12 @@ static int rotate(struct write *w, struct store_read *rd, struct list *roots,
     struct ca_request req = { .datacenter = ((const struct ca_request *)w->p.args)->datacenter };
     struct ca_consul_provider_state *old = server__ca_provider(s, rd, a, stored);
     if (!old) return error_set(w->err, ERR_INTERNAL, "internal error: CA provider is nil");
-    if (!c->serial) {
+    if (!c->ca.serial) {
         req = (struct ca_request){ .op = STR("increment-provider-serial") };
         return write_propose_then(w, COMMAND_CONNECT_CA, &req, stepped);
     }
-    int rc = cross_sign(w, old, root);
-    if (rc) return rc;
+    if (!c->ca.made.p) return cross_sign(w, old, root);
+    *LIST_PUSH(a, &root->intermediate_certs, struct str) = c->ca.made;
     for (size_t i = 0; i < roots->n; i++) {
         struct ca_root *r = &LIST_AT(roots, struct ca_root, i);
         if (r->active) r->rotated_out_at = gotime_from_unix_ns(world_wall_ns(s->world));
@@ -156,9 +153,10 @@ static int advance(struct write *w)
     struct ca_root root;
     struct ca_configuration *stored = NULL;
     struct store_read *rd = store_read(s->store);
-    int rc = server__ca_provider_step(s, rd, a, &c->config, &c->serial, &req, w->err);
+    int rc = server__ca_provider_step(s, rd, a, &c->config, &c->ca, &req, w->err);
     if (rc < 0) return rc;
-    if (rc > 0) return write_propose_then(w, COMMAND_CONNECT_CA, &req, stepped);
+    if (rc == CA_WAITS) return WRITE_PENDING;
+    if (rc == CA_COMMAND) return write_propose_then(w, COMMAND_CONNECT_CA, &req, stepped);
     store_ca_configuration(rd, NULL, a, &stored);
     store_ca_roots(rd, NULL, a, &roots);
     const struct ca_consul_provider_state *state = server__ca_provider(s, rd, a, &c->config);
@@ -170,6 +168,17 @@ static int advance(struct write *w)
     const struct ca_root *active = server__ca_active(&roots);
     if (active && str_eq_nocase(active->id, root.id)) return set_config(w);
     return rotate(w, rd, &roots, stored, &root);
+}
+
+static void resume(struct ca_progress *p)
+{
+    struct change *c = container_of(p, struct change, ca);
+    write_answer(c->write, advance(c->write));
+}
+
+static void abandon(struct pending *p)
+{
+    server__ca_forget(&((struct change *)p->state)->ca);
 }
 
 static bool same_state(const struct dict *a, const struct dict *b)
@@ -203,7 +212,7 @@ int connect_ca_configuration_set(struct write *w)
     struct change *c = arena_new(a, struct change);
     struct ca_configuration *stored = NULL;
     struct ca_settings settings;
-    int rc = check_enabled(s, w->err);
+    int rc = server__ca_enabled(s, w->err);
     if (rc) return rc;
     store_ca_configuration(store_read(s->store), NULL, a, &stored);
     if (!stored || !args->config)
@@ -221,157 +230,9 @@ int connect_ca_configuration_set(struct write *w)
     if (!str_is(c->config.provider, "consul")) return unknown_provider(w->err, c->config.provider);
     if (server__ca_settings(&c->config.config, a, &settings, w->err))
         return error_prefix(w->err, "error configuring provider: ");
+    c->ca = (struct ca_progress){ .resume = resume, .arena = a };
+    c->write = w;
     w->p.state = c;
+    w->p.abandon = abandon;
     return advance(w);
-}
-
-/* --- leaves ---------------------------------------------------------------------------------- */
-
-struct signing {
-    struct spiffe_id id;
-    struct str own_uri; /* nil: the request's is taken over */
-    struct ca_configuration *config;
-    struct ca_settings settings;
-    uint64_t serial;
-    struct str certificate;
-    void (*fire)(struct timer *t); /* what the call's timer does otherwise */
-};
-
-static int check_identity(struct write *w, struct signing *g)
-{
-    struct server *s = w->p.server;
-    struct arena *a = w->p.call->arena;
-    struct str own = s->opts.datacenter, domain = spiffe_trust_domain(a, g->config->cluster_id);
-    if (g->id.kind == SPIFFE_AGENT) {
-        g->id.host = domain;
-        g->own_uri = spiffe_uri(a, &g->id);
-        return 0;
-    }
-    if (!str_eq(g->id.datacenter, own))
-        return error_set(w->err, ERR_INTERNAL,
-            "SPIFFE ID in CSR from a different datacenter: %.*s, we are %.*s",
-            STR_ARG(g->id.datacenter), STR_ARG(own));
-    if (!str_eq_nocase(g->id.host, domain))
-        return error_set(w->err, ERR_INTERNAL,
-            "SPIFFE ID in CSR from a different trust domain: %.*s, we are %.*s",
-            STR_ARG(g->id.host), STR_ARG(domain));
-    return 0;
-}
-
-static int answered(struct write *w, const struct command_result *res)
-{
-    struct signing *g = w->p.state;
-    struct cert_facts f;
-    if (res->kind == RESULT_ERROR) return write_finish(w, res);
-    struct rpc_reply *reply = write_reply(w);
-    struct arena *a = &reply->arena;
-    struct issued_cert *out = reply->record;
-    int rc = w->p.server->opts.certifier->facts(a, g->certificate, &f, w->err);
-    if (rc) return rc;
-    struct str uri = spiffe_uri(a, &g->id);
-    bool service = g->id.kind == SPIFFE_SERVICE;
-    *out = (struct issued_cert){ .serial_number = f.serial_text,
-        .cert_pem = str_dup(a, g->certificate),
-        .service = service ? str_dup(a, g->id.service) : STR(""),
-        .service_uri = service ? uri : STR(""),
-        .agent = service ? STR("") : str_dup(a, g->id.agent),
-        .agent_uri = service ? STR("") : uri,
-        .valid_after = gotime_from_unix_ns(f.not_before_s * SECOND_NS),
-        .valid_before = gotime_from_unix_ns(f.not_after_s * SECOND_NS),
-        .create_index = res->number,
-        .modify_index = res->number };
-    return WRITE_DONE;
-}
-
-/* The certificate, and behind it what leads from the active root to others that are trusted. */
-static int make_leaf(struct write *w, struct signing *g)
-{
-    struct server *s = w->p.server;
-    struct arena *a = w->p.call->arena;
-    struct list roots = { 0 };
-    struct store_read *rd = store_read(s->store);
-    const struct ca_consul_provider_state *state = server__ca_provider(s, rd, a, g->config);
-    store_ca_roots(rd, NULL, a, &roots);
-    const struct ca_root *active = server__ca_active(&roots);
-    if (!state) return error_set(w->err, ERR_INTERNAL, "internal error: CA provider is nil");
-    if (!active) return error_set(w->err, ERR_INTERNAL, "internal error: CA root is nil");
-    int64_t from = world_wall_ns(s->world) / SECOND_NS - 60;
-    struct cert_order order = { .request = ((const struct ca_sign_request *)w->p.args)->csr,
-        .signer = state->root_cert,
-        .signer_key = state->private_key,
-        .common_name = spiffe_common_name(a, &g->id),
-        .uri = g->own_uri,
-        .serial = g->serial,
-        .not_before_s = from,
-        .not_after_s = from + g->settings.leaf_ttl_ns / SECOND_NS };
-    int rc = s->opts.certifier->leaf(a, &order, &g->certificate, w->err);
-    for (size_t i = 0; rc == 0 && i < active->intermediate_certs.n; i++)
-        g->certificate = str_printf(a, "%.*s%.*s", STR_ARG(g->certificate),
-            STR_ARG(LIST_AT(&active->intermediate_certs, struct str, i)));
-    return rc;
-}
-
-static int numbered(struct write *w, const struct command_result *res)
-{
-    struct signing *g = w->p.state;
-    if (res->kind == RESULT_ERROR) return write_finish(w, res);
-    g->serial = res->number;
-    int rc = make_leaf(w, g);
-    if (rc) return rc;
-    struct ca_leaf_request req = { .op = STR("increment-index"),
-        .datacenter = ((const struct ca_sign_request *)w->p.args)->datacenter };
-    return write_propose_then(w, COMMAND_CA_LEAF, &req, answered);
-}
-
-static int take_number(struct write *w)
-{
-    struct ca_request req = { .op = STR("increment-provider-serial") };
-    return write_propose_then(w, COMMAND_CONNECT_CA, &req, numbered);
-}
-
-static void waited(struct timer *t)
-{
-    struct write *w = container_of(t, struct write, p.timer);
-    struct signing *g = w->p.state;
-    t->fire = g->fire;
-    take_number(w);
-}
-
-/* One at a time, evenly spread; who would have to wait for long is refused. */
-static int sign_in_turn(struct write *w, struct signing *g)
-{
-    struct server *s = w->p.server;
-    double rate = g->settings.csr_per_second;
-    if (rate <= 0) return take_number(w);
-    int64_t now = (int64_t)world_now_us(s->world);
-    int64_t at = s->csr_next_us > now ? s->csr_next_us : now;
-    if (at - now > CSR_WAIT_US)
-        return error_set(w->err, ERR_INTERNAL, "Rate limit reached, try again later");
-    s->csr_next_us = at + (int64_t)(1e6 / rate);
-    if (at == now) return take_number(w);
-    g->fire = w->p.timer.fire;
-    w->p.timer.fire = waited;
-    timer_start(&w->p.timer, (uint64_t)(at - now + 999) / 1000);
-    return WRITE_PENDING;
-}
-
-int connect_ca_sign(struct write *w)
-{
-    const struct ca_sign_request *args = w->p.args;
-    struct server *s = w->p.server;
-    struct arena *a = w->p.call->arena;
-    struct signing *g = arena_new(a, struct signing);
-    struct str uri;
-    int rc = check_enabled(s, w->err);
-    if (rc == 0) rc = s->opts.certifier->request_uri(a, args->csr, &uri, w->err);
-    if (rc == 0 && spiffe_parse(uri, a, &g->id, w->err)) rc = w->err->code = ERR_INTERNAL;
-    if (rc) return rc;
-    if (g->id.kind == SPIFFE_SIGNING)
-        return error_set(w->err, ERR_INTERNAL, "SPIFFE ID in CSR must be a service or agent ID");
-    store_ca_configuration(store_read(s->store), NULL, a, &g->config);
-    if (!g->config) return error_set(w->err, ERR_INTERNAL, "internal error: CA provider is nil");
-    rc = check_identity(w, g);
-    if (rc == 0) rc = server__ca_settings(&g->config->config, a, &g->settings, w->err);
-    w->p.state = g;
-    return rc ? rc : sign_in_turn(w, g);
 }

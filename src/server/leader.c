@@ -3,7 +3,7 @@
  * failing one delays no other. Leadership is established when the barrier is behind us. */
 #include <stdlib.h>
 
-#include "server.h"
+#include "ca.h"
 
 #define RETRY_MIN_MS 1000
 #define RETRY_MAX_MS 60000
@@ -23,8 +23,9 @@ struct duty {
     struct raft_driver_request raft;
     unsigned failures;
     bool busy, again;
-    uint64_t number;  /* the result of the last command, where it is one */
     struct error err; /* of `run`; no text: the state can't be read */
+    struct ca_progress ca;
+    struct arena made; /* by `ca` */
 };
 
 enum {
@@ -80,7 +81,7 @@ static void proposed(struct raft_driver_request *r)
         text[n] = '\0';
         retry(d, text);
     } else {
-        if (r->result && r->result->kind == RESULT_UINT) d->number = r->result->number;
+        if (r->result && r->result->kind == RESULT_UINT) d->ca.serial = r->result->number;
         finished(d);
     }
 }
@@ -268,20 +269,32 @@ static int run_reap(struct duty *d)
 /* What a step of the authority asks for, if anything. */
 static int ca_step(
     struct duty *d, int (*step)(struct server *s, struct store_read *rd, struct arena *a,
-                        uint64_t *serial, struct ca_request *req, struct error *err))
+                        struct ca_progress *p, struct ca_request *req, struct error *err))
 {
     if (!d->server->opts.certifier) return 0;
     struct arena a = ARENA_INIT;
     struct ca_request req = { 0 };
     struct store_read *rd = store_read(d->server->store);
-    int rc = step(d->server, rd, &a, &d->number, &req, &d->err);
+    int rc = step(d->server, rd, &a, &d->ca, &req, &d->err);
     if (rc >= 0 && store_read_failed(rd, &d->err)) rc = ERR_IO;
-    if (rc > 0) {
+    if (rc == CA_COMMAND) {
         d->again = true;
         rc = propose(d, COMMAND_CONNECT_CA, &req);
     }
+    if (rc == CA_WAITS) d->busy = true;
+    if (rc <= 0) {
+        server__ca_used(&d->ca);
+        arena_reset(&d->made);
+    }
     arena_free(&a);
     return rc;
+}
+
+static void resume_ca(struct ca_progress *p)
+{
+    struct duty *d = container_of(p, struct duty, ca);
+    d->busy = false;
+    run(d);
 }
 
 static int run_ca(struct duty *d)
@@ -309,7 +322,8 @@ static void revoke(struct server *s)
         watch_set_clear(&d->ws);
         raft_driver_forget(&d->raft);
         d->busy = d->again = false;
-        d->number = 0;
+        server__ca_forget(&d->ca);
+        arena_free(&d->made);
         d->failures = 0;
     }
     server__replication_stop(s);
@@ -416,6 +430,7 @@ void server__leader_init(struct server *s)
         d->run = rows[i].run;
         d->period_ms = rows[i].periodic ? s->opts.reconcile_interval_ms : rows[i].period_ms;
         d->server = s;
+        d->ca = (struct ca_progress){ .resume = resume_ca, .arena = &d->made };
         timer_init(&d->timer, s->world, timer_fired);
         tick_init(&d->tick, s->world, tick_fired);
         watch_set_init(&d->ws, s->store, watch_fired);

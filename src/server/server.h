@@ -337,13 +337,26 @@ void server__tombstones_stop(struct server *s);
 /* leader.c: looks at the members that are due at the end of the turn. */
 void server__reconcile_soon(struct server *s);
 
-/* ca.c: the built-in authority of Connect (leader.md 9). Steps of a leader's duty: 1 and the
- * command that is next, 0 when nothing is left to do, or the code of *err. `serial` holds what the
- * last increment-provider-serial gave, or 0. */
-int server__ca_step(struct server *s, struct store_read *rd, struct arena *a, uint64_t *serial,
+/* ca.c: the built-in authority of Connect (leader.md 9). Who goes its way, a leader's duty or a
+ * change of the configuration, takes one step after another (ca.h). */
+struct ca_progress {
+    /* what was waited for came to an end: the next step is due */
+    void (*resume)(struct ca_progress *p);
+    struct arena *arena; /* of what was made */
+    /* got, but not yet in the state */
+    uint64_t serial;      /* of the last increment-provider-serial; 0: none */
+    struct str key, made; /* nil: none */
+    /* under way, and how it ended */
+    struct certify_job *job;
+    int code;
+    struct error err;
+};
+/* Ends what is under way. */
+void server__ca_forget(struct ca_progress *p);
+int server__ca_step(struct server *s, struct store_read *rd, struct arena *a, struct ca_progress *p,
     struct ca_request *req, struct error *err);
-int server__ca_prune(struct server *s, struct store_read *rd, struct arena *a, uint64_t *serial,
-    struct ca_request *req, struct error *err);
+int server__ca_prune(struct server *s, struct store_read *rd, struct arena *a,
+    struct ca_progress *p, struct ca_request *req, struct error *err);
 
 /* bootstrap.c: waits for the servers that bootstrap_expect speaks of. */
 void server__bootstrap_init(struct server *s);

@@ -36,13 +36,15 @@ static struct str new_root(struct str key, uint64_t serial)
 static void a_leaf_has_the_names_asked_for_and_its_authority(void **state)
 {
     (void)state;
-    struct str key = new_key("ec", 256), root = new_root(key, 7), request, uri, leaf;
-    struct cert_request r = { .key = new_key("ec", 256),
+    struct str key = new_key("ec", 256), root = new_root(key, 7), request, leaf;
+    struct cert_uris uris;
+    struct cert_order r = { .key = new_key("ec", 256),
         .common_name = STR("web.svc.default.11111111.consul"),
         .uri = STR("spiffe://11111111.consul/ns/default/dc/dc1/svc/web") };
     assert_int_equal(net_certifier.request(&a, &r, &request, &err), 0);
-    assert_int_equal(net_certifier.request_uri(&a, request, &uri, &err), 0);
-    assert_true(str_eq(uri, r.uri));
+    assert_int_equal(net_certifier.request_uris(&a, request, &uris, &err), 0);
+    assert_int_equal(uris.n, 1);
+    assert_true(str_eq(uris.first, r.uri));
     struct cert_order o = { .request = request,
         .signer = root,
         .signer_key = key,
@@ -89,10 +91,10 @@ static void a_cross_signed_root_keeps_its_key_and_names_the_other(void **state)
 static void what_is_no_request_is_refused(void **state)
 {
     (void)state;
-    struct str uri;
-    assert_true(net_certifier.request_uri(&a, STR(""), &uri, &err) < 0);
+    struct cert_uris uris;
+    assert_true(net_certifier.request_uris(&a, STR(""), &uris, &err) < 0);
     assert_string_equal(err.text, "no PEM-encoded data found");
-    assert_true(net_certifier.request_uri(&a, new_root(new_key("ec", 256), 1), &uri, &err) < 0);
+    assert_true(net_certifier.request_uris(&a, new_root(new_key("ec", 256), 1), &uris, &err) < 0);
     arena_reset(&a);
 }
 

@@ -107,7 +107,7 @@ static void take_down(struct fixture *f)
     arena_free(&f->arena);
 }
 
-static int setup(void **state)
+__attribute__((unused)) static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
     model_init();

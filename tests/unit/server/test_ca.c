@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server_world.h"
+
+#include <string.h>
+
+#include "consuld/store/tables.h"
+#include "world/fake_certifier.h"
+
+static int meanwhile; /* writes acknowledged while something was made */
+
+/* A write goes through the log, back and forth between loop and disk. */
+static void write_a_key(void *ctx)
+{
+    kv_set(ctx, "meanwhile", "yes");
+    meanwhile++;
+}
+
+static int setup_connect(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    model_init();
+    meanwhile = 0;
+    memset(&fake_certify, 0, sizeof fake_certify);
+    fake_certify.life_s = 86400;
+    f->options.certifier = &fake_certifier;
+    build(f);
+    *state = f;
+    return 0;
+}
+
+static struct indexed_ca_roots roots_of(struct fixture *f)
+{
+    struct test_call c = { 0 };
+    struct dc_specific_request req = { .datacenter = STR("dc1") };
+    struct indexed_ca_roots out;
+    submit(f, &c, "ConnectCA.Roots", &req);
+    settle(f, &c);
+    assert_int_equal(c.rpc.code, 0);
+    record_copy(&f->arena, &type_indexed_ca_roots, &out, c.rpc.reply->record);
+    release(&c);
+    return out;
+}
+
+static struct ca_sign_request sign_request(struct fixture *f)
+{
+    struct str domain = roots_of(f).trust_domain;
+    return (struct ca_sign_request){ .datacenter = STR("dc1"),
+        .csr = str_printf(
+            &f->arena, "request(k)<spiffe://%.*s/ns/default/dc/dc1/svc/web>", STR_ARG(domain)) };
+}
+
+static int set_key(struct fixture *f, struct test_call *c, const char *key)
+{
+    struct ca_configuration *config = arena_new(&f->arena, struct ca_configuration);
+    struct ca_request *req = arena_new(&f->arena, struct ca_request);
+    config->provider = STR("consul");
+    config->config.kind = V_MAP;
+    *value_map_add(&f->arena, &config->config, STR("PrivateKey")) = value_of_str(str_of(key));
+    req->datacenter = STR("dc1");
+    req->config = config;
+    submit(f, c, "ConnectCA.ConfigurationSet", req);
+    return 0;
+}
+
+static void a_leader_answers_while_its_first_key_is_made(void **state)
+{
+    struct fixture *f = *state;
+    fake_certify.meanwhile = write_a_key;
+    fake_certify.ctx = f;
+    elect(f);
+    assert_int_equal(meanwhile, 1);
+    struct indexed_ca_roots roots = roots_of(f);
+    assert_int_equal(roots.roots.n, 1);
+    assert_int_equal(fake_certify.keys, 1);
+}
+
+static void a_leader_answers_while_it_signs(void **state)
+{
+    struct fixture *f = *state;
+    struct test_call c = { 0 };
+    elect(f);
+    struct ca_sign_request req = sign_request(f);
+    fake_certify.meanwhile = write_a_key;
+    fake_certify.ctx = f;
+    submit(f, &c, "ConnectCA.Sign", &req);
+    settle(f, &c);
+    assert_int_equal(c.rpc.code, 0);
+    assert_int_equal(meanwhile, 1);
+    release(&c);
+}
+
+static struct test_call cancelled;
+
+static void cancel(void *ctx)
+{
+    struct fixture *f = ctx;
+    rpc_cancel(server_rpc(f->server), &cancelled.rpc);
+    meanwhile++;
+}
+
+static void a_call_may_go_while_its_leaf_is_made(void **state)
+{
+    struct fixture *f = *state;
+    elect(f);
+    struct ca_sign_request req = sign_request(f);
+    fake_certify.meanwhile = cancel;
+    fake_certify.ctx = f;
+    submit(f, &cancelled, "ConnectCA.Sign", &req);
+    fake_world_advance(&f->world, 1000);
+    assert_int_equal(meanwhile, 1);
+    assert_int_equal(cancelled.ended, 0);
+    release(&cancelled);
+    fake_world_advance(&f->world, 1000);
+}
+
+static void a_key_that_cannot_be_used_is_tried_again(void **state)
+{
+    struct fixture *f = *state;
+    fake_certify.fault = "out of paper";
+    elect(f);
+    assert_int_equal(roots_of(f).roots.n, 0);
+    fake_certify.fault = NULL;
+    fake_world_advance(&f->world, 10000);
+    assert_int_equal(roots_of(f).roots.n, 1);
+}
+
+static void another_key_is_another_root_that_the_old_one_vouches_for(void **state)
+{
+    struct fixture *f = *state;
+    struct test_call c = { 0 };
+    elect(f);
+    struct str first = roots_of(f).active_root_id;
+    set_key(f, &c, "mine");
+    settle(f, &c);
+    assert_int_equal(c.rpc.code, 0);
+    release(&c);
+    struct indexed_ca_roots roots = roots_of(f);
+    assert_int_equal(roots.roots.n, 2);
+    assert_false(str_eq(first, roots.active_root_id));
+    const struct ca_root *now = &LIST_AT(&roots.roots, struct ca_root, 1);
+    if (!now->active) now = &LIST_AT(&roots.roots, struct ca_root, 0);
+    assert_true(str_has_prefix(now->id, STR("root(mine)")));
+    assert_int_equal(now->intermediate_certs.n, 1);
+    assert_true(str_has_prefix(
+        LIST_AT(&now->intermediate_certs, struct str, 0), STR("crossed(root(mine)")));
+}
+
+static void a_change_that_fails_on_the_worker_says_so_and_changes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct test_call c = { 0 };
+    elect(f);
+    struct str first = roots_of(f).active_root_id;
+    fake_certify.fault = "out of paper";
+    set_key(f, &c, "mine");
+    settle(f, &c);
+    assert_true(c.rpc.code < 0);
+    assert_string_equal(c.err.text, "out of paper");
+    release(&c);
+    assert_true(str_eq(first, roots_of(f).active_root_id));
+}
+
+#define test_with_connect(name) cmocka_unit_test_setup_teardown(name, setup_connect, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        test_with_connect(a_leader_answers_while_its_first_key_is_made),
+        test_with_connect(a_leader_answers_while_it_signs),
+        test_with_connect(a_call_may_go_while_its_leaf_is_made),
+        test_with_connect(a_key_that_cannot_be_used_is_tried_again),
+        test_with_connect(another_key_is_another_root_that_the_old_one_vouches_for),
+        test_with_connect(a_change_that_fails_on_the_worker_says_so_and_changes_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
