@@ -118,9 +118,14 @@ class Mesh:
         self.register('dc2')
         return self
 
+    def trespasses(self, dc):
+        """What the server itself counted of connections past the gateways."""
+        return int(self.servers[dc].get('/v1/agent/self').json()['Stats']['wan_federation']['direct'])
+
     def nothing_direct(self):
         for decoy in self.decoys.values():
             assert decoy.arrived == [], decoy.arrived
+        assert [self.trespasses(dc) for dc in self.servers] == [0, 0]
         for a, b in ((self.at(1), self.at(2)), (self.at(2), self.at(1))):
             out = subprocess.run(['ss', '-Htn'], capture_output=True, text=True).stdout
             for line in out.splitlines():
