@@ -58,7 +58,7 @@ class Mesh:
                 'gossip_wan': FAST_WAN, 'retry_interval_wan': '500ms', 'log_level': 'TRACE',
             }
             if encrypt:
-                own['encrypt'] = KEY
+                own['encrypt'] = KEY if encrypt is True else encrypt
             if dc != 'dc1':
                 own['primary_gateways'] = [str(self.gateways['dc1'])]
             own.update(config)
@@ -89,6 +89,9 @@ class Mesh:
     def alive(self, dc, name):
         return any(m['Name'] == name and m['Status'] == 1
                    for m in self.servers[dc].get('/v1/agent/members?wan=1').json())
+
+    def wait_joined_by(self, dc, name):
+        eventually(lambda: self.alive(dc, name), '%s alive in %s' % (name, dc))
 
     def wait_joined(self):
         eventually(lambda: all(self.alive(dc, name) for dc in ('dc1', 'dc2')
