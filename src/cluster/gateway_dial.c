@@ -187,6 +187,7 @@ static void choose(struct gateway_dial *d)
     d->dial = (struct dial){ .world = g->world,
         .host = { d->address + host, c.host.n },
         .port = c.port,
+        .source = d->source,
         .timeout_ms = c.others ? GATEWAY_DIAL_HURRY_MS : GATEWAY_DIAL_TIMEOUT_MS,
         .unacked_ms = GATEWAY_UNACKED_MS,
         .events = &stream_ownerless,

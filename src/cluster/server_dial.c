@@ -94,6 +94,7 @@ static void begin_gateway(struct server_dial *d)
         .node = d->node,
         .datacenter = d->datacenter,
         .alpn = alpn,
+        .source = d->source,
         .events = d->events,
         .owner = d->owner,
         .done = led };

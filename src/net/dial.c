@@ -136,6 +136,15 @@ static void on_connected(struct stream *s)
     d->done(d, s);
 }
 
+static void note_leaving(struct dial_impl *i)
+{
+    char bytes[sizeof(struct in6_addr)];
+    if (inet_pton(AF_INET, i->ip, bytes) == 1)
+        net__leaves_for(i->world, "tcp", (struct str){ bytes, 4 }, i->port);
+    else if (inet_pton(AF_INET6, i->ip, bytes) == 1)
+        net__leaves_for(i->world, "tcp", (struct str){ bytes, 16 }, i->port);
+}
+
 static void start_connecting(struct dial_impl *i)
 {
     struct net_connect_options o = {
@@ -144,6 +153,7 @@ static void start_connecting(struct dial_impl *i)
     if (is_socket(i)) o.unix_path = i->host;
     if (i->source[0]) o.source = i->source;
     struct error err;
+    note_leaving(i);
     i->stream = net_connect(i->world, &o, &err);
     if (!i->stream) fail(i, "%s", err.text);
 }

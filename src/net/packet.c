@@ -139,6 +139,7 @@ int packet_socket_send(struct packet_socket *s, struct str ip, uint16_t port, st
     struct sockaddr_storage addr;
     if (bytes.n > DATAGRAM_MAX) return ERR_TOO_LARGE;
     if (!destination(s, ip, port, &addr)) return ERR_IO;
+    net__leaves_for(s->world, "udp", ip, port);
     uv_buf_t buf = { .base = (char *)(uintptr_t)bytes.p, .len = bytes.n };
     int rc = uv_udp_try_send(&s->uv, &buf, 1, (const struct sockaddr *)&addr);
     if (rc >= 0) {

@@ -204,6 +204,7 @@ void net_world_destroy(struct world *w)
     int rc = uv_loop_close(&w->loop);
     ensure(rc == 0);
     net__timers_deinit(w);
+    map_deinit(&w->off_limits);
     free(w);
 }
 

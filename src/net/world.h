@@ -20,8 +20,13 @@ struct world {
     struct link ticks;
     size_t jobs;
     bool stop;
+    struct map off_limits; /* IP and port -> itself */
+    uint64_t trespasses;
     char read_buffer[NET_READ_SIZE]; /* one for all streams: data is handed on at once */
 };
+
+/* Something leaves for there: 4 or 16 bytes of IP. */
+void net__leaves_for(struct world *w, const char *how, struct str ip, uint16_t port);
 
 void net__timers_init(struct world *w);
 void net__timers_deinit(struct world *w);

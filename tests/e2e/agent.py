@@ -180,6 +180,8 @@ class Agent:
     # --- its log
 
     def log(self):
+        if not os.path.exists(self.log_path):
+            return ''  # it was never started
         with open(self.log_path, 'rb') as f:
             return f.read().decode('utf-8', 'replace')
 

@@ -58,7 +58,7 @@ class Mesh:
                 'gossip_wan': FAST_WAN, 'retry_interval_wan': '500ms', 'log_level': 'TRACE',
             }
             if encrypt:
-                own['encrypt'] = KEY
+                own['encrypt'] = KEY if encrypt is True else encrypt
             if dc != 'dc1':
                 own['primary_gateways'] = [str(self.gateways['dc1'])]
             own.update(config)
@@ -90,6 +90,9 @@ class Mesh:
         return any(m['Name'] == name and m['Status'] == 1
                    for m in self.servers[dc].get('/v1/agent/members?wan=1').json())
 
+    def wait_joined_by(self, dc, name):
+        eventually(lambda: self.alive(dc, name), '%s alive in %s' % (name, dc))
+
     def wait_joined(self):
         eventually(lambda: all(self.alive(dc, name) for dc in ('dc1', 'dc2')
                                for name in ('s1.dc1', 's2.dc2')), 'both alive in both')
@@ -118,9 +121,14 @@ class Mesh:
         self.register('dc2')
         return self
 
+    def trespasses(self, dc):
+        """What the server itself counted of connections past the gateways."""
+        return int(self.servers[dc].get('/v1/agent/self').json()['Stats']['wan_federation']['direct'])
+
     def nothing_direct(self):
         for decoy in self.decoys.values():
             assert decoy.arrived == [], decoy.arrived
+        assert [self.trespasses(dc) for dc in self.servers] == [0, 0]
         for a, b in ((self.at(1), self.at(2)), (self.at(2), self.at(1))):
             out = subprocess.run(['ss', '-Htn'], capture_output=True, text=True).stdout
             for line in out.splitlines():

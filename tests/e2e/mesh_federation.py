@@ -73,6 +73,22 @@ def test_connections_are_used_again(opts):
         assert after - before <= 4, m.gateways['dc1'].seen[before:]
 
 
+def test_W6_what_goes_past_the_gateways_is_counted(opts):
+    """A check of ours stands for code that dials where it must not."""
+    with Mesh(opts) as m:
+        federated(m)
+        m.nothing_direct()
+        for port in ('server', 'serf_wan'):
+            before = m.trespasses('dc1')
+            m.s1.must(m.s1.put('/v1/agent/check/register', {
+                'Name': port, 'Interval': '200ms', 'Timeout': '1s',
+                'TCP': '%s:%d' % (m.decoys['dc2'].address, m.s1.config['ports'][port])}))
+            eventually(lambda: m.trespasses('dc1') > before, 'it is counted')
+            m.s1.must(m.s1.put('/v1/agent/check/deregister/' + port))
+        assert m.decoys['dc2'].arrived and m.trespasses('dc2') == 0
+        m.s1.wait_log('sent to an address that only mesh gateways lead to')
+
+
 def test_gateways_restart(opts):
     with Mesh(opts) as m:
         federated(m)

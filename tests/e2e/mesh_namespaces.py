@@ -78,7 +78,7 @@ class World:
     """Places 1 to 3: servers of dc1, 4: its gateway, 5: the server of dc2, 6: its gateway, 7: another
     gateway of dc2 that is not used at first."""
 
-    def __init__(self, opts):
+    def __init__(self, opts, encrypt=True):
         self.places = {i: Place(i) for i in range(1, 8)}
         self.cuts = []
         self.folder = tempfile.mkdtemp(prefix='consuld-mesh-')
@@ -91,12 +91,14 @@ class World:
         self.all = []
         for i, (node, dc) in zip((1, 2, 3, 5), names):
             config = {
-                'node_name': node, 'datacenter': dc, 'primary_datacenter': 'dc1', 'encrypt': KEY,
+                'node_name': node, 'datacenter': dc, 'primary_datacenter': 'dc1',
                 'connect': {'enabled': True, 'enable_mesh_gateway_wan_federation': True},
                 'ca_file': os.path.join(self.folder, 'consul-agent-ca.pem'),
                 'cert_file': certs[(node, dc)] + '.pem', 'key_file': certs[(node, dc)] + '-key.pem',
                 'verify_incoming': True, 'verify_outgoing': True, 'verify_server_hostname': True,
                 'retry_interval': '200ms', 'retry_interval_wan': '500ms', 'log_level': 'DEBUG'}
+            if encrypt:
+                config['encrypt'] = KEY
             if dc == 'dc1':
                 config.update(bootstrap=False, bootstrap_expect=3,
                               retry_join=[at(k) for k in (1, 2, 3) if k != i])
@@ -149,12 +151,31 @@ class World:
         eventually(equal, 'equal federation states', 40)
 
     def asks(self, here, there_dc, key):
+        """A key, the catalog and a prepared query of the other datacenter."""
+        there = self.t if there_dc == 'dc2' else self.dc1[0]
+        names = {a.config['node_name'] for a in self.all if a.config['datacenter'] == there_dc}
         try:
             here.must(here.put('/v1/kv/%s?dc=%s' % (key, there_dc), key))
-            there = self.t if there_dc == 'dc2' else self.dc1[0]
-            return there.get('/v1/kv/%s?raw' % key).text() == key
+            nodes = here.must(here.get('/v1/catalog/nodes?dc=' + there_dc)).json()
+            found = here.must(here.get('/v1/query/to-%s/execute' % there_dc)).json()
+            return (there.get('/v1/kv/%s?raw' % key).text() == key and
+                    {n['Node'] for n in nodes} == names and
+                    (found['Datacenter'], len(found['Nodes'])) == (there_dc, 1))
         except AssertionError:
             return False
+
+    def offer(self, server, other_dc):
+        """A service of this datacenter, and a query that only the other one's can answer."""
+        own = 'in-' + server.config['datacenter']
+        server.must(server.put('/v1/agent/service/register', {'Name': own, 'Port': 7}))
+        server.must(server.request('POST', '/v1/query', {
+            'Name': 'to-' + other_dc, 'Service': {
+                'Service': 'in-' + other_dc, 'Failover': {'Datacenters': [other_dc]}}}))
+
+    def nothing_direct(self):
+        for a in self.all:
+            way = a.get('/v1/agent/self').json()['Stats']['wan_federation']
+            assert way['direct'] == '0', way
 
     def both_ways(self, key):
         for a in self.dc1:
@@ -176,6 +197,8 @@ class World:
         self.register(self.dc1[0], self.g1)
         self.t.start()
         self.register(self.t, self.g2)
+        self.offer(self.dc1[0], 'dc2')
+        self.offer(self.t, 'dc1')
         self.joined()
         self.equal_states(self.g2)
         return self
@@ -199,9 +222,9 @@ def require():
         raise agent.Skip('haproxy is not installed')
 
 
-def test_three_servers_and_one_behind_gateways(opts):
+def three_servers_and_one(opts, encrypt):
     require()
-    with World(opts) as w:
+    with World(opts, encrypt) as w:
         w.both_ways('first')
         # the secondary's server restarts while its own gateway is the only way
         w.cut_primary_gateway()
@@ -219,11 +242,19 @@ def test_three_servers_and_one_behind_gateways(opts):
         others = [a for a in w.dc1 if a is not old]
         eventually(lambda: others[0].get('/v1/status/leader').json().split(':')[0] in
                    [a.address for a in others], 'another leader', 40)
-        eventually(lambda: w.asks(w.t, 'dc1', 'led') if w.dc1[0] is not old else
-                   w.t.put('/v1/kv/led?dc=dc1', 'led').status == 200, 'an answer of dc1', 40)
+        eventually(lambda: w.t.put('/v1/kv/led?dc=dc1', 'led').status == 200, 'an answer', 40)
         old.spawn().wait_http()
         w.joined()
         w.both_ways('led')
+        w.nothing_direct()
+
+
+def test_three_servers_and_one_behind_gateways(opts):
+    three_servers_and_one(opts, True)
+
+
+def test_three_servers_and_one_without_gossip_keys(opts):
+    three_servers_and_one(opts, False)
 
 
 def test_W5_the_gateway_of_the_secondary_moves(opts):
@@ -241,6 +272,7 @@ def test_W5_the_gateway_of_the_secondary_moves(opts):
         w.equal_states(w.g2b)
         w.both_ways('moved')
         w.joined()
+        w.nothing_direct()
 
 
 def test_the_primary_goes_down_and_comes_back(opts):
@@ -258,6 +290,7 @@ def test_the_primary_goes_down_and_comes_back(opts):
         w.joined()
         w.both_ways('again')
         w.equal_states(w.g2)
+        w.nothing_direct()
 
 
 if __name__ == '__main__':

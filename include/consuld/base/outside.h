@@ -55,6 +55,19 @@ void resolve_start(struct resolve *r);
 /* Forgets it: done is not called. Idempotent. */
 void resolve_cancel(struct resolve *r);
 
+/* --- where nothing may go ------------------------------------------------------------------- */
+
+struct endpoint {
+    uint8_t ip[16];
+    uint8_t ip_n; /* 4 or 16 */
+    uint16_t port;
+};
+/* Where nothing may be sent, in place of what was told before; copied. It is counted, not kept
+ * back: the same address may be somebody else's on this side. */
+void world_off_limits(struct world *w, const struct endpoint *all, size_t n);
+/* How often a connection was begun or a datagram sent to one of them nevertheless. */
+uint64_t world_trespasses(const struct world *w);
+
 struct listener;
 
 struct listener_options {

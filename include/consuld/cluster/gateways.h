@@ -64,6 +64,7 @@ struct gateway_dial {
     struct str node;       /* short name; "" or "*": any server */
     struct str datacenter; /* not the own one */
     const char *alpn;      /* ALPN_* */
+    struct str source;     /* IP to come from; nil: any */
     bool patient;          /* waits until the path is no longer spared, up to the back-off */
     size_t queue_max;      /* of the stream, see tls_options */
     const struct stream_events *events;

@@ -28,9 +28,9 @@ struct server_dial {
     struct str node;    /* its short name; needed with gateways alone */
     struct str address; /* IP or name */
     uint16_t port;
-    struct str source;             /* IP to come from; nil: any. Not of dials through gateways */
-    struct str datacenter, domain; /* of the server: what its certificate must name */
-    uint64_t timeout_ms;           /* of connecting, and again of the handshake */
+    struct str source;                  /* IP to come from; nil: any */
+    struct str datacenter, domain;      /* of the server: what its certificate must name */
+    uint64_t timeout_ms;                /* of connecting, and again of the handshake */
     const struct stream_events *events; /* of the stream that comes of it */
     void *owner;                        /* the stream's */
     /* Called once, never from server_dial_start: with a stream whose first byte is written, or NULL

@@ -3,6 +3,7 @@
  * what failed, and how the primary's records come here. */
 #include <stdio.h>
 
+#include "consuld/base/outside.h"
 #include "consuld/cluster/gateways.h"
 #include "consuld/cluster/packet_roads.h"
 #include "consuld/cluster/pool.h"
@@ -87,6 +88,7 @@ static void gateways(const struct face_context *ctx, struct arena *a, struct jso
     pair_u64(w, "packets_sent", c->packets_sent);
     pair_u64(w, "packets_received", c->packets_received);
     pair_u64(w, "packets_dropped", c->packets_dropped);
+    pair_u64(w, "direct", world_trespasses(ctx->world));
     if (ctx->wan && pool_roads(ctx->wan)) {
         struct packet_roads_counters roads = packet_roads_counters(pool_roads(ctx->wan));
         pair_u64(w, "roads", roads.roads);

@@ -55,7 +55,7 @@ struct run {
     struct timer gateways_timer;
     void (*gateways_found)(struct run *r);
     struct list wan_texts; /* of the join through gateways */
-    struct pool_observer lan_observer;
+    struct pool_observer lan_observer, wan_observer;
     struct pool_request join, leave;
     void (*pools_left)(struct run *r);
     void (*pools_stopped)(void *ctx);
@@ -164,6 +164,8 @@ void run_running(struct run *r);
 bool run_federates(const struct run *r);
 void run_federation_create(struct run *r);
 void run_federation_destroy(struct run *r);
+/* The pools are made: their servers elsewhere are off limits to all that connects. */
+void run_federation_watch(struct run *r);
 /* Handlers of port 8300; ctx is the struct run. */
 void run_gossip_packets(void *ctx, struct stream *s);
 void run_gossip_stream(void *ctx, struct stream *s);

@@ -2,8 +2,11 @@
 /* Federation through mesh gateways: the directory of gateways, what comes in for the WAN pool over
  * port 8300, and where a secondary datacenter finds the gateways of the primary before it knows
  * them from the state (wanfed.md 9). */
+#include "consuld/base/outside.h"
 #include "consuld/cluster/packet_roads.h"
 #include "run.h"
+
+#include <string.h>
 
 static uint64_t ms(int64_t ns)
 {
@@ -32,6 +35,63 @@ void run_federation_destroy(struct run *r)
 {
     gateways_destroy(r->gateways);
     r->gateways = r->context.gateways = NULL;
+}
+
+/* --- where nothing may go ------------------------------------------------------------------- */
+
+static struct endpoint endpoint_of(const struct gossip_address *a, uint16_t port)
+{
+    struct endpoint e = { .ip_n = a->ip_n, .port = port };
+    memcpy(e.ip, a->ip, a->ip_n);
+    return e;
+}
+
+static bool is_own(const struct run *r, const struct serf_member *m)
+{
+    struct str dc = serf_tag(m->meta, "dc");
+    return str_eq(dc, r->config->datacenter);
+}
+
+/* Datacenters may use the same addresses: those of our own members. */
+static void put_own(const struct run *r, const struct serf *pool, struct map *out)
+{
+    for (size_t i = 0; i < serf_count(pool); i++) {
+        const struct serf_member *m = serf_at(pool, i);
+        if (is_own(r, m)) (void)map_put(out, gossip_address_ip(&m->address), r->wan);
+    }
+}
+
+static void on_wan_member(
+    struct pool_observer *o, enum serf_notice_type type, const struct serf_member *member)
+{
+    struct run *r = o->ctx;
+    struct arena a = ARENA_INIT;
+    const struct serf *wan = pool_serf(r->wan);
+    struct endpoint *all = arena_array(&a, 2 * serf_count(wan) + 1, sizeof *all);
+    struct map own = MAP_INIT;
+    size_t n = 0;
+    (void)type;
+    (void)member;
+    put_own(r, pool_serf(r->lan), &own);
+    put_own(r, wan, &own);
+    for (size_t i = 0; i < serf_count(wan); i++) {
+        const struct serf_member *m = serf_at(wan, i);
+        uint64_t port;
+        if (is_own(r, m) || map_get(&own, gossip_address_ip(&m->address))) continue;
+        all[n++] = endpoint_of(&m->address, m->address.port);
+        if (str_to_u64(serf_tag(m->meta, "port"), &port) && port <= UINT16_MAX)
+            all[n++] = endpoint_of(&m->address, (uint16_t)port);
+    }
+    world_off_limits(r->world, all, n);
+    map_deinit(&own);
+    arena_free(&a);
+}
+
+void run_federation_watch(struct run *r)
+{
+    if (!r->gateways || !r->wan) return;
+    r->wan_observer = (struct pool_observer){ .member = on_wan_member, .ctx = r };
+    pool_observe(r->wan, &r->wan_observer);
 }
 
 /* --- what comes in -------------------------------------------------------------------------- */

@@ -258,6 +258,7 @@ void run_pools_stop(struct run *r, void (*stopped)(void *ctx))
 {
     r->pools_stopped = stopped;
     pool_unobserve(&r->lan_observer);
+    pool_unobserve(&r->wan_observer);
     run_metrics_pools_end(r);
     run_metrics_gossip_end(r);
     if (r->wan)

@@ -351,6 +351,7 @@ int run_start(struct run *r, struct error *err)
     failed = run_pools_create(r, err);
     if (failed) return failed;
     run_metrics_pools(r);
+    run_federation_watch(r);
     if (c->server_mode) {
         run_calls_start(r);
         failed = raft_start(r, err);

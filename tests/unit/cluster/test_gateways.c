@@ -20,7 +20,7 @@
 
 struct far {
     struct dial *dial; /* NULL: ended */
-    char to[64];
+    char to[64], from[64];
     struct fake_stream stream;
     bool open;
     struct tls_options tls;
@@ -46,6 +46,7 @@ void dial_start(struct dial *d)
     struct far *f = &w.far[w.n++];
     f->dial = d;
     snprintf(f->to, sizeof f->to, "%.*s:%u", STR_ARG(d->host), d->port);
+    snprintf(f->from, sizeof f->from, "%.*s", STR_ARG(d->source));
     d->impl = (struct dial_impl *)(void *)d;
 }
 void dial_cancel(struct dial *d)
@@ -553,6 +554,23 @@ static void W6_calls_elsewhere_never_dial_a_servers_address(void **state)
     arena_free(&d.arena);
 }
 
+static void calls_come_from_the_configured_address_on_either_way(void **state)
+{
+    (void)state;
+    struct test_call c = { 0 }, d = { 0 };
+    struct rpc_pool *p = rpc_pool_create(&(struct rpc_pool_options){
+        .world = &w.world, .gateways = w.g, .tls = &w.tls, .source = STR("10.0.0.9") });
+    call(p, &c, &far1);
+    call(p, &d, &near1);
+    packet("s2.dc2", "one"); /* gossip comes from any */
+    assert_string_equal(w.far[0].from, "10.0.0.9");
+    assert_string_equal(w.far[1].from, "10.0.0.9");
+    assert_string_equal(w.far[2].from, "");
+    end_pool(p);
+    arena_free(&c.arena);
+    arena_free(&d.arena);
+}
+
 static void W7_W8_equal_names_and_addresses_in_two_datacenters_are_two_servers(void **state)
 {
     (void)state;
@@ -610,6 +628,7 @@ int main(void)
         CASE(nothing_is_dialled_without_a_certificate),
         CASE(a_forgotten_dial_ends_in_silence_at_any_step),
         CASE(W6_calls_elsewhere_never_dial_a_servers_address),
+        CASE(calls_come_from_the_configured_address_on_either_way),
         CASE(W7_W8_equal_names_and_addresses_in_two_datacenters_are_two_servers),
         CASE(calls_leave_a_gateway_that_left),
     };

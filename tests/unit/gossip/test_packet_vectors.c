@@ -299,6 +299,13 @@ static void streams_are_as_recorded(void **state)
     assert_true(check_file("push-pull-encrypted") > 40);
 }
 
+static void what_went_through_gateways_is_as_recorded(void **state)
+{
+    (void)state;
+    assert_true(check_file("wan-packet") > 40);
+    assert_true(check_file("wan-stream") >= 4);
+}
+
 /* --- whole streams through the reader --------------------------------------------------------- */
 
 /* Gives the stream in pieces of `step` bytes; the message has to be whole with the last one. */
@@ -332,9 +339,10 @@ static void read_in_pieces(struct bed *b, const struct value *e, struct str byte
 static void a_stream_is_whole_with_its_last_byte(void **state)
 {
     (void)state;
-    static const char *const kinds[] = { "stream", "push-pull", "push-pull-encrypted" };
+    static const char *const kinds[] = { "stream", "push-pull", "push-pull-encrypted",
+        "wan-stream" };
     static const size_t steps[] = { 1, 7, 1000, SIZE_MAX / 2 };
-    for (size_t k = 0; k < 3; k++) {
+    for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
         struct bed b = { 0 };
         struct arena file = ARENA_INIT;
         const struct value *entries = entries_of(&file, kinds[k]);
@@ -400,6 +408,7 @@ int main(void)
         cmocka_unit_test(single_messages_are_as_recorded),
         cmocka_unit_test(framing_is_as_recorded),
         cmocka_unit_test(streams_are_as_recorded),
+        cmocka_unit_test(what_went_through_gateways_is_as_recorded),
         cmocka_unit_test(a_stream_is_whole_with_its_last_byte),
         cmocka_unit_test(lzw_is_as_recorded),
     };

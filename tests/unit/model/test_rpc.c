@@ -69,6 +69,30 @@ static void recorded_calls_survive_a_round_trip(void **state)
     assert_int_equal(calls, 301);
 }
 
+/* wanfed/: what servers ask each other through mesh gateways. */
+static void calls_through_gateways_survive_a_round_trip(void **state)
+{
+    (void)state;
+    struct arena a = ARENA_INIT;
+    const char *path = VECTORS "wanfed/rpc-through-gateways.json";
+    struct value root = parse(&a, path, read_file(&a, path));
+    const struct value *rpcs = get(&root, "rpcs");
+    assert_true(rpcs->list.n > 30);
+    int failed = 0;
+    for (size_t i = 0; i < rpcs->list.n; i++) {
+        const struct value *o = &rpcs->list.v[i], *reply = get(o, "response_body_hex");
+        const struct method_types *m = method_find(str_of(get_text(&a, o, "method")));
+        const char *what = str_printf(&a, "call %zu, %s", i, get_text(&a, o, "method")).p;
+        assert_non_null(m);
+        failed += !same_again(what, &type_request_header, recorded_bytes(&a, o, "request_header_"));
+        failed += !same_again(what, m->args, recorded_bytes(&a, o, "request_body_"));
+        if (reply && reply->kind == V_STR)
+            failed += !same_again(what, m->reply, hex_bytes(&a, reply->s));
+    }
+    arena_free(&a);
+    assert_int_equal(failed, 0);
+}
+
 static void methods_are_sorted_and_found_by_name(void **state)
 {
     (void)state;
@@ -108,6 +132,7 @@ int main(void)
         cmocka_unit_test(odd_forms_of_arguments_are_understood),
         cmocka_unit_test(methods_are_sorted_and_found_by_name),
         cmocka_unit_test(recorded_calls_survive_a_round_trip),
+        cmocka_unit_test(calls_through_gateways_survive_a_round_trip),
     };
     return cmocka_run_group_tests(tests, prepare_model, NULL);
 }

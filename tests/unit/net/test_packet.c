@@ -71,6 +71,12 @@ static void poll_for(struct world *w, const int *value, int wanted)
     assert_int_equal(*value, wanted);
 }
 
+static void refused(struct dial *d, struct stream *s)
+{
+    (void)d;
+    assert_null(s);
+}
+
 static void packet_arrives_with_its_sender_and_time(void **state)
 {
     (void)state;
@@ -89,6 +95,34 @@ static void packet_arrives_with_its_sender_and_time(void **state)
     assert_int_equal(packet_socket_counters(a.socket).sent, 1);
     assert_int_equal(packet_socket_counters(b.socket).received_bytes, 5);
     assert_int_equal(a.packets, 0);
+    end_close(&a);
+    end_close(&b);
+    net_world_destroy(w);
+}
+
+static void W6_what_leaves_for_a_forbidden_address_is_counted(void **state)
+{
+    (void)state;
+    struct world *w = net_world_create();
+    struct end a, b;
+    end_open(w, &a, IP, 0);
+    end_open(w, &b, IP, 0);
+    struct endpoint other = { .ip = { 127, 0, 41, 4 }, .ip_n = 4, .port = a.port },
+                    same = { .ip = { 127, 0, 41, 4 }, .ip_n = 4, .port = b.port };
+    world_off_limits(w, &other, 1);
+    assert_int_equal(packet_socket_send(a.socket, home(), b.port, STR("fine")), 0);
+    assert_int_equal(world_trespasses(w), 0);
+    world_off_limits(w, &same, 1);
+    assert_int_equal(packet_socket_send(a.socket, home(), b.port, STR("not")), 0);
+    assert_int_equal(world_trespasses(w), 1);
+    poll_for(w, &b.packets, 2); /* counted, not kept back */
+    struct dial d = { .world = w, .host = STR(IP), .port = b.port, .done = refused };
+    dial_start(&d);
+    assert_int_equal(world_trespasses(w), 2);
+    world_off_limits(w, NULL, 0);
+    assert_int_equal(packet_socket_send(a.socket, home(), b.port, STR("fine")), 0);
+    assert_int_equal(world_trespasses(w), 2);
+    dial_cancel(&d);
     end_close(&a);
     end_close(&b);
     net_world_destroy(w);
@@ -273,6 +307,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(packet_arrives_with_its_sender_and_time),
+        cmocka_unit_test(W6_what_leaves_for_a_forbidden_address_is_counted),
         cmocka_unit_test(largest_datagram_passes_and_a_longer_one_is_refused),
         cmocka_unit_test(empty_datagram_is_not_handed_on),
         cmocka_unit_test(flood_never_blocks_the_sender),
