@@ -4,24 +4,6 @@
 
 #define DETECTED 60000 /* more than a probe round and a suspicion take */
 
-static void force_leave(struct pool *p, size_t at, const char *name, bool prune)
-{
-    struct serf_event ev = { .type = SERF_FORCE_LEAVE };
-    ev.force_leave.handle = 5;
-    ev.force_leave.name = str_of(name);
-    ev.force_leave.prune = prune;
-    give(p, at, &ev);
-    settle(p);
-}
-
-static void leave(struct pool *p, size_t i)
-{
-    struct serf_event ev = { .type = SERF_LEAVE };
-    ev.leave.handle = 9;
-    give(p, i, &ev);
-    settle(p);
-}
-
 static void everybody_sees(const struct pool *p, size_t who, enum serf_status status)
 {
     for (size_t i = 0; i < p->n; i++)
