@@ -20,8 +20,7 @@ void serf__losses_judge(struct serf *s)
     if (!s->o.self_preservation || !s->statuses_moved) return;
     s->statuses_moved = false;
     if (!s->preserving)
-        s->losses_since =
-            s->now_ms > SERF_LOSS_WINDOW_MS ? s->now_ms - SERF_LOSS_WINDOW_MS : 0;
+        s->losses_since = s->now_ms > SERF_LOSS_WINDOW_MS ? s->now_ms - SERF_LOSS_WINDOW_MS : 0;
     bool now = too_many(s, s->losses_since, &lost, &all);
     if (now == s->preserving) return;
     s->preserving = now;

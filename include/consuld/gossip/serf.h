@@ -33,7 +33,7 @@
 #define SERF_FORCES_MAX 256                /* removals under way */
 #define SERF_KEY_SAVES_MAX 16              /* key changes waiting for the file */
 #define SERF_RELAY_FACTOR_MAX 5
-#define SERF_QUEUE_MAX 4096 /* broadcasts, if not more by the number of members */
+#define SERF_QUEUE_MAX 4096       /* broadcasts, if not more by the number of members */
 #define SERF_LOSS_WINDOW_MS 30000 /* self-preservation: failures within that time ... */
 #define SERF_LOSS_PERCENT 30      /* ... of more than this share of those that lived before it */
 

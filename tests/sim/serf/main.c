@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sim_serf [--nodes N] [--seed S] [--loss PERMILLE] SCENARIO...
- * Scenarios: event leave losses prune query refute, or `all`. Each prints what it measured beside what is
- * allowed; the seed repeats it. */
+ * Scenarios: event leave losses prune query refute, or `all`. Each prints what it measured beside
+ * what is allowed; the seed repeats it. */
 #include <math.h>
 
 #include "sim.h"
