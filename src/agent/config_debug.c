@@ -152,6 +152,13 @@ static int by_name(const void *a, const void *b)
 /* Definitions show an empty member of the enterprise edition. */
 static const struct field enterprise = { .name = "EnterpriseMeta", .type = &type_any };
 
+/* Options that Consul does not have are shown when they are set. */
+static bool unknown_and_unset(const struct record *r, const struct field *f, const void *obj)
+{
+    return r == &record_agent_config && (f->flags & WIRE_OMIT) &&
+           record_is_empty(f->type, (const char *)obj + f->offset);
+}
+
 static void write_record(struct json_writer *w, const struct record *r, const void *obj)
 {
     static const struct value nothing;
@@ -165,6 +172,7 @@ static void write_record(struct json_writer *w, const struct record *r, const vo
     json_object(w);
     for (size_t i = 0; i < n; i++) {
         const struct field *f = order[i];
+        if (unknown_and_unset(r, f, obj)) continue;
         json_key(w, f->name);
         write_type(w, f->name, f->flags, f->type,
             f == &enterprise ? (const void *)&nothing : (const char *)obj + f->offset);

@@ -298,6 +298,7 @@ const struct config_option config_options[] = {
         .usage = "Attempts to join other datacenters before the agent ends; 0 is no limit.")
     OPTION("retry_join_wan", LIST, .flag = "retry-join-wan", DERIVED(retry_join_wan),
         .usage = "Address of another datacenter to join until it succeeds. May be repeated.")
+    OPTION("self_preservation", BOOL, MEMBER(self_preservation), .marks = CONFIG_OWN)
     OPTION("serf_lan_allowed_cidrs", LIST, .flag = "serf-lan-allowed-cidrs",
         DERIVED(serf_allowed_cidrs_lan),
         .usage = "Network that members may come from. May be repeated.")

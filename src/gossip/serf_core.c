@@ -274,6 +274,7 @@ static void advance(struct serf *s)
     serf__leave_advance(s);
     serf__prune_due(s);
     serf__asks_due(s);
+    serf__losses_judge(s);
     serf__maintain(s);
     if (s->now_ms >= s->clock_line_ms) serf__clock_line(s);
     clock_moved(s);
@@ -368,6 +369,7 @@ void serf_get_stats(const struct serf *s, struct serf_stats *out)
         .query_queue = broadcast_queue_length(s->query_queue),
         .health_score = swim_health_score(s->swim),
         .encrypted = swim_encrypted(s->swim),
+        .self_preservation = s->o.self_preservation,
         .coordinate_resets = s->coordinates.resets };
 }
 

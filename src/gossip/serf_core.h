@@ -162,6 +162,9 @@ struct serf {
     struct member **members;
     size_t members_n, members_cap;
     size_t failed_n, left_n;
+    bool statuses_moved;   /* since losses were judged */
+    bool preserving;       /* too many failed at once */
+    uint64_t losses_since; /* of it: failures that count */
 
     struct map intents;        /* name -> struct intent */
     struct event_slot *events; /* o.event_buffer of them */
@@ -326,6 +329,9 @@ void serf__merge_state(struct serf *s, struct str state, bool join);
 
 /* serf_maintain.c */
 void serf__maintain(struct serf *s);
+
+/* serf_losses.c */
+void serf__losses_judge(struct serf *s);
 
 /* Smaller of two times. */
 static inline uint64_t sooner(uint64_t a, uint64_t b)

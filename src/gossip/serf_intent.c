@@ -177,13 +177,15 @@ bool serf__leave_intent(struct serf *s, const struct serf_leave_intent *m)
     serf__witness(&s->member_clock, m->ltime);
     struct member *member = serf__member(s, m->node);
     if (!member) return keep(s, m->node, SERF_MSG_LEAVE, m->ltime);
-    if (m->ltime <= member->view.status_ltime) return false;
+    /* The time of one that left creeps on by push/pull; that must not save it from being pruned. */
+    bool overdue = m->prune && member->view.status == SERF_LEFT;
+    if (m->ltime <= member->view.status_ltime && !overdue) return false;
     if (str_eq(m->node, s->o.swim.name) && s->state == SERF_STATE_ALIVE) {
         serf__log(s, LOG_DEBUG, "serf: Refuting an older leave intent");
         serf__announce(s);
         return false;
     }
-    member->view.status_ltime = m->ltime;
+    if (m->ltime > member->view.status_ltime) member->view.status_ltime = m->ltime;
     switch (member->view.status) {
     case SERF_ALIVE:
         serf__member_status(s, member, SERF_LEAVING);

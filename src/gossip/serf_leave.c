@@ -72,6 +72,9 @@ void serf__force_leave(struct serf *s, uint64_t handle, struct str name, bool pr
             STR_ARG(name));
         return;
     }
+    /* Others may know of an earlier removal by push/pull, which puts it one tick later. */
+    const struct member *member = serf__member(s, name);
+    if (member) serf__witness(&s->member_clock, member->view.status_ltime + 1);
     struct serf_leave_intent m = { .ltime = s->member_clock++, .node = name, .prune = prune };
     serf__leave_intent(s, &m);
     if (!serf__others_alive(s)) {

@@ -4,7 +4,7 @@
 
 static uint64_t patience(const struct serf *s, enum serf_status status)
 {
-    if (status == SERF_FAILED) return s->o.reconnect_timeout_ms;
+    if (status == SERF_FAILED) return s->preserving ? SWIM_NEVER : s->o.reconnect_timeout_ms;
     return status == SERF_LEFT ? s->o.tombstone_timeout_ms : SWIM_NEVER;
 }
 

@@ -35,6 +35,7 @@ void serf__member_status(struct serf *s, struct member *m, enum serf_status stat
     if (from) --*from;
     if (to) ++*to;
     m->view.status = status;
+    s->statuses_moved = true;
 }
 
 static void refresh(struct member *m, const struct swim_node *node)

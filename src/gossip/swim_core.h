@@ -240,3 +240,9 @@ static inline bool swim__dead_or_left(const struct member *m)
 {
     return m->node.state == SWIM_DEAD || m->node.state == SWIM_LEFT;
 }
+
+/* Nobody else is alive or suspect. */
+static inline bool swim__alone(const struct swim *s)
+{
+    return s->alive_n <= !swim__dead_or_left(s->self);
+}

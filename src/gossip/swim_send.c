@@ -48,6 +48,12 @@ static void parts_init(struct parts *p)
     p->user = false;
 }
 
+static void parts_clear(struct parts *p)
+{
+    buf_clear(&p->bytes);
+    p->n = 0;
+}
+
 /* A part that does not fit loses one of its transmissions. */
 static void add_part(void *ctx, struct str message)
 {
@@ -161,6 +167,17 @@ bool swim__nothing_to_say(const struct swim *s)
     return !d->broadcasts || (d->broadcasts_waiting && !d->broadcasts_waiting(d->ctx));
 }
 
+static void living_first(struct member **v, size_t n)
+{
+    size_t living = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct member *m = v[i];
+        if (m->node.state == SWIM_DEAD) continue;
+        v[i] = v[living];
+        v[living++] = m;
+    }
+}
+
 static void gossip(struct swim *s)
 {
     struct member *to[GOSSIP_NODES_MAX];
@@ -169,15 +186,19 @@ static void gossip(struct swim *s)
     size_t n = swim__members_pick(s, k, hears, NULL, to);
     size_t limit = PACKET_BUDGET - COMPOUND_OVERHEAD;
     if (swim_encrypted(s)) limit -= s->sealing.version == 0 ? SEAL_OVERHEAD_V0 : SEAL_OVERHEAD_V1;
+    struct parts p;
+    parts_init(&p);
+    living_first(to, n);
     for (size_t i = 0; i < n; i++) {
-        struct parts p;
-        parts_init(&p);
-        gather(s, &p, limit);
-        if (p.n > 0)
-            send_parts(s, &to[i]->node.address, to[i]->node.name, &p, to[i]->node.vsn[1] >= 5);
-        buf_deinit(&p.bytes);
-        if (p.n == 0) return;
+        /* The dead hear what the living heard: it is not counted as told once more. */
+        if (to[i]->node.state != SWIM_DEAD || swim__alone(s)) {
+            parts_clear(&p);
+            gather(s, &p, limit);
+        }
+        if (p.n == 0) break;
+        send_parts(s, &to[i]->node.address, to[i]->node.name, &p, to[i]->node.vsn[1] >= 5);
     }
+    buf_deinit(&p.bytes);
 }
 
 void swim__gossip_run(struct swim *s)

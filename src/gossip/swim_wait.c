@@ -70,9 +70,9 @@ static bool settled_at_once(struct swim *s, uint64_t handle)
         swim__put_result(s, handle, ERR_LIMIT, "too many broadcasts are waited for");
         return true;
     }
-    bool alone = s->alive_n <= !swim__dead_or_left(s->self);
-    if (alone) swim__put_result(s, handle, 0, "");
-    return alone;
+    if (!swim__alone(s)) return false;
+    swim__put_result(s, handle, 0, "");
+    return true;
 }
 
 void swim__leave(struct swim *s, uint64_t handle, uint64_t timeout_ms)

@@ -28,6 +28,7 @@ struct server_gossip {
     struct pool_observer lan, wan;
     struct pool_request flood, leader;
     bool flooding, announcing;
+    bool preserving; /* the catalog is kept as it is (serf_preserving) */
     struct timer flood_timer;
     struct link due;
     struct map by_name;
@@ -189,7 +190,10 @@ static void on_lan(struct pool_observer *o, enum serf_notice_type type, const st
         }
     }
     arena_free(&a);
+    bool preserved = g->preserving;
+    g->preserving = serf_preserving(pool_serf(s->opts.lan));
     if (!s->ready) return;
+    if (preserved && !g->preserving) server__members_due(s);
     add_due(g, m->name);
     server__reconcile_soon(s);
 }

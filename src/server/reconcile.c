@@ -146,6 +146,12 @@ static bool raft_step_of(struct server *s, struct arena *a, const struct member 
     return join == RAFT_JOIN_REMOVE || join == RAFT_JOIN_ADD;
 }
 
+/* Too many members failed at once: the catalog keeps what it has. */
+static bool preserving(const struct server *s)
+{
+    return s->opts.lan && serf_preserving(pool_serf(s->opts.lan));
+}
+
 static enum member_change drop_member(struct server *s, struct store_read *rd, struct arena *a,
     struct member *m, struct member_step *out)
 {
@@ -159,7 +165,7 @@ static enum member_change drop_member(struct server *s, struct store_read *rd, s
     if (m->status == SERF_NONE && !check) return MEMBER_SETTLED;
     if (m->status == SERF_NONE && service && service->port > 0) m->port = (unsigned)service->port;
     if (raft_step_of(s, a, m, node, &out->raft)) return MEMBER_RAFT;
-    if (!node) return MEMBER_SETTLED;
+    if (!node || preserving(s)) return MEMBER_SETTLED;
     out->dereg = (struct deregister_request){ .datacenter = s->opts.datacenter, .node = m->name };
     return MEMBER_DEREGISTER;
 }
@@ -208,6 +214,7 @@ bool server__member_forgotten(
     struct server *s, struct store_read *rd, struct arena *a, struct str *name)
 {
     struct list checks = { 0 };
+    if (preserving(s)) return false;
     store_checks_in_state(rd, NULL, STR("any"), NULL, a, &checks);
     for (size_t i = 0; i < checks.n; i++) {
         const struct health_check *c = &LIST_AT(&checks, struct health_check, i);

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Five agents, each in a network namespace of its own behind one router: the router cuts the pool in
-two, both sides see the other fail, and it heals. Needs root."""
+two, both sides see the other fail, and it heals, with one server and with three. Needs root."""
 import os
 import subprocess
 import sys
@@ -65,24 +65,35 @@ class Resident(agent.Agent):
 
 
 class Network:
-    """A server and four clients."""
+    """Five agents, the first of them servers."""
 
-    def __init__(self, opts):
+    def __init__(self, opts, servers=1):
         self.places = [Place(i) for i in range(5)]
-        s = Resident(opts, self.places[0], {'node_name': 'server'})
-        self.all = [s] + [Resident(opts, p, {
-            'node_name': 'c%d' % i, 'server': False, 'bootstrap': False, 'retry_join': [lan(s)],
-            'retry_interval': '200ms', 'leave_on_terminate': False})
-            for i, p in enumerate(self.places[1:])]
+        targets = ['%s:%d' % (p.address, PORTS['serf_lan']) for p in self.places[:servers]]
+        common = {'bootstrap': False, 'retry_join': targets, 'retry_interval': '200ms'}
+        server = dict(common, bootstrap_expect=servers,
+                      autopilot={'cleanup_dead_servers': False})
+        client = dict(common, server=False, leave_on_terminate=False)
+        self.all = [Resident(opts, p, dict(server, node_name='s%d' % i) if i < servers else
+                             dict(client, node_name='c%d' % (i - servers)))
+                    for i, p in enumerate(self.places)]
+        self.servers = self.all[:servers]
 
     def __enter__(self):
-        self.all[0].start()
-        for a in self.all[1:]:
+        for a in self.all:
             a.spawn()
-        for a in self.all[1:]:
+        for a in self.all:
             a.wait_http()
-        agree(self.all, {a.config['node_name']: ALIVE for a in self.all}, 'all alive')
+        self.agree()
+        for a in self.all:
+            eventually(a.knows_leader, 'a leader')
         return self
+
+    def agree(self, *failed):
+        """Those that are not named see these as failed, and the others alive."""
+        names = [a.config['node_name'] for a in self.all]
+        agree([a for a in self.all if a.config['node_name'] not in failed],
+              {n: FAILED if n in failed else ALIVE for n in names}, 'all but %s' % str(failed))
 
     def __exit__(self, kind, value, trace):
         for a in reversed(self.all):
@@ -90,10 +101,12 @@ class Network:
         for p in self.places:
             p.close()
 
-    def split(self, verb):
-        for one in self.places[:3]:
-            for other in self.places[3:]:
-                cut(one, other, verb)
+    def split(self, verb, those=(3, 4)):
+        """Parts the agents of these numbers from the others."""
+        for i, one in enumerate(self.places):
+            for k in those:
+                if i not in those:
+                    cut(one, self.places[k], verb)
 
 
 def require_router():
@@ -106,14 +119,34 @@ def test_a_partition_is_seen_and_heals(opts):
     with Network(opts) as n:
         s = n.all[0]
         n.split('add')
-        agree(n.all[:3], {'server': ALIVE, 'c0': ALIVE, 'c1': ALIVE, 'c2': FAILED, 'c3': FAILED},
-              'the side of the server')
-        agree(n.all[3:], {'server': FAILED, 'c0': FAILED, 'c1': FAILED, 'c2': ALIVE, 'c3': ALIVE},
-              'the other side')
+        n.agree('c2', 'c3')
+        n.agree('s0', 'c0', 'c1')
         eventually(lambda: health(s, 'c3') == ['critical'], 'critical in the catalog')
         n.split('del')
-        agree(n.all, {a.config['node_name']: ALIVE for a in n.all}, 'healed')
+        n.agree()
         eventually(lambda: health(n.all[4], 'c3') == ['passing'], 'passing, as it sees itself')
+
+
+def test_the_side_with_two_of_three_servers_goes_on(opts):
+    require_router()
+    with Network(opts, servers=3) as n:
+        lone = next(i for i, s in enumerate(n.servers) if s.get('/v1/status/leader').json() ==
+                    '%s:%d' % (s.address, PORTS['server']))  # the leader itself is cut off
+        with_two = [s for i, s in enumerate(n.servers) if i != lone] + [n.all[3]]
+        n.split('add', (lone, 4))
+        n.agree('s%d' % lone, 'c1')
+        n.agree(*(a.config['node_name'] for a in with_two))
+        for a in with_two:
+            eventually(lambda: health(a, 'c1') == health(a, 's%d' % lone) == ['critical'],
+                       'critical on the side that has a leader')
+        eventually(lambda: with_two[2].put('/v1/kv/side', 'two').body == b'true', 'a write')
+        assert n.all[4].get('/v1/kv/side').status == 500
+        n.split('del', (lone, 4))
+        n.agree()
+        for a in n.all:
+            for name in ('c1', 's%d' % lone):
+                eventually(lambda: health(a, name) == ['passing'], 'passing at all')
+            eventually(lambda: a.get('/v1/kv/side?raw').body == b'two', 'one state')
 
 
 def test_two_that_cannot_hear_each_other_are_vouched_for(opts):

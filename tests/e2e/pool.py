@@ -53,6 +53,8 @@ def agree(agents, expected, what):
 
 
 class Five:
+    """One server and four clients."""
+
     def __init__(self, opts, **config):
         self.server = server(opts, **config)
         self.clients = [Client(on(opts, i + 1), 'c%d' % i, [lan(self.server)], **config)
@@ -63,10 +65,13 @@ class Five:
         self.server.start()
         for c in self.clients:
             c.spawn()
-        for c in self.clients:
-            c.wait_http()
-        agree(self.all, {a.config['node_name']: ALIVE for a in self.all}, 'all alive')
+        self.settle()
         return self
+
+    def settle(self):
+        for a in self.all:
+            a.wait_http()
+        agree(self.all, {a.config['node_name']: ALIVE for a in self.all}, 'all alive')
 
     def __exit__(self, kind, value, trace):
         # leaving clients first, then the server
@@ -74,16 +79,70 @@ class Five:
             a.__exit__(kind, value, trace)
 
 
+class Three(Five):
+    """Three servers and two clients; each asks every server for the way in, the clients first."""
+
+    def __init__(self, opts, **config):
+        self.servers = [server(on(opts, i), node_name='s%d' % i, bootstrap=False,
+                               bootstrap_expect=3, retry_interval='200ms',
+                               autopilot={'cleanup_dead_servers': False}, **config)
+                        for i in range(3)]
+        self.server, targets = self.servers[0], [lan(s) for s in self.servers]
+        for s in self.servers:
+            s.config['retry_join'] = targets
+            s.write_config('base.json', s.config)
+        self.clients = [Client(on(opts, i + 3), 'c%d' % i, targets, **config) for i in range(2)]
+        self.all = self.servers + self.clients
+
+    def __enter__(self):
+        for c in self.clients:
+            c.spawn()
+            c.wait_log('Join cluster failed, will retry: cluster=LAN retry_interval=200ms')
+        for s in self.servers:
+            s.spawn()
+        self.settle()
+        for a in self.all:
+            eventually(a.knows_leader, 'a leader')
+        return self
+
+    def others(self, *gone):
+        return [a for a in self.all if a not in gone]
+
+    def see(self, expected, what):
+        """All that run agree: everybody alive but those named."""
+        names = {a.config['node_name']: ALIVE for a in self.all}
+        names.update(expected)
+        agree([a for a in self.all if a.alive()],
+              {n: s for n, s in names.items() if s is not None}, what)
+
+
+def leading(agents):
+    """The one that the others name as leader."""
+    place = agents[0].get('/v1/status/leader').json()
+    return next(a for a in agents
+                if place == '%s:%d' % (a.address, a.config['ports']['server']))
+
+
+def listed(a, path):
+    """A list of the catalog; nothing while there is no leader."""
+    answer = a.get(path)
+    return answer.json() if answer.status == 200 else []
+
+
+def nodes(a):
+    return {n['Node'] for n in listed(a, '/v1/catalog/nodes')}
+
+
 def health(a, node):
-    return [c['Status'] for c in a.get('/v1/health/node/' + node).json()
+    return [c['Status'] for c in listed(a, '/v1/health/node/' + node)
             if c['CheckID'] == 'serfHealth']
 
 
 def test_five_agree_and_the_catalog_follows(opts):
     with Five(opts) as five:
         s = five.server
-        nodes = {'server', 'c0', 'c1', 'c2', 'c3'}
-        eventually(lambda: {n['Node'] for n in s.get('/v1/catalog/nodes').json()} == nodes,
+        names = {'server', 'c0', 'c1', 'c2', 'c3'}
+        eventually(lambda: nodes(s) == names,
                    'all nodes in the catalog')
         eventually(lambda: health(five.clients[3], 'c1') == ['passing'], 'a client is healthy')
         five.clients[1].kill()
@@ -91,13 +150,96 @@ def test_five_agree_and_the_catalog_follows(opts):
         agree([five.all[i] for i in (0, 1, 3, 4)],
               {'server': ALIVE, 'c0': ALIVE, 'c1': FAILED, 'c2': ALIVE, 'c3': ALIVE}, 'one failed')
         five.clients[1].spawn().wait_http()
-        agree(five.all, {n: ALIVE for n in nodes}, 'alive again')
+        agree(five.all, {n: ALIVE for n in names}, 'alive again')
         eventually(lambda: health(s, 'c1') == ['passing'], 'healthy again')
         five.clients[2].stop()
-        eventually(lambda: 'c2' not in {n['Node'] for n in s.get('/v1/catalog/nodes').json()},
+        eventually(lambda: 'c2' not in nodes(s),
                    'a client that left is out of the catalog')
         agree([five.all[i] for i in (0, 1, 2, 4)],
               {'server': ALIVE, 'c0': ALIVE, 'c1': ALIVE, 'c2': LEFT, 'c3': ALIVE}, 'one left')
+
+
+def test_three_servers_agree_whoever_leads(opts):
+    with Three(opts) as three:
+        for a in three.all:
+            eventually(lambda: nodes(a) == {'s0', 's1', 's2', 'c0', 'c1'}, 'all in the catalog')
+        for s in three.servers:
+            eventually(lambda: {m['Name']: m['Status'] for m in
+                                s.get('/v1/agent/members?wan=1').json()} ==
+                       {'s%d.dc1' % i: ALIVE for i in range(3)}, 'the servers in the WAN')
+        old = leading(three.servers)
+        old.kill()
+        three.see({old.config['node_name']: FAILED}, 'the leader failed')
+        rest = three.others(old)
+        for a in rest:
+            eventually(lambda: health(a, old.config['node_name']) == ['critical'],
+                       'critical at ' + a.config['node_name'])
+        three.clients[0].kill()
+        three.see({old.config['node_name']: FAILED, 'c0': FAILED}, 'a client failed as well')
+        eventually(lambda: health(three.clients[1], 'c0') == ['critical'], 'critical')
+        old.spawn()
+        three.clients[0].spawn()
+        three.settle()
+        for a in three.all:
+            for name in (old.config['node_name'], 'c0'):
+                eventually(lambda: health(a, name) == ['passing'], 'passing again')
+        three.clients[1].stop()
+        three.see({'c1': LEFT}, 'one left')
+        for a in three.others(three.clients[1]):
+            eventually(lambda: nodes(a) == {'s0', 's1', 's2', 'c0'}, 'out of the catalog')
+
+
+def test_three_servers_forget_and_find_again(opts):
+    with Three(opts) as three:
+        gone, (c0, c1) = three.servers[2], three.clients
+        c1.kill()
+        gone.kill()
+        three.see({'c1': FAILED, 's2': FAILED}, 'two failed')
+        c0.must(c0.put('/v1/agent/force-leave/c1'))
+        three.see({'c1': LEFT, 's2': FAILED}, 'one removed')
+        c0.must(c0.put('/v1/agent/force-leave/c1?prune'))
+        three.see({'c1': None, 's2': FAILED}, 'and pruned')
+        for a in three.others(gone, c1):
+            eventually(lambda: nodes(a) == {'s0', 's1', 's2', 'c0'}, 'out of the catalog')
+        # they know the way by what they wrote down
+        for a in (gone, c1):
+            a.write_config('base.json', {k: v for k, v in a.config.items() if k != 'retry_join'})
+            a.spawn()
+        three.settle()
+        for a in three.all:
+            eventually(lambda: health(a, 'c1') == ['passing'] and health(a, 's2') == ['passing'],
+                       'back in the catalog')
+
+
+def test_what_is_lost_at_once_is_kept(opts):
+    """Self-preservation."""
+    with Five(opts, self_preservation=True) as five:
+        s = five.server
+        stat = lambda: s.get('/v1/agent/self').json()['Stats']['serf_lan']['self_preservation']
+
+        def gauge():
+            return [g['Value'] for g in s.get('/v1/agent/metrics').json()['Gauges']
+                    if g['Name'].endswith('serf.self_preservation')]
+        eventually(lambda: len(nodes(s)) == 5, 'all in the catalog')
+        assert stat() == 'false'
+        five.clients[0].kill()
+        five.clients[1].kill()
+        agree([s], {'server': ALIVE, 'c0': FAILED, 'c1': FAILED, 'c2': ALIVE, 'c3': ALIVE},
+              'two of five failed')
+        s.wait_log('self-preservation: 2 of 5 members failed within 30 seconds')
+        assert stat() == 'true'
+        eventually(lambda: gauge() == [1], 'the gauge is up')
+        five.clients[2].stop()
+        agree([s], {'server': ALIVE, 'c0': FAILED, 'c1': FAILED, 'c2': LEFT, 'c3': ALIVE},
+              'one left')
+        s.must(s.put('/v1/kv/later', 'written after it'))
+        assert len(nodes(s)) == 5, nodes(s)
+        five.clients[0].spawn().wait_http()
+        eventually(lambda: stat() == 'false', 'one of four is missing')
+        eventually(lambda: 'c2' not in nodes(s), 'what was held is done')
+        eventually(lambda: health(s, 'c0') == ['passing'], 'passing again')
+        assert nodes(s) == {'server', 'c0', 'c1', 'c3'}
+        eventually(lambda: gauge() == [0], 'the gauge is down')
 
 
 def test_forced_leave_and_prune(opts):
@@ -116,8 +258,7 @@ def test_forced_leave_and_prune(opts):
               'one removed')
         s.must(s.put('/v1/agent/force-leave/c1?prune'))
         agree(left, {'server': ALIVE, 'c0': LEFT, 'c2': ALIVE, 'c3': ALIVE}, 'one pruned')
-        eventually(lambda: {n['Node'] for n in s.get('/v1/catalog/nodes').json()} ==
-                   {'server', 'c2', 'c3'}, 'both out of the catalog')
+        eventually(lambda: nodes(s) == {'server', 'c2', 'c3'}, 'both out of the catalog')
         five.clients[1].spawn().wait_http()
         agree(left, {'server': ALIVE, 'c0': LEFT, 'c1': ALIVE, 'c2': ALIVE, 'c3': ALIVE},
               'returned')

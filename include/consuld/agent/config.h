@@ -130,6 +130,7 @@ enum config_mark {
     CONFIG_ENTERPRISE = 4, /* recognised, no effect, warned about */
     CONFIG_FIXED = 8,      /* a user's value is checked and then overwritten */
     CONFIG_IGNORED = 16,   /* belongs to another program */
+    CONFIG_OWN = 32,       /* unknown to Consul */
 };
 
 /* A row: one key. */

@@ -271,6 +271,7 @@ DECLARE_RECORD(auto_config, AUTO_CONFIG_FIELDS)
     X(S, segment_name, STR, "SegmentName") \
     X(S, segment_name_limit, INT, "SegmentNameLimit") \
     X(S, segments, LIST_STR, "Segments") \
+    X(S, self_preservation, BOOL, "SelfPreservation", .flags = WIRE_OMIT) \
     X(S, serf_advertise_addr_lan, STR, "SerfAdvertiseAddrLAN") \
     X(S, serf_advertise_addr_wan, STR, "SerfAdvertiseAddrWAN") \
     X(S, serf_allowed_cidrs_lan, LIST_STR, "SerfAllowedCIDRsLAN") \

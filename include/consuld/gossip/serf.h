@@ -33,7 +33,9 @@
 #define SERF_FORCES_MAX 256                /* removals under way */
 #define SERF_KEY_SAVES_MAX 16              /* key changes waiting for the file */
 #define SERF_RELAY_FACTOR_MAX 5
-#define SERF_QUEUE_MAX 4096 /* broadcasts, if not more by the number of members */
+#define SERF_QUEUE_MAX 4096       /* broadcasts, if not more by the number of members */
+#define SERF_LOSS_WINDOW_MS 30000 /* self-preservation: failures within that time ... */
+#define SERF_LOSS_PERCENT 30      /* ... of more than this share of those that lived before it */
 
 struct serf;
 
@@ -88,6 +90,7 @@ struct serf_options {
     uint32_t event_buffer, query_buffer; /* slots, default and bound SERF_EVENT_BUFFER */
     bool coordinates;                    /* on */
     bool resolve_conflicts;              /* our name claimed elsewhere: vote. Off in Consul */
+    bool self_preservation;              /* serf_preserving can become true. Off in Consul */
 
     bool snapshot; /* lines are wanted */
     bool rejoin_after_leave;
@@ -317,6 +320,12 @@ const struct serf_member *serf_at(const struct serf *s, size_t i);
 const struct serf_member *serf_find(const struct serf *s, struct str name);
 const struct serf_member *serf_self(const struct serf *s);
 
+/* With options.self_preservation: so many members failed at once that the fault is rather the
+ * network's than theirs. True from then on until the failed of that time are no more than
+ * SERF_LOSS_PERCENT of the pool again, because they returned or were removed; meanwhile failed
+ * members are not reaped. */
+bool serf_preserving(const struct serf *s);
+
 /* Our own coordinate; and the last known one of a member (our own by our name). */
 const struct position *serf_position(const struct serf *s);
 bool serf_position_of(const struct serf *s, struct str name, struct position *out);
@@ -329,6 +338,7 @@ struct serf_stats {
     size_t intent_queue, event_queue, query_queue;
     uint32_t health_score;
     bool encrypted;
+    bool self_preservation; /* the option */
     uint64_t coordinate_resets;
 };
 void serf_get_stats(const struct serf *s, struct serf_stats *out);

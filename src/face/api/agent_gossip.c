@@ -81,6 +81,10 @@ void agent_pool_stats(struct json_writer *w, const char *key, const struct pool 
     number(w, "members", s.members);
     number(w, "query_queue", s.query_queue);
     number(w, "query_time", s.query_time);
+    if (s.self_preservation) {
+        json_key(w, "self_preservation");
+        json_c(w, serf_preserving(pool_serf(p)) ? "true" : "false");
+    }
     json_object_end(w);
     faults(w, key, p);
 }

@@ -70,6 +70,9 @@ static void fill(struct metrics_source *source)
     count(r, "serf.queue.dropped", sum.serf_dropped);
     count(r, "serf.request_refused", sum.requests);
     metric_sample(metrics_samples(r->metrics, "memberlist.queue.broadcasts"), (double)sum.news);
+    if (r->lan && r->config->self_preservation)
+        metric_set(metrics_gauge(r->metrics, "serf.self_preservation"),
+            serf_preserving(pool_serf(r->lan)));
 }
 
 void run_metrics_gossip(struct run *r)

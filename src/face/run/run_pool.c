@@ -107,6 +107,7 @@ static void lan_options(const struct run *r, struct arena *a, struct serf_option
     o->swim.suspicion_mult = (uint32_t)c->gossip_lan_suspicion_mult;
     if (c->reconnect_timeout_lan > 0)
         o->reconnect_timeout_ms = (uint64_t)(c->reconnect_timeout_lan / NS_PER_MS);
+    o->self_preservation = server && c->self_preservation;
     o->merge = lan_merge;
     o->log_name = server ? "agent.server.serf.lan" : "agent.client.serf.lan";
     o->swim.log_name = server ? "agent.server.memberlist.lan" : "agent.client.memberlist.lan";

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sim_serf [--nodes N] [--seed S] [--loss PERMILLE] SCENARIO...
- * Scenarios: event query leave prune refute, or `all`. Each prints what it measured beside what is
- * allowed; the seed repeats it. */
+ * Scenarios: event leave losses prune query refute, or `all`. Each prints what it measured beside
+ * what is allowed; the seed repeats it. */
 #include <math.h>
 
 #include "sim.h"
@@ -226,12 +226,52 @@ static void refute(const struct plan *p)
     sim_destroy(s);
 }
 
+static size_t preserving(const struct sim *s, uint32_t from, uint32_t to)
+{
+    size_t n = 0;
+    for (uint32_t i = from; i < to; i++)
+        n += serf_preserving(s->node[i].serf);
+    return n;
+}
+
+static bool none_preserves(const struct sim *s, void *ctx)
+{
+    (void)ctx;
+    return preserving(s, 0, s->n) == 0;
+}
+
+/* A quarter of the pool cannot hear: an accident. Two fifths are a disaster, which all others
+ * notice, and which is over when the lost are back. */
+static void losses(const struct plan *p)
+{
+    struct sim *s = settled(p);
+    uint32_t quarter = s->n - s->n / 4, more = s->n - s->n * 2 / 5;
+    for (uint32_t i = quarter; i < s->n; i++)
+        s->node[i].stalled = true;
+    (void)sim_run(s, s->now + 120 * (uint64_t)SECOND, NULL, NULL);
+    report("nodes that preserve after an accident", (double)preserving(s, 0, quarter), 0);
+    for (uint32_t i = quarter; i < s->n; i++)
+        node_resume(s, i);
+    (void)sim_run(s, s->now + 120 * (uint64_t)SECOND, NULL, NULL);
+    for (uint32_t i = more; i < s->n; i++)
+        s->node[i].stalled = true;
+    (void)sim_run(s, s->now + 120 * (uint64_t)SECOND, NULL, NULL);
+    report("nodes that do not after a disaster", (double)(more - preserving(s, 0, more)), 0);
+    uint64_t start = s->now;
+    for (uint32_t i = more; i < s->n; i++)
+        node_resume(s, i);
+    bool ok = sim_run(s, s->now + 600 * (uint64_t)SECOND, none_preserves, NULL);
+    report("seconds until all know that it is over", ok ? since(s, start) : 1e9, 120);
+    sim_destroy(s);
+}
+
 static const struct {
     const char *name;
     void (*run)(const struct plan *p);
 } scenarios[] = {
     { "event", event },
     { "leave", leave },
+    { "losses", losses },
     { "prune", prune },
     { "query", query },
     { "refute", refute },

@@ -107,6 +107,7 @@ void node_start(struct sim *s, uint32_t i)
     o.swim.bind_port = PORT;
     o.swim.seed = prng_next(&s->prng);
     o.swim.compression = false;
+    o.self_preservation = true;
     dict_set_str(&a, &o.tags, STR("role"), STR("node"));
     dict_set_str(&a, &o.tags, STR("dc"), STR("dc1"));
     dict_set_str(&a, &o.tags, STR("id"), STR("992a722d-9e31-0157-a114-f11aaaaf2f09"));

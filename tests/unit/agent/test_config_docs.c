@@ -36,6 +36,7 @@ static void put_note(struct buf *out, unsigned marks)
         { CONFIG_ENTERPRISE, "enterprise edition, no effect" },
         { CONFIG_FIXED, "not settable: a value is checked and then replaced" },
         { CONFIG_IGNORED, "accepted and ignored" },
+        { CONFIG_OWN, "unknown to Consul" },
     };
     const char *between = "";
     for (size_t i = 0; i < sizeof notes / sizeof notes[0]; i++) {

@@ -369,21 +369,45 @@ static inline struct pool *pool_create(void)
     return p;
 }
 
+/* Starts all that are prepared and lets them know each other. */
+static inline void meet(struct pool *p)
+{
+    for (size_t i = 0; i < p->n; i++)
+        start(p, i);
+    for (size_t i = 1; i < p->n; i++)
+        join(p, i, 0);
+    run_for(p, 5000);
+    for (size_t i = 0; i < p->n; i++)
+        assert_int_equal(serf_count(p->node[i].serf), p->n);
+    hear_nothing_more(p);
+}
+
 /* n nodes that know each other. */
 static inline struct pool *pool_of(size_t n)
 {
     struct pool *p = pool_create();
     for (size_t i = 0; i < n; i++)
         prepare(p);
-    for (size_t i = 0; i < n; i++)
-        start(p, i);
-    for (size_t i = 1; i < n; i++)
-        join(p, i, 0);
-    run_for(p, 5000);
-    for (size_t i = 0; i < n; i++)
-        assert_int_equal(serf_count(p->node[i].serf), n);
-    hear_nothing_more(p);
+    meet(p);
     return p;
+}
+
+static inline void force_leave(struct pool *p, size_t at, const char *name, bool prune)
+{
+    struct serf_event ev = { .type = SERF_FORCE_LEAVE };
+    ev.force_leave.handle = 5;
+    ev.force_leave.name = str_of(name);
+    ev.force_leave.prune = prune;
+    give(p, at, &ev);
+    settle(p);
+}
+
+static inline void leave(struct pool *p, size_t i)
+{
+    struct serf_event ev = { .type = SERF_LEAVE };
+    ev.leave.handle = 9;
+    give(p, i, &ev);
+    settle(p);
 }
 
 static inline void pool_destroy(struct pool *p)

@@ -229,6 +229,34 @@ static void the_dead_hear_of_it_for_a_while_the_left_do_not(void **state)
     end(&t);
 }
 
+static void telling_the_dead_does_not_count(void **state)
+{
+    (void)state;
+    struct talk t;
+    start(&t);
+    bed_start(&t.b);
+    say_alive(&t.b, "lives", "10.0.0.9", 1);
+    for (int i = 0; i < 3; i++) {
+        char name[32], ip[32];
+        snprintf(name, sizeof name, "dead%d", i);
+        snprintf(ip, sizeof ip, "10.0.0.%d", i + 1);
+        say_alive(&t.b, name, ip, 1);
+        accuse(&t.b, SWIM_MSG_DEAD, name, 1, "x");
+    }
+    broadcast_queue_prune(t.b.s->queue, 0);
+    broadcast_queue_add(t.b.s->queue, &(struct broadcast){ .message = STR("news") });
+    size_t heard = 0, buried = 0;
+    for (int i = 0; i < 100 && broadcast_queue_length(t.b.s->queue); i++) {
+        one_round(&t);
+        heard += heard_by(&t, "lives");
+        buried += t.b.out.packets_n - heard_by(&t, "lives");
+    }
+    assert_int_equal(broadcast_queue_length(t.b.s->queue), 0);
+    assert_int_equal(heard, broadcast_limit(4, 5));
+    assert_true(buried > 0);
+    end(&t);
+}
+
 static void names_may_be_required(void **state)
 {
     (void)state;
@@ -376,6 +404,7 @@ int main(void)
         cmocka_unit_test(user_messages_go_alone),
         cmocka_unit_test(a_pool_with_no_news_is_not_woken),
         cmocka_unit_test(the_dead_hear_of_it_for_a_while_the_left_do_not),
+        cmocka_unit_test(telling_the_dead_does_not_count),
         cmocka_unit_test(names_may_be_required),
         cmocka_unit_test(leaving_alone_needs_nobody),
         cmocka_unit_test(leaving_is_done_when_it_was_transmitted),

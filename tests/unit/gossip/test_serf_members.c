@@ -4,24 +4,6 @@
 
 #define DETECTED 60000 /* more than a probe round and a suspicion take */
 
-static void force_leave(struct pool *p, size_t at, const char *name, bool prune)
-{
-    struct serf_event ev = { .type = SERF_FORCE_LEAVE };
-    ev.force_leave.handle = 5;
-    ev.force_leave.name = str_of(name);
-    ev.force_leave.prune = prune;
-    give(p, at, &ev);
-    settle(p);
-}
-
-static void leave(struct pool *p, size_t i)
-{
-    struct serf_event ev = { .type = SERF_LEAVE };
-    ev.leave.handle = 9;
-    give(p, i, &ev);
-    settle(p);
-}
-
 static void everybody_sees(const struct pool *p, size_t who, enum serf_status status)
 {
     for (size_t i = 0; i < p->n; i++)
@@ -221,6 +203,25 @@ static void a_pruned_member_may_return_at_once(void **state)
     pool_destroy(p);
 }
 
+static void a_prune_reaches_whom_push_pull_told_of_the_removal(void **state)
+{
+    (void)state;
+    struct pool *p = pool_of(4);
+    stop(p, 3);
+    run_for(p, DETECTED / 4);
+    p->node[2].reachable = false;
+    force_leave(p, 0, "d", false);
+    run_for(p, 2000);
+    p->node[2].reachable = true;
+    assert_int_equal(status_of(p, 2, 3), SERF_FAILED);
+    join(p, 2, 0);
+    everybody_sees(p, 3, SERF_LEFT);
+    force_leave(p, 1, "d", true);
+    run_for(p, 2000);
+    everybody_sees(p, 3, SERF_NONE);
+    pool_destroy(p);
+}
+
 static void a_name_nobody_knows_can_be_removed(void **state)
 {
     (void)state;
@@ -361,6 +362,7 @@ int main(void)
         cmocka_unit_test(a_living_member_refutes_a_forced_leave),
         cmocka_unit_test(a_pruned_member_does_not_come_back_by_push_pull),
         cmocka_unit_test(a_pruned_member_may_return_at_once),
+        cmocka_unit_test(a_prune_reaches_whom_push_pull_told_of_the_removal),
         cmocka_unit_test(a_name_nobody_knows_can_be_removed),
         cmocka_unit_test(the_gone_are_reaped_in_time),
         cmocka_unit_test(a_failed_member_is_looked_for_again),
