@@ -83,3 +83,19 @@ int64_t local_check_exposed_port(struct local *l, struct str check_id)
     if (!exposing_proxy(l, c->check.service_id)) return 0;
     return port_give(c) ? c->exposed_port : 0;
 }
+
+void local_http_checks(struct local *l, struct str service_id, struct arena *a, struct list *out)
+{
+    struct local_group *g = local__group(l, service_id);
+    if (!g) return;
+    link_each (it, &g->checks) {
+        struct local_check *c = container_of(it, struct local_check, of_group);
+        bool grpc = c->kind == &check_kind_grpc;
+        if (c->deleted || c->stale || (!grpc && c->kind != &check_kind_http)) continue;
+        struct check_type *t = LIST_PUSH(a, out, struct check_type);
+        record_copy(a, &type_check_type, t, &c->type);
+        if (!local_check_exposed_port(l, c->check.check_id)) continue;
+        struct str through = expose_target(c, a, grpc ? t->grpc : t->http);
+        *(grpc ? &t->proxy_grpc : &t->proxy_http) = str_dup(a, through);
+    }
+}

@@ -15,8 +15,9 @@
 
 struct leaf {
     struct leaves *all;
-    struct arena keys; /* of key, service, token */
+    struct arena keys; /* of key, service, token, names */
     struct str key, service, token;
+    struct list dns_names;
     struct link link; /* all->idle_first, the one unused for longest first */
     struct link waiters;
     uint64_t used_ms;
@@ -363,6 +364,9 @@ static struct leaf *find(struct leaves *l, const struct leaf_call *c)
     struct arena a = ARENA_INIT;
     struct str key =
         str_printf(&a, "%zu:%.*s%.*s", c->service.n, STR_ARG(c->service), STR_ARG(c->token));
+    for (size_t i = 0; i < c->dns_names.n; i++)
+        key = str_printf(
+            &a, "%.*s\n%.*s", STR_ARG(key), STR_ARG(LIST_AT(&c->dns_names, struct str, i)));
     struct leaf *f = map_get(&l->map, key);
     if (!f) {
         make_room(l);
@@ -371,6 +375,7 @@ static struct leaf *find(struct leaves *l, const struct leaf_call *c)
         f->key = str_dup(&f->keys, key);
         f->service = str_dup(&f->keys, c->service);
         f->token = str_dup(&f->keys, c->token);
+        record_copy(&f->keys, &type_list_str, &f->dns_names, &c->dns_names);
         link_init(&f->link);
         link_init(&f->waiters);
         timer_init(&f->renewal, l->opts.world, renew);

@@ -154,6 +154,17 @@ void local_fire(struct local *l, struct str id)
     }
 }
 
+void local_observe(struct local *l, void (*touched)(void *ctx, struct str service_id), void *ctx)
+{
+    l->observer = touched;
+    l->observer_ctx = ctx;
+}
+
+void local__touched(struct local *l, struct str service_id)
+{
+    if (l->observer) l->observer(l->observer_ctx, service_id);
+}
+
 /* --- services ------------------------------------------------------------------------------- */
 
 struct local_service *local__service(struct local *l, struct str id)
@@ -166,6 +177,13 @@ const struct node_service *local_service_get(struct local *l, struct str id)
 {
     struct local_service *s = local__service(l, id);
     return s ? &s->svc : NULL;
+}
+
+struct str local_service_token(struct local *l, struct str id)
+{
+    const struct local_service *s = local__service(l, id);
+    if (!s) return STR_NIL;
+    return s->token.n ? s->token : l->opts.default_token;
 }
 
 uint64_t local_service_hash(struct local *l, struct str id)
@@ -250,6 +268,7 @@ struct local_service *local__service_put(
         local_fire(l, s->svc.id);
         alias_touch(l, s->svc.id);
     }
+    local__touched(l, s->svc.id);
     local_changed(l);
     return s;
 }
@@ -262,6 +281,7 @@ void local__service_drop(struct local *l, struct local_service *s)
     local__service_mark(l, s, false);
     local_fire(l, s->svc.id);
     alias_touch(l, s->svc.id);
+    local__touched(l, s->svc.id);
     local_changed(l);
 }
 

@@ -181,6 +181,7 @@ struct local_check *local__check_put(struct local *l, const struct health_check 
     c->kind = type ? check_kind_of(type) : NULL;
     if (c->kind) c->runner = c->kind->start(l, c);
     touch(c);
+    local__touched(l, c->check.service_id);
     local_changed(l);
     return c;
 }
@@ -194,6 +195,7 @@ void local__check_drop(struct local *l, struct local_check *c)
     c->version++;
     local__check_mark(c, false);
     touch(c);
+    local__touched(l, c->check.service_id);
     local_changed(l);
 }
 

@@ -97,15 +97,19 @@ struct local {
     struct map centrals;         /* service ID -> struct central */
     struct link registrations;   /* waiting for their first answer */
     struct str initial_id;       /* the answer for this service came before its registration */
-    const struct service_config_response *initial; /* NULL: none */
-    struct file_queue *files;                      /* NULL without data directory */
-    uint64_t files_told;                           /* up to here others wait for what was queued */
+    const struct service_config_response *initial;      /* NULL: none */
+    void (*observer)(void *ctx, struct str service_id); /* or NULL */
+    void *observer_ctx;
+    struct file_queue *files; /* NULL without data directory */
+    uint64_t files_told;      /* up to here others wait for what was queued */
     struct sync *sync;
 };
 
 /* Something must be pushed or evaluated at the end of the turn. */
 void local_changed(struct local *l);
 void local_fire(struct local *l, struct str id);
+/* Tells the observer. */
+void local__touched(struct local *l, struct str service_id);
 
 struct local_service *local__service(struct local *l, struct str id);
 struct local_check *local__check(struct local *l, struct str id);

@@ -20,7 +20,6 @@ bool fed_addresses_set(struct fed_addresses *l, const struct str *texts, size_t 
 bool fed_addresses_has(const struct fed_addresses *l, struct str text);
 
 /* Addresses of the usable gateways among `gateways` -> struct check_service_node. */
-enum fed_side { FED_LAN, FED_WAN };
 void fed_read_gateways(
     const struct list *gateways, enum fed_side side, struct arena *a, struct list *out);
 

@@ -15,7 +15,7 @@ static bool usable(const struct check_service_node *g)
     return true;
 }
 
-static struct str address_of(const struct check_service_node *g, enum fed_side side, int64_t *port)
+struct str fed_address(const struct check_service_node *g, enum fed_side side, int64_t *port)
 {
     const struct dict *tagged = &g->service->tagged_addresses;
     *port = g->service->port;
@@ -37,7 +37,7 @@ void fed_read_gateways(
         const struct check_service_node *g = &LIST_AT(gateways, struct check_service_node, i);
         int64_t port;
         if (!usable(g)) continue;
-        struct str host = address_of(g, side, &port);
+        struct str host = fed_address(g, side, &port);
         if (host.n == 0 || port <= 0 || port > UINT16_MAX) continue;
         bool v6 = str_find_char(host, ':') >= 0;
         *LIST_PUSH(a, out, struct str) =

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Certificates of the agent's services (connect-xds.md 1.4): the key is made here and never leaves,
- * the servers' authority signs. One is kept per service and token, and renewed before it ends.
- * However many ask for the same, one is on its way. */
+ * the servers' authority signs. One is kept per service, names and token, and renewed before it
+ * ends. However many ask for the same, one is on its way. */
 #pragma once
 #include "consuld/base.h"
 #include "consuld/base/certify.h"
@@ -30,8 +30,9 @@ void leaves_destroy(struct leaves *l);
 struct leaf_call {
     /* the caller's, until the end */
     struct str service, token;
-    uint64_t min_index; /* waits for a later one ... */
-    uint64_t wait_ms;   /* ... that long; 0: ten minutes */
+    struct list dns_names; /* further names, struct str */
+    uint64_t min_index;    /* waits for a later one ... */
+    uint64_t wait_ms;      /* ... that long; 0: ten minutes */
     void (*done)(struct leaf_call *c);
     void *ctx;
     /* the result: code 0 and the certificate, valid through `done`, or code < 0 and err */

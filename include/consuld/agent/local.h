@@ -117,6 +117,13 @@ uint64_t local_service_hash(struct local *l, struct str id);
 const struct node_service *local_service_next(struct local *l, size_t *it);
 const struct health_check *local_check_next(struct local *l, size_t *it);
 
+/* The token it was registered with, or the agent's default one. Valid as the service; nil: unknown.
+ */
+struct str local_service_token(struct local *l, struct str id);
+/* HTTP and gRPC checks of a service with where its proxy exposes them (ProxyHTTP, ProxyGRPC):
+ * struct check_type, owned by `a`. */
+void local_http_checks(struct local *l, struct str service_id, struct arena *a, struct list *out);
+
 struct local_counts {
     size_t services, checks, ttl_checks, monitors;
 };
@@ -131,6 +138,10 @@ struct local_watch {
 };
 void local_watch_add(struct local *l, struct local_watch *w);
 void local_watch_cancel(struct local_watch *w);
+
+/* `touched` is called whenever a service is added, changes (its token or checks too) or goes; it
+ * may only take note. One observer at most; NULL: none. */
+void local_observe(struct local *l, void (*touched)(void *ctx, struct str service_id), void *ctx);
 
 /* --- syncing ------------------------------------------------------------------------------- */
 

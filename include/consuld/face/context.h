@@ -10,6 +10,7 @@ struct api_route;
 struct cache;
 struct gateways;
 struct leaves;
+struct proxies;
 struct local;
 struct pool;
 struct raft_driver;
@@ -25,6 +26,7 @@ struct face_context {
     struct rpc_client *rpc;            /* the server's, or the client agent's over the wire */
     struct cache *cache;               /* of what `rpc` answers; NULL: none */
     struct leaves *leaves;             /* certificates of services; NULL where a test has none */
+    struct proxies *proxies;           /* NULL where a test has none */
     struct snapshot_client *snapshots; /* NULL: no server is known */
     const struct rpc_router *router;   /* the servers that a client knows; NULL on a server */
     struct world *world;

@@ -22,6 +22,13 @@
 #define FED_META_KEY "consul-wan-federation" /* of gateways that may be used: "1" */
 #define FED_ERR_UNREACHABLE "Remote DC has no server currently reachable"
 
+struct check_service_node;
+
+enum fed_side { FED_LAN, FED_WAN };
+/* Where an instance is reached from the same datacenter, or from another: the address of its
+ * service for that side, else of its node. Node and service must be there. */
+struct str fed_address(const struct check_service_node *g, enum fed_side side, int64_t *port);
+
 struct fed_directory;
 
 struct fed_options {

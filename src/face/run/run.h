@@ -7,6 +7,7 @@
 #include "consuld/agent/cache.h"
 #include "consuld/agent/config.h"
 #include "consuld/agent/local.h"
+#include "consuld/agent/proxies.h"
 #include "consuld/agent/retry_join.h"
 #include "consuld/agent/user_events.h"
 #include "consuld/cluster.h"
@@ -69,6 +70,7 @@ struct run {
     struct cache *cache;
     struct leaves *leaves;
     struct local *local;
+    struct proxies *proxies;
     struct watches *watches; /* of the configuration */
     struct tls *tls;
     struct api *api;

@@ -325,6 +325,18 @@ static void watches_begin(struct run *r)
     watches_set(r->watches, &r->config->watches);
 }
 
+static void proxies_begin(struct run *r)
+{
+    r->proxies = r->context.proxies = proxies_create(&(struct proxies_options){ .world = r->world,
+        .local = r->local,
+        .cache = r->cache,
+        .leaves = r->leaves,
+        .datacenter = r->config->datacenter,
+        .node_name = r->config->node_name,
+        .domain = r->config->dns_domain,
+        .alt_domain = r->config->dns_alt_domain });
+}
+
 static const int signums[RUN_SIGNALS] = { SIGINT, SIGTERM, SIGHUP };
 
 int run_start(struct run *r, struct error *err)
@@ -388,6 +400,7 @@ int run_start(struct run *r, struct error *err)
     log_info("agent", "started state syncer");
     local_start(r->local);
     user_events_services(r->events, r->local);
+    proxies_begin(r);
     watches_begin(r);
     run_joins_start(r);
     run_memory_start(r);

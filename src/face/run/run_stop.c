@@ -73,6 +73,8 @@ static void port_gone(void *ctx)
     r->port = NULL;
     r->context.port = NULL;
     if (r->events) user_events_services(r->events, NULL);
+    proxies_destroy(r->proxies);
+    r->proxies = r->context.proxies = NULL;
     local_destroy(r->local);
     r->local = NULL;
     leaves_destroy(r->leaves);
