@@ -186,12 +186,6 @@ struct str local_service_token(struct local *l, struct str id)
     return s->token.n ? s->token : l->opts.default_token;
 }
 
-uint64_t local_service_hash(struct local *l, struct str id)
-{
-    struct local_service *s = local__service(l, id);
-    return s ? s->hash : 0;
-}
-
 void local__service_forget(struct local *l, struct local_service *s)
 {
     link_remove(&s->unsynced);
@@ -256,7 +250,6 @@ struct local_service *local__service_put(
         old->stale = false;
         return old;
     }
-    s->hash = record_hash(&type_node_service, &s->svc);
     s->version = !old ? 1 : same ? old->version : old->version + 1;
     /* an identical registration costs nothing at the servers */
     bool in_sync = same && old->in_sync && str_eq(old->token, token);

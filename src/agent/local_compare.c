@@ -28,7 +28,6 @@ static void compare_service(struct local *l, const struct node_service *remote)
     if (svc->svc.enable_tag_override &&
         !record_equal(&type_list_str, &svc->svc.tags, &remote->tags)) {
         record_copy(&svc->arena, &type_list_str, &svc->svc.tags, &remote->tags);
-        svc->hash = record_hash(&type_node_service, &svc->svc);
         local_fire(l, svc->svc.id);
     }
     local__service_mark(l, svc, record_equal(&type_node_service, &svc->svc, remote));

@@ -21,7 +21,6 @@ struct local_service {
     bool kept;        /* written to the data directory as it is */
     uint64_t seen;    /* the last comparison that found it in the catalog */
     bool exposes;     /* a proxy that checks of its destination go through */
-    uint64_t hash;
 };
 
 /* The checks of one service (of the node: empty ID) and the aliases that look at it. There is one

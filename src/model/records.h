@@ -33,7 +33,7 @@ extern const struct record_codec chunking_state_codec, config_entry_request_code
     R(check_type, CHECK_TYPE_FIELDS, "", .json_ignored = "ServiceID,service_id") \
     R(service_definition, SERVICE_DEFINITION_FIELDS, "", .json_type = "struct { EnableTagOverrideSnake bool \"json:\\\"enable_tag_override\\\"\"; TaggedAddressesSnake map[string]structs.ServiceAddress \"json:\\\"tagged_addresses\\\"\"; *structs.Alias }") \
     R(register_request, REGISTER_REQUEST_FIELDS, "RegisterRequest", .flags = 0) \
-    R(deregister_request, DEREGISTER_REQUEST_FIELDS, "DeregisterRequest", .flags = 0) \
+    R(deregister_request, DEREGISTER_REQUEST_FIELDS, "DeregisterRequest", .json_ignored = "Address") \
     R(query_source, QUERY_SOURCE_FIELDS, "QuerySource", .flags = 0) \
     R(dc_specific_request, DC_SPECIFIC_REQUEST_FIELDS, "DCSpecificRequest", .flags = 0) \
     R(datacenters_request, DATACENTERS_REQUEST_FIELDS, "DatacentersRequest", .flags = 0) \

@@ -166,6 +166,14 @@ struct ca_root *server__ca_active(const struct list *roots)
 
 /* --- the leader's duty ----------------------------------------------------------------------- */
 
+int server__ca_cluster_id(const struct value *given, struct str *out, struct error *err)
+{
+    const struct value *v = value_get(given, STR("cluster_id"));
+    *out = v && v->kind == V_STR ? v->s : STR_NIL;
+    if (!v || uuid_valid(*out)) return 0;
+    return error_set(err, ERR_INTERNAL, "cluster_id was supplied but was not a valid UUID");
+}
+
 static int first_config(
     struct server *s, struct arena *a, struct ca_configuration *config, struct ca_request *req)
 {
@@ -175,9 +183,12 @@ static int first_config(
     struct value *out = &config->config;
     uint8_t random[16];
     char text[UUID_TEXT_LEN + 1];
-    world_random(s->world, random, sizeof random);
-    uuid_format(random, text);
-    config->cluster_id = str_dup(a, str_of(text));
+    if (server__ca_cluster_id(given, &config->cluster_id, NULL)) return ERR_INTERNAL;
+    if (config->cluster_id.n == 0) {
+        world_random(s->world, random, sizeof random);
+        uuid_format(random, text);
+        config->cluster_id = str_dup(a, str_of(text));
+    }
     config->provider = s->opts.ca_provider;
     out->kind = V_MAP;
     for (size_t i = 0; i < sizeof defaults / sizeof defaults[0]; i++)

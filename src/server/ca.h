@@ -11,6 +11,8 @@ struct ca_settings {
     double csr_per_second;
 };
 
+/* The id a new cluster gets by its configuration, nil if it makes one of its own; borrows. */
+int server__ca_cluster_id(const struct value *given, struct str *out, struct error *err) must_check;
 /* Of a provider's Config; texts of `a`. Names are found in any case. */
 int server__ca_settings(const struct value *config, struct arena *a, struct ca_settings *out,
     struct error *err) must_check;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server.h"
+#include "ca.h"
 
 #include <stdlib.h>
 
@@ -53,6 +53,9 @@ int server_create(const struct server_options *opts, struct server **out, struct
         return error_set(err, ERR_INTERNAL,
             "a server needs a world, a store, a raft driver, a datacenter and a node name");
     }
+    struct str cluster_id;
+    int rc = server__ca_cluster_id(&opts->ca_config, &cluster_id, err);
+    if (rc) return rc;
     struct server *s = xcalloc(1, sizeof *s);
     copy_options(s, opts);
     s->client = (struct rpc_client){ .submit = server__submit, .cancel = server__cancel };

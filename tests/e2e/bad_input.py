@@ -277,7 +277,7 @@ def test_connection_limit_of_a_client(opts):
     with agent.Agent(opts, {'limits': {'http_max_conns_per_client': 30}}) as server:
         server.start()
         held = agent.eventually(lambda: hold(server, 30), 'room for 30 connections')
-        assert exchange(server, b'GET /v1/status/leader HTTP/1.1\r\nHost: x\r\n\r\n') == b''
+        assert status(exchange(server, b'GET /v1/status/leader HTTP/1.1\r\nHost: x\r\n\r\n')) == 429
         for s in held:
             s.close()
 

@@ -110,8 +110,6 @@ const struct node_service *local_service_get(struct local *l, struct str id);
 const struct health_check *local_check_get(struct local *l, struct str id);
 /* The port of its proxy at which a check of a service is exposed; 0: it is not. */
 int64_t local_check_exposed_port(struct local *l, struct str check_id);
-/* Opaque hash of the service's definition; equal content hashes equal, also after a restart. */
-uint64_t local_service_hash(struct local *l, struct str id);
 /* In the order of IDs: for (size_t it = 0; (s = local_service_next(l, &it));) ... Registering or
  * deregistering ends the iteration. */
 const struct node_service *local_service_next(struct local *l, size_t *it);

@@ -193,6 +193,7 @@ struct api_options {
     int64_t discovery_max_stale;   /* ns, 0 off */
     bool use_cache;                /* http_config.use_cache */
     uint32_t max_conns_per_client; /* limits.http_max_conns_per_client; 0 none */
+    bool refuse_silently;          /* one too many is closed instead of answered with 429 */
     uint64_t kv_max_value_size;
     uint64_t txn_max_req_len;
     struct metrics *metrics; /* how long endpoints take is told there; NULL: nobody counts */

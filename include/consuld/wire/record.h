@@ -258,7 +258,22 @@ void dict_set_str(struct arena *a, struct dict *d, struct str key, struct str va
 bool record_equal(const struct type *t, const void *a, const void *b);
 /* Deep copy of *src into *dst with everything owned by `a`. */
 void record_copy(struct arena *a, const struct type *t, void *dst, const void *src);
-/* 64-bit hash of the content; equal values (record_equal) hash equal, map order aside. */
-uint64_t record_hash(const struct type *t, const void *obj);
+
+/* --- hash ---------------------------------------------------------------------------------- */
+
+/* What a record is called in a hash if not by its own name. */
+struct record_hash_name {
+    const struct type *type; /* NULL ends a list of names */
+    const char *name;
+    const char *nil; /* a member that the record has no field for, being nil always; NULL: none */
+};
+
+/* FNV-1 over names and values, as Go's hashstructure computes it: nil and empty hash equal, map
+ * order does not matter. Unlike there, null, 0, [] and {} within an ANY hash differently. */
+uint64_t record_hash(const struct type *t, const void *obj, const struct record_hash_name *names);
+/* Its parts, for structures that are no records. */
+uint64_t record_hash_text(struct str s);
+uint64_t record_hash_number(uint64_t v);
+uint64_t record_hash_pair(uint64_t a, uint64_t b);
 /* True for what omitempty leaves out. */
 bool record_is_empty(const struct type *t, const void *obj);

@@ -37,8 +37,7 @@ static struct agent_proxy_config *proxy_form(struct arena *a, const struct conne
     return out;
 }
 
-void agent_service_form(struct arena *a, const struct node_service *svc, struct str content_hash,
-    struct agent_service *out)
+void agent_service_form(struct arena *a, const struct node_service *svc, struct agent_service *out)
 {
     *out = (struct agent_service){ .kind = svc->kind,
         .id = svc->id,
@@ -48,8 +47,7 @@ void agent_service_form(struct arena *a, const struct node_service *svc, struct 
         .port = svc->port,
         .address = svc->address,
         .tagged_addresses = svc->tagged_addresses,
-        .enable_tag_override = svc->enable_tag_override,
-        .content_hash = content_hash };
+        .enable_tag_override = svc->enable_tag_override };
     if (svc->weights) out->weights = *svc->weights;
     if (out->weights.passing < 1) out->weights.passing = 1;
     if (str_is(svc->kind, "connect-proxy") || str_has_suffix(svc->kind, STR("-gateway")))
@@ -62,7 +60,7 @@ void agent_service_form(struct arena *a, const struct node_service *svc, struct 
 
 void agent_instance_form(struct arena *a, const struct node_service *svc, struct agent_service *out)
 {
-    agent_service_form(a, svc, STR_NIL, out);
+    agent_service_form(a, svc, out);
     out->meta = svc->meta;
     out->create_index = svc->create_index;
     out->modify_index = svc->modify_index;
@@ -84,9 +82,18 @@ void agent_check_form(const struct health_check *c, struct agent_health_check *o
         .service_tags = c->service_tags };
 }
 
-struct str agent_hash_text(struct arena *a, uint64_t hash)
+struct str agent_content_hash(struct arena *a, const struct agent_service *form)
 {
-    return str_printf(a, "%llx", (unsigned long long)hash);
+    static const struct record_hash_name names[] = {
+        { &type_agent_proxy_config, "AgentServiceConnectProxyConfig", NULL },
+        { &type_agent_upstream, "Upstream", NULL },
+        { &type_expose_path, "ExposePath", NULL },
+        { &type_weights, "AgentWeights", NULL },
+        { &type_agent_connect, "AgentServiceConnect", "SidecarService" },
+        { 0 },
+    };
+    unsigned long long hash = record_hash(&type_agent_service, form, names);
+    return str_printf(a, "%llx", hash);
 }
 
 void agent_reply_refused(struct api_request *req, const struct error *err)

@@ -11,15 +11,14 @@ static inline struct local *api_local(const struct api_request *req)
     return ((const struct face_context *)req->ctx)->local;
 }
 
-/* `content_hash` nil: without ContentHash. Borrows from *svc. */
-void agent_service_form(struct arena *a, const struct node_service *svc, struct str content_hash,
-    struct agent_service *out);
+/* Without ContentHash. Borrows from *svc. */
+void agent_service_form(struct arena *a, const struct node_service *svc, struct agent_service *out);
 /* The same of an instance in the catalog: with indexes, and proxy and Connect whatever its kind. */
 void agent_instance_form(
     struct arena *a, const struct node_service *svc, struct agent_service *out);
 void agent_check_form(const struct health_check *check, struct agent_health_check *out);
-/* The hash as the API shows it: lower-case hexadecimal. */
-struct str agent_hash_text(struct arena *a, uint64_t hash);
+/* The hash of what agent_service_form made, as the API shows it: lower-case hexadecimal. */
+struct str agent_content_hash(struct arena *a, const struct agent_service *form);
 /* Answers once what changed here has reached the servers (or failed to): for handlers that change
  * the local state. */
 void agent_reply_pushed(struct api_request *req);

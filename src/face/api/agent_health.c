@@ -52,7 +52,7 @@ static void service_form(
     struct api_request *req, const struct node_service *svc, struct agent_service_checks *out)
 {
     out->service = arena_new(req->arena, struct agent_service);
-    agent_service_form(req->arena, svc, STR_NIL, out->service);
+    agent_service_form(req->arena, svc, out->service);
 }
 
 static void health_by_id(struct api_request *req)

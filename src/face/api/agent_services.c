@@ -29,7 +29,7 @@ static void services(struct api_request *req)
         }
         if (!match) continue;
         agent_service_form(
-            req->arena, svc, STR_NIL, dict_append(req->arena, &all, &type_agent_service, svc->id));
+            req->arena, svc, dict_append(req->arena, &all, &type_agent_service, svc->id));
     }
     api_reply_json(req, &type_agent_service_map, &all);
 }
@@ -52,18 +52,22 @@ static void answer_service(struct api_request *req)
         return;
     }
     struct agent_service form;
-    struct str hash = agent_hash_text(req->arena, local_service_hash(l, req->tail));
-    agent_service_form(req->arena, svc, hash, &form);
-    api_header(req, "X-Consul-Contenthash", hash);
+    agent_service_form(req->arena, svc, &form);
+    form.content_hash = agent_content_hash(req->arena, &form);
+    api_header(req, "X-Consul-Contenthash", form.content_hash);
     api_reply_json(req, &type_agent_service, &form);
 }
 
 static bool unchanged(const struct hash_wait *w)
 {
-    struct local *l = api_local(w->req);
-    if (!local_service_get(l, w->req->tail)) return false;
-    struct str now = agent_hash_text(w->req->arena, local_service_hash(l, w->req->tail));
-    return str_eq(now, w->hash);
+    const struct node_service *svc = local_service_get(api_local(w->req), w->req->tail);
+    if (!svc) return false;
+    struct arena a = ARENA_INIT;
+    struct agent_service form;
+    agent_service_form(&a, svc, &form);
+    bool same = str_eq(agent_content_hash(&a, &form), w->hash);
+    arena_free(&a);
+    return same;
 }
 
 static void wait_end(struct hash_wait *w)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -313,10 +314,10 @@ static void on_closed(struct stream *s, int code)
     if (c->tls && code) {
         struct tls_state state;
         tls_state(c->tls, s, &state);
-        if (!state.ready) server__refused(c->api, s, state.why);
+        if (!state.ready) server__refused(c->api, s, "TLS handshake failed", state.why);
     }
     c->stream = NULL;
-    server__client_gone(c->api, str_of(s->peer));
+    server__client_gone(c->api, str_of(s->peer), c->excess);
     if (abort_request(c) || !busy(c)) free_conn(c);
 }
 
@@ -346,16 +347,35 @@ static struct stream *begin_tls(const struct api_listener *l, struct conn *c, st
     return tls_start(l->tls, s, &o);
 }
 
+#define EXCESS_TEXT "too many connections from this address (limits.http_max_conns_per_client)\n"
+
+static void refuse_excess(struct conn *c)
+{
+    char text[256];
+    int n = snprintf(text, sizeof text,
+        "HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        "Date: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n" EXCESS_TEXT,
+        server__date(c->api), sizeof EXCESS_TEXT - 1);
+    struct stream_part part = { text, (size_t)n, NULL };
+    c->cut = true;
+    (void)conn__write(c, &part, 1);
+    if (!c->broken) end(c);
+}
+
 void conn__accept(void *listener, struct stream *s)
 {
     const struct api_listener *l = listener;
     struct api *api = l->api;
-    if (!server__client_admit(api, str_of(s->peer))) {
+    bool excess;
+    bool admitted = server__client_admit(api, str_of(s->peer), &excess);
+    if (excess) server__refused(api, s, "connection refused", "http_max_conns_per_client");
+    if (!admitted) {
         stream_close(s);
         return;
     }
     struct conn *c = xcalloc(1, sizeof *c);
     c->api = api;
+    c->excess = excess;
     c->stream = s;
     s->owner = c;
     s->events = &events;
@@ -363,4 +383,5 @@ void conn__accept(void *listener, struct stream *s)
     http_server_init(&c->http);
     timer_init(&c->linger, api->world, on_linger);
     link_push(&api->conns, &c->link);
+    if (excess) refuse_excess(c);
 }

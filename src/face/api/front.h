@@ -19,7 +19,8 @@
 #define HALF_CLOSED_MS 1000            /* for a read whose client ended its side */
 #define SPARE_MAX 32                   /* arenas and output buffers kept for reuse */
 #define LISTENERS_MAX 16
-#define REFUSALS_MS 1000 /* between two lines about failed handshakes */
+#define REFUSALS_MS 1000 /* between two lines about clients not let in */
+#define EXCESS_MAX 16    /* connections of one address being told that there are too many */
 
 struct cidr {
     struct in6_addr addr; /* IPv4 as mapped */
@@ -64,8 +65,8 @@ struct api {
     size_t n_spare_outputs;
     int64_t date_s;
     char date[HTTP_DATE_LEN + 1];
-    struct map timings;       /* route and method -> struct metric */
-    uint64_t refusal_told_ms; /* of a handshake */
+    struct map timings; /* route and method -> struct metric */
+    uint64_t refusal_told_ms;
     size_t refusals_untold;
     struct tick gone;
     void (*destroyed)(void *arg);
@@ -75,6 +76,7 @@ struct api {
 /* Open connections of one client address. */
 struct client {
     uint32_t n;
+    uint32_t excess; /* not of n: over the limit, to be told so */
 };
 
 struct param {
@@ -104,6 +106,7 @@ struct conn {
     bool cut; /* unread body: close after the answer, and linger */
     bool reading_off;
     bool broken;       /* nothing can be sent any more; `closed` will come */
+    bool excess;       /* over the limit of its client */
     uint64_t began_us; /* the request, when somebody counts or reads the log */
     int status;        /* of the last answer */
     /* the request */
@@ -135,11 +138,12 @@ int conn__write(struct conn *c, const struct stream_part *parts, size_t n);
 void conn__answered(struct conn *c);
 
 /* server.c */
-/* Counts a connection of that address; false when it has too many. */
-bool server__client_admit(struct api *api, struct str peer);
-void server__client_gone(struct api *api, struct str peer);
-/* A TLS client was not let in, or did not want to: one line a second says so. */
-void server__refused(struct api *api, const struct stream *s, const char *why);
+/* Counts a connection of that address; false when there is no place for it. *excess: it is one too
+ * many, and there is a place to tell it so. */
+bool server__client_admit(struct api *api, struct str peer, bool *excess);
+void server__client_gone(struct api *api, struct str peer, bool excess);
+/* A client was not let in, or did not want to: one line a second says so. */
+void server__refused(struct api *api, const struct stream *s, const char *what, const char *why);
 /* A connection was freed. */
 void server__conn_gone(struct api *api);
 const char *server__date(struct api *api);

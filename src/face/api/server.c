@@ -103,31 +103,35 @@ void api_set_default_token(struct api *api, struct str token)
 
 /* --- clients ------------------------------------------------------------------------------- */
 
-bool server__client_admit(struct api *api, struct str peer)
+bool server__client_admit(struct api *api, struct str peer, bool *excess)
 {
     uint32_t max = api->config->o.max_conns_per_client;
+    *excess = false;
     if (peer.n == 0) return true;
     struct client *client = map_get(&api->clients, peer);
-    if (client && max && client->n >= max) return false;
+    *excess = client && max && client->n >= max;
+    if (*excess && (api->config->o.refuse_silently || client->excess == EXCESS_MAX)) return false;
     if (!client) {
         client = xcalloc(1, sizeof *client);
         map_put(&api->clients, peer, client);
     }
-    client->n++;
+    ++*(*excess ? &client->excess : &client->n);
     return true;
 }
 
-void server__client_gone(struct api *api, struct str peer)
+void server__client_gone(struct api *api, struct str peer, bool excess)
 {
     if (peer.n == 0) return;
     struct client *client = map_get(&api->clients, peer);
-    ensure(client && client->n > 0);
-    if (--client->n) return;
+    uint32_t *count = excess ? &client->excess : &client->n;
+    ensure(client && *count > 0);
+    --*count;
+    if (client->n || client->excess) return;
     map_remove(&api->clients, peer);
     free(client);
 }
 
-void server__refused(struct api *api, const struct stream *s, const char *why)
+void server__refused(struct api *api, const struct stream *s, const char *what, const char *why)
 {
     char from[PEER_TEXT_MAX + 16], more[32];
     uint64_t now = world_now_ms(api->world);
@@ -138,8 +142,7 @@ void server__refused(struct api *api, const struct stream *s, const char *why)
     }
     snprintf(from, sizeof from, strchr(s->peer, ':') ? "[%s]:%u" : "%s:%u", s->peer, s->peer_port);
     snprintf(more, sizeof more, "%zu", api->refusals_untold);
-    log_warn("agent.http", "TLS handshake failed", "from", from, "error", why ? why : "closed",
-        "before", more);
+    log_warn("agent.http", what, "from", from, "error", why ? why : "closed", "before", more);
     api->refusal_told_ms = now;
     api->refusals_untold = 0;
 }

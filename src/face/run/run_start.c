@@ -224,6 +224,7 @@ void run_api_options(const struct run *r, struct arena *a, struct api_options *o
         .discovery_max_stale = c->discovery_max_stale,
         .use_cache = c->http_use_cache,
         .max_conns_per_client = (uint32_t)c->http_max_conns_per_client,
+        .refuse_silently = c->http_refuse_silently,
         .kv_max_value_size = c->kv_max_value_size,
         .txn_max_req_len = c->txn_max_req_len,
         .metrics = r->metrics,

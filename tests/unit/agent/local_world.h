@@ -31,6 +31,19 @@ struct bench {
     struct local *local;
 };
 
+/* The service as it is now, to compare with later. */
+static inline const struct node_service *copy_of(struct bench *b, struct str id)
+{
+    struct node_service *copy = arena_new(&b->catalog.arena, struct node_service);
+    record_copy(&b->catalog.arena, &type_node_service, copy, local_service_get(b->local, id));
+    return copy;
+}
+
+static inline bool is_as(struct bench *b, struct str id, const struct node_service *before)
+{
+    return record_equal(&type_node_service, local_service_get(b->local, id), before);
+}
+
 static inline void drop_service(struct list *l, struct str id)
 {
     for (size_t i = 0; i < l->n; i++) {

@@ -335,11 +335,49 @@ static void old_and_absolute_forms_work(void **state)
     client_close(&c);
 }
 
-static void connections_of_one_client_are_limited(void **state)
+static bool served(struct fixture *f)
+{
+    struct answer a = ask(f, "GET", "/v1/hello", "");
+    free(a.body);
+    return a.status == 200;
+}
+
+static void connections_over_the_limit_are_told_so(void **state)
+{
+    struct fixture *f = *state;
+    struct api_options o = options(f);
+    o.max_conns_per_client = 1;
+    configure(f, &o);
+    struct client held = dial(f), over[20];
+    for (int i = 0; i < 20; i++)
+        over[i] = dial(f);
+    for (int i = 0; i < 20; i++) {
+        client_send(&over[i], "GET /v1/hello HTTP/1.1\r\nHost: h\r\n\r\n");
+        WAIT_FOR(f->world, client_ended(&over[i]));
+    }
+    int told = 0;
+    for (int i = 0; i < 20; i++) {
+        struct answer a = { 0 };
+        if (client_take(&over[i], false, &a)) {
+            told++;
+            assert_int_equal(a.status, 429);
+            assert_string_equal(header(&a, "Connection"), "close");
+            assert_non_null(strstr(a.body, "too many connections from this address"));
+            free(a.body);
+        }
+        client_close(&over[i]);
+    }
+    assert_int_equal(told, 16); /* the rest is closed: telling takes room too */
+    client_close(&held);
+    WAIT_FOR(f->world, served(f));
+}
+
+static void connections_over_the_limit_are_closed_silently_if_so_configured(void **state)
 {
     struct fixture *f = *state;
     struct api_options o = options(f);
     o.max_conns_per_client = 3;
+    o.refuse_silently = true;
     configure(f, &o);
     struct client c[4];
     for (int i = 0; i < 3; i++) {
@@ -354,9 +392,7 @@ static void connections_of_one_client_are_limited(void **state)
     assert_int_equal(c[3].in.n, 0);
     client_close(&c[3]);
     client_close(&c[0]);
-    struct answer a = { 0 };
-    WAIT_FOR(f->world, (a = ask(f, "GET", "/v1/hello", "")).status == 200);
-    free(a.body);
+    WAIT_FOR(f->world, served(f));
     client_close(&c[1]);
     client_close(&c[2]);
 }
@@ -479,7 +515,8 @@ int main(void)
         FRONT_TEST(slow_client_gets_a_large_answer_and_the_next),
         FRONT_TEST(malformed_requests_are_answered_and_closed),
         FRONT_TEST(old_and_absolute_forms_work),
-        FRONT_TEST(connections_of_one_client_are_limited),
+        FRONT_TEST(connections_over_the_limit_are_told_so),
+        FRONT_TEST(connections_over_the_limit_are_closed_silently_if_so_configured),
         FRONT_TEST(shared_body_reaches_all_that_wait),
         FRONT_TEST(endless_answer_streams_until_the_client_leaves),
         FRONT_TEST(stream_to_a_client_that_does_not_read_is_full),

@@ -77,7 +77,6 @@ static void copies_of_every_message_are_equal(void **state)
         void *from = arena_alloc(&a, t->size), *to = arena_alloc(&a, t->size);
         record_copy(&a, t, to, from);
         assert_true(record_equal(t, from, to));
-        assert_int_equal(record_hash(t, from), record_hash(t, to));
     }
     arena_free(&a);
 }

@@ -130,7 +130,7 @@ static inline bool same_again(const char *what, const struct type *t, struct str
     }
     void *copy = arena_alloc(&a, t->size);
     record_copy(&a, t, copy, obj);
-    if (!record_equal(t, obj, copy) || record_hash(t, obj) != record_hash(t, copy)) {
+    if (!record_equal(t, obj, copy)) {
         print_error("%s: the copy differs\n", what);
         goto done;
     }
