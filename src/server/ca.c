@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The built-in provider (leader.md 9, connect-xds.md 1). */
 #include "ca.h"
-
 #include "consuld/lang/spiffe.h"
 
 #define ROOT_YEARS 10
@@ -41,13 +40,15 @@ int server__ca_failed(struct ca_progress *p, struct error *err)
 void server__ca_used(struct ca_progress *p)
 {
     p->serial = 0;
-    p->key = p->made = STR_NIL;
+    p->key = p->made = p->issued = STR_NIL;
 }
 
 void server__ca_forget(struct ca_progress *p)
 {
     certify_forget(p->job);
     p->job = NULL;
+    if (p->calling) rpc_cancel(p->calling, &p->call);
+    p->calling = NULL;
     p->code = 0;
     server__ca_used(p);
 }
@@ -89,7 +90,7 @@ static int make_root(struct server *s, struct arena *a, const struct ca_configur
         .key_type = settings->private_key.n ? STR_NIL : settings->key_type,
         .key_bits = settings->key_bits,
         .order = { .key = settings->private_key,
-            .common_name = spiffe_root_name(a, config->provider, domain, random),
+            .common_name = spiffe_authority_name(a, true, config->provider, domain, random),
             .uri = spiffe_uri(a, &id),
             .serial = p->serial,
             .not_before_s = now,
@@ -97,11 +98,19 @@ static int make_root(struct server *s, struct arena *a, const struct ca_configur
     return server__ca_make(s, p, &wanted);
 }
 
-static int set_state(struct ca_request *req, struct ca_consul_provider_state *state)
+int server__ca_set_state(struct ca_request *req, struct ca_consul_provider_state *state)
 {
     req->op = STR("set-provider-state");
     req->provider_state = state;
     return CA_COMMAND;
+}
+
+int server__ca_new_state(struct server *s, struct arena *a, const struct ca_configuration *config,
+    struct ca_request *req)
+{
+    struct ca_consul_provider_state *state = arena_new(a, struct ca_consul_provider_state);
+    state->id = provider_id(s, a, config);
+    return server__ca_set_state(req, state);
 }
 
 int server__ca_provider_step(struct server *s, struct store_read *rd, struct arena *a,
@@ -113,11 +122,7 @@ int server__ca_provider_step(struct server *s, struct store_read *rd, struct are
     if (rc == 0) rc = server__ca_failed(p, err);
     if (rc) return rc;
     struct ca_consul_provider_state *state = server__ca_provider(s, rd, a, config);
-    if (!state) {
-        state = arena_new(a, struct ca_consul_provider_state);
-        state->id = provider_id(s, a, config);
-        return set_state(req, state);
-    }
+    if (!state) return server__ca_new_state(s, a, config, req);
     if (state->private_key.n && state->root_cert.n) return CA_SETTLED;
     state->private_key = settings.private_key;
     state->root_cert = settings.root_cert;
@@ -131,7 +136,7 @@ int server__ca_provider_step(struct server *s, struct store_read *rd, struct are
         state->root_cert = str_dup(a, p->made);
         server__ca_used(p);
     }
-    return set_state(req, state);
+    return server__ca_set_state(req, state);
 }
 
 int server__ca_root(struct server *s, struct arena *a, const struct ca_configuration *config,
@@ -228,7 +233,6 @@ int server__ca_step(struct server *s, struct store_read *rd, struct arena *a, st
     struct ca_request *req, struct error *err)
 {
     struct ca_configuration *config = NULL;
-    if (!server__ca_is_primary(s)) return CA_SETTLED;
     store_ca_configuration(rd, NULL, a, &config);
     if (store_read_failed(rd, err)) return ERR_IO;
     if (!config) return first_config(s, a, arena_new(a, struct ca_configuration), req);
@@ -236,6 +240,8 @@ int server__ca_step(struct server *s, struct store_read *rd, struct arena *a, st
         return error_set(err, ERR_INTERNAL, "the CA provider %.*s is not available in this build",
             STR_ARG(config->provider));
     int rc = complete_config(a, config, req);
+    if (rc == 0 && !server__ca_is_primary(s))
+        return server__ca_secondary_step(s, rd, a, config, p, req, err);
     if (rc == 0) rc = server__ca_provider_step(s, rd, a, config, p, req, err);
     return rc ? rc : first_roots(s, rd, a, config, req, err);
 }

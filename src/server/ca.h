@@ -4,11 +4,13 @@
 #include "server.h"
 
 #define SECOND_NS INT64_C(1000000000)
+#define CA_LOG "agent.server.connect"
 
 struct ca_settings {
     struct str private_key, root_cert, key_type; /* empty keys: generated */
     int64_t key_bits, leaf_ttl_ns, intermediate_ttl_ns;
     double csr_per_second;
+    int64_t csr_concurrent; /* where csr_per_second is 0; 0: no limit */
 };
 
 /* Of a provider's Config; texts of `a`. Names are found in any case. */
@@ -34,6 +36,14 @@ int server__ca_provider_step(struct server *s, struct store_read *rd, struct are
     struct error *err) must_check;
 /* Connect is on. */
 int server__ca_enabled(struct server *s, struct error *err) must_check;
+/* The same in a secondary: the intermediate that the primary signs, and its root. */
+int server__ca_secondary_step(struct server *s, struct store_read *rd, struct arena *a,
+    const struct ca_configuration *config, struct ca_progress *p, struct ca_request *req,
+    struct error *err) must_check;
+/* The command that stores it; an empty one, if there is none yet. */
+int server__ca_set_state(struct ca_request *req, struct ca_consul_provider_state *state);
+int server__ca_new_state(struct server *s, struct arena *a, const struct ca_configuration *config,
+    struct ca_request *req);
 /* The own datacenter is the primary. */
 bool server__ca_is_primary(const struct server *s);
 /* The stored state of the provider of `config`, NULL if it has none. */

@@ -93,6 +93,7 @@ int server__ca_settings(
         .root_cert = str_dup(a, server__ca_text(config, "RootCert", STR(""))),
         .key_type = str_dup(a, server__ca_text(config, "PrivateKeyType", STR("ec"))),
         .key_bits = bits >= 0 && bits <= 65536 ? (int64_t)bits : 0,
+        .csr_concurrent = (int64_t)number_of(config, "CSRMaxConcurrent", 0),
         .csr_per_second = number_of(config, "CSRMaxPerSecond", 50),
     };
     int rc = duration_of(config, "LeafCertTTL", "72h", &out->leaf_ttl_ns, err);

@@ -230,6 +230,10 @@ int connect_ca_configuration_set(struct write *w)
     if (!str_is(c->config.provider, "consul")) return unknown_provider(w->err, c->config.provider);
     if (server__ca_settings(&c->config.config, a, &settings, w->err))
         return error_prefix(w->err, "error configuring provider: ");
+    if (!server__ca_is_primary(s))
+        return error_set(w->err, ERR_INTERNAL,
+            "error generating CA root certificate: "
+            "provider is not the root certificate authority");
     c->ca = (struct ca_progress){ .resume = resume, .arena = a };
     c->write = w;
     w->p.state = c;
