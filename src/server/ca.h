@@ -1,23 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The authority's state and settings, shared by the leader's duty and the procedures. */
 #pragma once
+#include "consuld/model/ca_settings.h"
 #include "server.h"
 
 #define SECOND_NS INT64_C(1000000000)
 #define CA_LOG "agent.server.connect"
-
-struct ca_settings {
-    struct str private_key, root_cert, key_type; /* empty keys: generated */
-    int64_t key_bits, leaf_ttl_ns, intermediate_ttl_ns;
-    double csr_per_second;
-    int64_t csr_concurrent; /* where csr_per_second is 0; 0: no limit */
-};
-
-/* Of a provider's Config; texts of `a`. Names are found in any case. */
-int server__ca_settings(const struct value *config, struct arena *a, struct ca_settings *out,
-    struct error *err) must_check;
-const struct value *server__ca_setting(const struct value *config, const char *name);
-struct str server__ca_text(const struct value *config, const char *name, struct str fallback);
 
 /* A step's answer: nothing is left to do, *req is next, or something is under way and resume will
  * be called; negative: the code of *err. */

@@ -85,12 +85,12 @@ static int make_request(struct secondary *c)
     struct server *s = c->server;
     struct ca_settings settings;
     uint8_t random[8];
-    int rc = server__ca_settings(&c->config.config, c->a, &settings, c->err);
+    int rc = ca_settings_read(&c->config.config, c->a, &settings, c->err);
     if (rc) return rc;
     world_random(s->world, random, sizeof random);
     struct certify_job wanted = { .make = s->opts.certifier->request,
-        .key_type = settings.key_type,
-        .key_bits = settings.key_bits,
+        .key_type = settings.private_key_type,
+        .key_bits = settings.private_key_bits,
         .order = { .common_name = spiffe_authority_name(
                        c->a, false, STR("consul"), c->config.cluster_id, random),
             .uri = signing_uri(c),

@@ -148,9 +148,9 @@ static int at_rate(struct write *w, double rate)
 static int in_turn(struct write *w, struct signing *g)
 {
     struct server *s = w->p.server;
-    if (g->settings.csr_per_second > 0) return at_rate(w, g->settings.csr_per_second);
-    if (g->settings.csr_concurrent <= 0) return take_number(w);
-    if (s->csr_busy >= g->settings.csr_concurrent) {
+    if (g->settings.csr_max_per_second > 0) return at_rate(w, g->settings.csr_max_per_second);
+    if (g->settings.csr_max_concurrent <= 0) return take_number(w);
+    if (s->csr_busy >= g->settings.csr_max_concurrent) {
         link_push(&s->csr_line, &g->line);
         return wait(w, CSR_WAIT_US, on_late);
     }
@@ -181,7 +181,7 @@ static int open_authority(struct write *w, struct signing *g)
     store_ca_roots(rd, NULL, a, &roots);
     if (!g->config) return no_ca(w->err, "provider");
     if (!server__ca_active(&roots)) return no_ca(w->err, "root");
-    return server__ca_settings(&g->config->config, a, &g->settings, w->err);
+    return ca_settings_read(&g->config->config, a, &g->settings, w->err);
 }
 
 /* --- leaves ---------------------------------------------------------------------------------- */
@@ -274,7 +274,7 @@ int server__ca_sign(struct write *w, struct str csr, struct str datacenter,
     rc = open_authority(w, g);
     if (rc == 0) rc = check_identity(w, g);
     g->make = s->opts.certifier->leaf;
-    g->ttl_ns = g->settings.leaf_ttl_ns;
+    g->ttl_ns = g->settings.leaf_cert_ttl;
     g->made = leaf_made;
     g->answer = answer;
     return rc ? rc : in_turn(w, g);
@@ -331,7 +331,7 @@ int connect_ca_sign_intermediate(struct write *w)
     if (rc == 0) rc = open_authority(w, g);
     if (rc == 0) rc = check_authority(w, g, &uris);
     g->make = s->opts.certifier->intermediate;
-    g->ttl_ns = g->settings.intermediate_ttl_ns;
+    g->ttl_ns = g->settings.intermediate_cert_ttl;
     g->made = write_reply_str;
     return rc ? rc : take_number(w);
 }
