@@ -4,6 +4,7 @@
 #pragma once
 #include "consuld/model/acl.h"
 #include "consuld/model/api.h"
+#include "consuld/model/ca_settings.h"
 #include "consuld/model/catalog.h"
 #include "consuld/model/chain.h"
 #include "consuld/model/command.h"

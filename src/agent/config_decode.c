@@ -18,13 +18,6 @@ static void decode_key(struct decode *d, const struct config_key *key, const str
 
 /* --- errors --------------------------------------------------------------------------------- */
 
-static const char *type_word(const struct value *v)
-{
-    if (v->kind == V_LIST) return "[]interface {}";
-    if (v->kind == V_MAP) return "map[string]interface {}";
-    return value_go_kind(v);
-}
-
 static void fail(struct decode *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static void fail(struct decode *d, const char *fmt, ...)
 {
@@ -40,7 +33,7 @@ static void fail(struct decode *d, const char *fmt, ...)
 static void fail_type(struct decode *d, struct str path, const char *want, const struct value *got)
 {
     fail(d, "'%.*s' expected type '%s', got unconvertible type '%s'", STR_ARG(path), want,
-        type_word(got));
+        value_go_type(got));
 }
 
 static void fail_map(struct decode *d, struct str path, const struct value *got)

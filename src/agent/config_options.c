@@ -212,7 +212,8 @@ const struct config_option config_options[] = {
     OPTION("leave_on_terminate", BOOL, DERIVED(leave_on_term))
     OPTION("limits.http_max_conns_per_client", INT, .value = "200",
         MEMBER(http_max_conns_per_client), RELOAD)
-    OPTION("limits.http_refuse_silently", BOOL, MEMBER(http_refuse_silently), RELOAD)
+    OPTION("limits.http_refuse_silently", BOOL, MEMBER(http_refuse_silently),
+        .marks = CONFIG_RELOAD | CONFIG_OWN)
     OPTION("limits.https_handshake_timeout", DURATION, .value = "5s",
         MEMBER(https_handshake_timeout))
     OPTION("limits.rpc_handshake_timeout", DURATION, .value = "5s", MEMBER(rpc_handshake_timeout))

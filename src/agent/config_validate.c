@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "config_build.h"
+#include "consuld/model/ca_settings.h"
 #include "local_state.h"
 
 /* --- words ------------------------------------------------------------------------------------ */
@@ -297,68 +298,15 @@ static int check_services(struct config_load *load)
     return 0;
 }
 
-static struct str ca_text(const struct agent_config *c, const char *name, struct str fallback)
-{
-    const struct value *v = value_get(&c->connect_ca_config, str_of(name));
-    return v && v->kind == V_STR && v->s.n ? v->s : fallback;
-}
-
-static int ca_duration(
-    struct config_load *load, const char *name, const char *fallback, int64_t *out)
-{
-    struct error err;
-    struct str text = ca_text(load->config, name, str_of(fallback));
-    if (duration_parse(text, out, &err) == 0) return 0;
-    return config_refuse(load,
-        "error decoding config: 1 error(s) decoding:\n\n"
-        "* error decoding '%s': %s",
-        name, err.text);
-}
-
-static int check_ca_key(struct config_load *load)
-{
-    struct str type = ca_text(load->config, "PrivateKeyType", STR("ec"));
-    const struct value *v = value_get(&load->config->connect_ca_config, STR("PrivateKeyBits"));
-    int64_t bits = !v ? 256 : v->kind == V_INT ? v->i : v->kind == V_FLOAT ? (int64_t)v->f : 0;
-    if (str_is(type, "ec") && bits != 224 && bits != 256 && bits != 384 && bits != 521)
-        return config_refuse(load, "EC key length must be one of (224, 256, 384, 521) bits");
-    if (str_is(type, "rsa") && bits != 2048 && bits != 4096)
-        return config_refuse(load, "RSA key length must be 2048 or 4096 bits");
-    if (!str_is(type, "ec") && !str_is(type, "rsa"))
-        return config_refuse(load, "private key type must be either 'ec' or 'rsa'");
-    return 0;
-}
-
-static int check_ca_times(struct config_load *load)
-{
-    int64_t leaf, intermediate;
-    int rc = ca_duration(load, "LeafCertTTL", "72h", &leaf);
-    if (rc == 0) rc = ca_duration(load, "IntermediateCertTTL", "8760h", &intermediate);
-    if (rc) return rc;
-    if (leaf < 3600 * SECOND_NS)
-        return config_refuse(load, "leaf cert TTL must be greater or equal than 1h0m0s");
-    if (leaf > 8760 * 3600 * SECOND_NS)
-        return config_refuse(load, "leaf cert TTL must be less than 8760h0m0s");
-    if (intermediate < 3 * 3600 * SECOND_NS)
-        return config_refuse(load, "Intermediate Cert TTL must be greater or equal than 3h");
-    if (intermediate / 3 < leaf) {
-        struct buf b = BUF_INIT(64);
-        duration_format(3 * leaf, &b);
-        rc = config_refuse(load,
-            "Intermediate Cert TTL must be greater or equal than "
-            "3 * LeafCertTTL (>=%.*s).",
-            STR_ARG(buf_str(&b)));
-        buf_deinit(&b);
-    }
-    return rc;
-}
-
 static int check_ca(struct config_load *load)
 {
     struct str provider = load->config->connect_ca_provider;
     if (str_is(provider, "consul")) {
-        int rc = check_ca_times(load);
-        return rc ? rc : check_ca_key(load);
+        struct ca_settings settings;
+        struct error err;
+        if (ca_settings_read(&load->config->connect_ca_config, load->arena, &settings, &err) == 0)
+            return 0;
+        return config_refuse(load, "%s", err.text);
     }
     if (provider.n == 0 || str_is(provider, "vault") || str_is(provider, "aws-pca")) return 0;
     return config_refuse(load, "%.*s is not a valid CA provider", STR_ARG(provider));

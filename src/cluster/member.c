@@ -2,8 +2,7 @@
 #include "consuld/cluster/member.h"
 #include "consuld/gossip/serf.h"
 
-#define ID_VERSION_MIN \
-    ((struct version){ { 0, 8, 5 } }) /* builds that give each node an id of its own */
+#define ID_VERSION_MIN "0.8.5" /* builds that give each node an id of its own */
 
 static bool digit(char c)
 {
@@ -28,18 +27,15 @@ static struct str version_in(struct str text)
     return STR_NIL;
 }
 
-struct version {
-    uint64_t part[3];
-};
-
-static bool version_at_least(struct str text, struct version min)
+bool consul_version_at_least(struct str text, const char *least)
 {
-    struct str rest = version_in(text), head;
+    struct str rest = version_in(text), min = str_of(least), head, min_head;
     for (int i = 0; i < 3; i++) {
-        uint64_t v;
+        uint64_t v, m;
         str_cut(rest, '.', &head, &rest);
-        if (!str_to_u64(head, &v)) return false;
-        if (v != min.part[i]) return v > min.part[i];
+        str_cut(min, '.', &min_head, &min);
+        if (!str_to_u64(head, &v) || !str_to_u64(min_head, &m)) return false;
+        if (v != m) return v > m;
     }
     return true;
 }
@@ -143,7 +139,7 @@ static int lan_check(const struct merge_rules *own, const struct merge_member *m
             return error_set(err, ERR_DENIED,
                 "Member '%.*s' has conflicting node ID '%.*s' with member '%.*s'", STR_ARG(m->name),
                 STR_ARG(id), STR_ARG(other->name));
-        if (version_at_least(tag(&m->tags, "build"), ID_VERSION_MIN))
+        if (consul_version_at_least(tag(&m->tags, "build"), ID_VERSION_MIN))
             map_put(seen, id, (void *)(uintptr_t)m);
     }
     if (!consul_client_read(&m->tags, &dc)) {

@@ -103,9 +103,10 @@ static struct str base36(struct arena *a, const uint8_t bytes[8])
     return str_dup(a, cut(digits, negative ? ROOT_MAX - 1 : ROOT_MAX));
 }
 
-struct str spiffe_root_name(
-    struct arena *a, struct str provider, struct str trust_domain, const uint8_t random[8])
+struct str spiffe_authority_name(struct arena *a, bool primary, struct str provider,
+    struct str trust_domain, const uint8_t random[8])
 {
-    return str_printf(a, "pri-%.*s.%.*s.ca.%.*s.consul", STR_ARG(base36(a, random)),
-        STR_ARG(cut(label(a, provider), PROVIDER_MAX)), STR_ARG(cut(trust_domain, DOMAIN_MAX)));
+    return str_printf(a, "%s-%.*s.%.*s.ca.%.*s.consul", primary ? "pri" : "sec",
+        STR_ARG(base36(a, random)), STR_ARG(cut(label(a, provider), PROVIDER_MAX)),
+        STR_ARG(cut(trust_domain, DOMAIN_MAX)));
 }

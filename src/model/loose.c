@@ -7,6 +7,7 @@
 
 struct loose {
     struct arena *arena;
+    bool by_name;        /* underscores count; what is unknown is passed over */
     struct list refused; /* of struct str: texts of values that do not fit */
     struct list unknown; /* of struct str: paths of keys */
 };
@@ -22,7 +23,16 @@ static void refuse(struct loose *l, struct str text)
 static void refuse_kind(struct loose *l, struct str path, const char *wanted, const struct value *v)
 {
     refuse(l, str_printf(l->arena, "'%.*s' expected type '%s', got unconvertible type '%s'",
-                  STR_ARG(path), wanted, value_go_kind(v)));
+                  STR_ARG(path), wanted, value_go_type(v)));
+}
+
+/* A text where a number should be. */
+static void refuse_text(
+    struct loose *l, struct str path, const char *wanted, const char *parser, struct str text)
+{
+    refuse(l, str_printf(l->arena,
+                  "cannot parse '%.*s' as %s: strconv.%s: parsing \"%.*s\": invalid syntax",
+                  STR_ARG(path), wanted, parser, STR_ARG(text)));
 }
 
 /* --- scalars ------------------------------------------------------------------------------- */
@@ -65,6 +75,10 @@ static int64_t int_of(struct loose *l, const struct value *v, struct str path)
     double d;
     if (v->kind == V_INT) return v->i;
     if ((v->kind == V_NUMBER || v->kind == V_STR) && str_to_i64(v->s, &i)) return i;
+    if (v->kind == V_STR) {
+        refuse_text(l, path, "int", "ParseInt", v->s);
+        return 0;
+    }
     if (!number_of(l, v, &d) || !(d >= -9.2e18 && d <= 9.2e18)) {
         refuse_kind(l, path, "int", v);
         return 0;
@@ -102,10 +116,7 @@ static bool bool_of(struct loose *l, const struct value *v, struct str path)
         for (size_t i = 0; i < sizeof no / sizeof no[0]; i++) {
             if (str_is(v->s, no[i])) return false;
         }
-        refuse(l,
-            str_printf(l->arena,
-                "cannot parse '%.*s' as bool: strconv.ParseBool: parsing \"%.*s\": invalid syntax",
-                STR_ARG(path), STR_ARG(v->s)));
+        refuse_text(l, path, "bool", "ParseBool", v->s);
         return false;
     }
     if (number_of(l, v, &d)) return d != 0;
@@ -204,11 +215,14 @@ static bool same_name(struct str key, const char *name)
     return name[at] == 0;
 }
 
-static const struct field *field_named(const struct record *r, struct str key)
+static const struct field *field_named(
+    const struct loose *l, const struct record *r, struct str key)
 {
     for (uint16_t i = 0; i < r->n; i++) {
         const struct field *f = &r->fields[i];
-        if (!(f->flags & JSON_SKIP) && same_name(key, f->json ? f->json : f->name)) return f;
+        const char *name = f->json ? f->json : f->name;
+        bool same = l->by_name ? str_eq_nocase(key, str_of(name)) : same_name(key, name);
+        if (same && !(f->flags & JSON_SKIP)) return f;
     }
     return NULL;
 }
@@ -224,12 +238,12 @@ static void read_record(
     }
     for (size_t i = 0; i < object->map.n; i++) {
         const struct value_entry *e = &object->map.v[i];
-        const struct field *f = field_named(r, e->key);
+        const struct field *f = field_named(l, r, e->key);
         struct str name = f ? str_of(f->name) : e->key;
         struct str at =
             path.n ? str_printf(l->arena, "%.*s.%.*s", STR_ARG(path), STR_ARG(name)) : name;
         if (!f) {
-            *LIST_PUSH(l->arena, &l->unknown, struct str) = at;
+            if (!l->by_name) *LIST_PUSH(l->arena, &l->unknown, struct str) = at;
         } else if (e->value.kind != V_NIL) {
             read_into(l, &e->value, f, f->type, at, (char *)obj + f->offset);
         }
@@ -264,7 +278,12 @@ static void read_into(struct loose *l, const struct value *v, const struct field
         break;
     case KIND_F32:
     case KIND_F64:
-        if (!number_of(l, v, &d)) refuse_kind(l, path, "float64", v);
+        if (number_of(l, v, &d)) {
+        } else if (v->kind == V_STR) {
+            refuse_text(l, path, "float", "ParseFloat", v->s);
+        } else {
+            refuse_kind(l, path, t->kind == KIND_F32 ? "float32" : "float64", v);
+        }
         if (t->kind == KIND_F32) {
             *(float *)obj = (float)d;
         } else {
@@ -335,4 +354,12 @@ int loose_read(
     struct loose l = { .arena = a };
     read_into(&l, v, NULL, t, STR(""), obj);
     return l.refused.n || l.unknown.n ? report(&l, err) : ERR_OK;
+}
+
+int loose_read_named(
+    const struct value *v, struct arena *a, const struct type *t, void *obj, struct error *err)
+{
+    struct loose l = { .arena = a, .by_name = true };
+    read_into(&l, v, NULL, t, STR(""), obj);
+    return l.refused.n ? report(&l, err) : ERR_OK;
 }

@@ -74,6 +74,7 @@ extern const struct record_codec chunking_state_codec, config_entry_request_code
     R(indexed_ca_roots, INDEXED_CA_ROOTS_FIELDS, "IndexedCARoots", .flags = 0) \
     R(ca_sign_request, CA_SIGN_REQUEST_FIELDS, "CASignRequest", .flags = 0) \
     R(issued_cert, ISSUED_CERT_FIELDS, "IssuedCert", .flags = 0) \
+    R(ca_settings, CA_SETTINGS_FIELDS, "ConsulCAProviderConfig", .flags = 0) \
     R(signed_response, SIGNED_RESPONSE_FIELDS, "SignedResponse", .flags = 0) \
     R(ca_configuration, CA_CONFIGURATION_FIELDS, "CAConfiguration", .flags = 0) \
     R(ca_consul_provider_state, CA_CONSUL_PROVIDER_STATE_FIELDS, "CAConsulProviderState", .flags = 0) \

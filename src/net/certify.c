@@ -16,6 +16,7 @@ struct work {
     X509 *cert;
     X509_REQ *request;
     const char *failed; /* the step that did */
+    bool unread;        /* that was a text without what it should hold: failed is all */
 };
 
 static void step(struct work *w, int ok, const char *what)
@@ -29,7 +30,8 @@ static int end(struct work *w, struct error *err)
     X509_free(w->authority);
     X509_free(w->cert);
     X509_REQ_free(w->request);
-    return w->failed ? error_set(err, ERR_INTERNAL, "x509: %s", w->failed) : 0;
+    if (!w->failed) return 0;
+    return error_set(err, ERR_INTERNAL, w->unread ? "%s" : "x509: %s", w->failed);
 }
 
 /* --- texts ----------------------------------------------------------------------------------- */
@@ -78,22 +80,37 @@ static void read_key(struct work *w, struct str pem)
     BIO_free(bio);
 }
 
+/* What is wrong with a text that has no `type` in front: told in `other` if it has something else.
+ */
+static void note_unread(struct work *w, struct str pem, const char *type, const char *other)
+{
+    ptrdiff_t begin = str_find(pem, STR("-----BEGIN ")), found = str_find(pem, str_of(type));
+    if (w->failed || (found >= 0 && found == begin)) return;
+    w->unread = true;
+    w->failed = begin < 0 ? "no PEM-encoded data found" : other;
+}
+
 static X509 *read_certificate(struct work *w, struct str pem)
 {
     BIO *bio = reader(pem);
     X509 *out = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL);
-    step(w, out != NULL, "the certificate cannot be read");
+    if (!out)
+        note_unread(
+            w, pem, "-----BEGIN CERTIFICATE-----", "first PEM-block should be CERTIFICATE type");
+    step(w, out != NULL, "malformed certificate");
     BIO_free(bio);
     return out;
 }
 
-static int read_request(struct work *w, struct str pem, struct error *err)
+static void read_request(struct work *w, struct str pem)
 {
     BIO *bio = reader(pem);
     w->request = PEM_read_bio_X509_REQ(bio, NULL, no_passphrase, NULL);
+    if (!w->request)
+        note_unread(w, pem, "-----BEGIN CERTIFICATE REQUEST-----",
+            "first PEM-block should be CERTIFICATE REQUEST type");
+    step(w, w->request != NULL, "malformed certificate request");
     BIO_free(bio);
-    if (w->request) return 0;
-    return error_set(err, ERR_INTERNAL, "no PEM-encoded data found");
 }
 
 static void write_certificate(struct work *w, struct str *out)
@@ -336,13 +353,11 @@ static int make_issued(struct arena *a, const struct cert_order *o, enum rank ra
 {
     struct work w = { .a = a, .cert = X509_new() };
     ensure(w.cert);
-    int rc = read_request(&w, o->request, err);
+    read_request(&w, o->request);
     open_authority(&w, o);
-    if (rc == 0 && !w.failed) issue(&w, o, rank);
+    if (!w.failed) issue(&w, o, rank);
     write_certificate(&w, certificate);
-    if (rc == 0) return end(&w, err);
-    end(&w, NULL);
-    return rc;
+    return end(&w, err);
 }
 
 static int make_leaf(
@@ -427,11 +442,13 @@ static int request_uris(
     struct arena *a, struct str request, struct cert_uris *uris, struct error *err)
 {
     struct work w = { .a = a };
-    int rc = read_request(&w, request, err);
-    if (rc) return rc;
-    EVP_PKEY *key = X509_REQ_get0_pubkey(w.request);
-    step(&w, key && X509_REQ_verify(w.request, key) == 1, "the request is not signed by its key");
-    *uris = take_uris(&w, requested_names(w.request));
+    read_request(&w, request);
+    if (w.request) {
+        EVP_PKEY *key = X509_REQ_get0_pubkey(w.request);
+        step(&w, key && X509_REQ_verify(w.request, key) == 1,
+            "the request is not signed by its key");
+        *uris = take_uris(&w, requested_names(w.request));
+    }
     return end(&w, err);
 }
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The built-in provider (leader.md 9, connect-xds.md 1). */
 #include "ca.h"
-
 #include "consuld/lang/spiffe.h"
 
 #define ROOT_YEARS 10
@@ -41,13 +40,15 @@ int server__ca_failed(struct ca_progress *p, struct error *err)
 void server__ca_used(struct ca_progress *p)
 {
     p->serial = 0;
-    p->key = p->made = STR_NIL;
+    p->key = p->made = p->issued = STR_NIL;
 }
 
 void server__ca_forget(struct ca_progress *p)
 {
     certify_forget(p->job);
     p->job = NULL;
+    if (p->calling) rpc_cancel(p->calling, &p->call);
+    p->calling = NULL;
     p->code = 0;
     server__ca_used(p);
 }
@@ -63,10 +64,12 @@ bool server__ca_is_primary(const struct server *s)
 static struct str provider_id(
     struct server *s, struct arena *a, const struct ca_configuration *config)
 {
-    struct str key = server__ca_text(&config->config, "PrivateKey", STR(""));
-    struct str root = server__ca_text(&config->config, "RootCert", STR(""));
-    return s->opts.certifier->digest(a, str_printf(a, "%.*s,%.*s,%s", STR_ARG(key), STR_ARG(root),
-                                            server__ca_is_primary(s) ? "true" : "false"));
+    struct ca_settings c;
+    struct error err;
+    if (ca_settings_read(&config->config, a, &c, &err)) c.private_key = c.root_cert = STR("");
+    return s->opts.certifier->digest(
+        a, str_printf(a, "%.*s,%.*s,%s", STR_ARG(c.private_key), STR_ARG(c.root_cert),
+               server__ca_is_primary(s) ? "true" : "false"));
 }
 
 struct ca_consul_provider_state *server__ca_provider(
@@ -86,10 +89,10 @@ static int make_root(struct server *s, struct arena *a, const struct ca_configur
     int64_t now = world_wall_ns(s->world) / SECOND_NS;
     world_random(s->world, random, sizeof random);
     struct certify_job wanted = { .make = s->opts.certifier->root,
-        .key_type = settings->private_key.n ? STR_NIL : settings->key_type,
-        .key_bits = settings->key_bits,
+        .key_type = settings->private_key.n ? STR_NIL : settings->private_key_type,
+        .key_bits = settings->private_key_bits,
         .order = { .key = settings->private_key,
-            .common_name = spiffe_root_name(a, config->provider, domain, random),
+            .common_name = spiffe_authority_name(a, true, config->provider, domain, random),
             .uri = spiffe_uri(a, &id),
             .serial = p->serial,
             .not_before_s = now,
@@ -97,11 +100,32 @@ static int make_root(struct server *s, struct arena *a, const struct ca_configur
     return server__ca_make(s, p, &wanted);
 }
 
-static int set_state(struct ca_request *req, struct ca_consul_provider_state *state)
+int server__ca_set_state(struct ca_request *req, struct ca_consul_provider_state *state)
 {
     req->op = STR("set-provider-state");
     req->provider_state = state;
     return CA_COMMAND;
+}
+
+int server__ca_new_state(struct server *s, struct arena *a, const struct ca_configuration *config,
+    struct ca_request *req)
+{
+    struct ca_consul_provider_state *state = arena_new(a, struct ca_consul_provider_state);
+    state->id = provider_id(s, a, config);
+    return server__ca_set_state(req, state);
+}
+
+/* Key and root of the configuration: what is no PEM is not stored. */
+static int check_given(
+    struct server *s, struct arena *a, const struct ca_settings *c, struct error *err)
+{
+    struct cert_facts f;
+    int rc = c->root_cert.n ? s->opts.certifier->facts(a, c->root_cert, &f, err) : 0;
+    if (rc) return error_prefix(err, "error parsing root fingerprint: ");
+    if (!c->private_key.n || str_find(c->private_key, STR("-----BEGIN")) >= 0) return 0;
+    return error_set(err, ERR_INTERNAL,
+        "error generating CA root certificate: error generating CA: "
+        "error parsing private key: no PEM-encoded data found");
 }
 
 int server__ca_provider_step(struct server *s, struct store_read *rd, struct arena *a,
@@ -109,15 +133,14 @@ int server__ca_provider_step(struct server *s, struct store_read *rd, struct are
     struct error *err)
 {
     struct ca_settings settings;
-    int rc = server__ca_settings(&config->config, a, &settings, err);
-    if (rc == 0) rc = server__ca_failed(p, err);
+    int rc = ca_settings_read(&config->config, a, &settings, err);
+    if (rc) return error_prefix(err, "error configuring provider: ");
+    rc = check_given(s, a, &settings, err);
     if (rc) return rc;
+    rc = server__ca_failed(p, err);
+    if (rc) return error_prefix(err, "error generating CA root certificate: ");
     struct ca_consul_provider_state *state = server__ca_provider(s, rd, a, config);
-    if (!state) {
-        state = arena_new(a, struct ca_consul_provider_state);
-        state->id = provider_id(s, a, config);
-        return set_state(req, state);
-    }
+    if (!state) return server__ca_new_state(s, a, config, req);
     if (state->private_key.n && state->root_cert.n) return CA_SETTLED;
     state->private_key = settings.private_key;
     state->root_cert = settings.root_cert;
@@ -131,7 +154,7 @@ int server__ca_provider_step(struct server *s, struct store_read *rd, struct are
         state->root_cert = str_dup(a, p->made);
         server__ca_used(p);
     }
-    return set_state(req, state);
+    return server__ca_set_state(req, state);
 }
 
 int server__ca_root(struct server *s, struct arena *a, const struct ca_configuration *config,
@@ -205,7 +228,7 @@ static int first_config(
 
 static int complete_config(struct arena *a, struct ca_configuration *config, struct ca_request *req)
 {
-    if (server__ca_setting(&config->config, "IntermediateCertTTL")) return 0;
+    if (value_get(&config->config, STR("IntermediateCertTTL"))) return 0;
     if (config->config.kind != V_MAP) config->config = (struct value){ .kind = V_MAP };
     config->config = value_copy(a, &config->config);
     *value_map_add(a, &config->config, STR("IntermediateCertTTL")) = value_of_str(STR("8760h0m0s"));
@@ -239,7 +262,6 @@ int server__ca_step(struct server *s, struct store_read *rd, struct arena *a, st
     struct ca_request *req, struct error *err)
 {
     struct ca_configuration *config = NULL;
-    if (!server__ca_is_primary(s)) return CA_SETTLED;
     store_ca_configuration(rd, NULL, a, &config);
     if (store_read_failed(rd, err)) return ERR_IO;
     if (!config) return first_config(s, a, arena_new(a, struct ca_configuration), req);
@@ -247,6 +269,8 @@ int server__ca_step(struct server *s, struct store_read *rd, struct arena *a, st
         return error_set(err, ERR_INTERNAL, "the CA provider %.*s is not available in this build",
             STR_ARG(config->provider));
     int rc = complete_config(a, config, req);
+    if (rc == 0 && !server__ca_is_primary(s))
+        return server__ca_secondary_step(s, rd, a, config, p, req, err);
     if (rc == 0) rc = server__ca_provider_step(s, rd, a, config, p, req, err);
     return rc ? rc : first_roots(s, rd, a, config, req, err);
 }
@@ -260,10 +284,10 @@ int server__ca_prune(struct server *s, struct store_read *rd, struct arena *a,
     (void)p;
     store_ca_configuration(rd, NULL, a, &config);
     if (!config) return 0;
-    int rc = server__ca_settings(&config->config, a, &settings, err);
+    int rc = ca_settings_read(&config->config, a, &settings, err);
     if (rc) return rc;
     store_ca_roots(rd, NULL, a, &roots);
-    int64_t before = world_wall_ns(s->world) - 2 * settings.leaf_ttl_ns;
+    int64_t before = world_wall_ns(s->world) - 2 * settings.leaf_cert_ttl;
     for (size_t i = 0; i < roots.n; i++) {
         const struct ca_root *r = &LIST_AT(&roots, struct ca_root, i);
         bool gone = !r->active && !gotime_is_zero(r->rotated_out_at) &&

@@ -142,8 +142,7 @@ static int rotate(struct write *w, struct store_read *rd, struct list *roots,
     return write_propose_then(w, COMMAND_CONNECT_CA, &req, rotated);
 }
 
-/* The next step to the wanted configuration. */
-static int advance(struct write *w)
+static int next(struct write *w)
 {
     struct server *s = w->p.server;
     struct arena *a = w->p.call->arena;
@@ -168,6 +167,25 @@ static int advance(struct write *w)
     const struct ca_root *active = server__ca_active(&roots);
     if (active && str_eq_nocase(active->id, root.id)) return set_config(w);
     return rotate(w, rd, &roots, stored, &root);
+}
+
+/* The next step to the wanted configuration. What was begun for one that fails is taken back. */
+static int advance(struct write *w)
+{
+    struct server *s = w->p.server;
+    struct arena *a = w->p.call->arena;
+    struct change *c = w->p.state;
+    int rc = next(w);
+    if (rc >= 0) return rc;
+    struct store_read *rd = store_read(s->store);
+    struct ca_configuration *stored = NULL;
+    store_ca_configuration(rd, NULL, a, &stored);
+    struct ca_consul_provider_state *now = stored ? server__ca_provider(s, rd, a, stored) : NULL;
+    struct ca_consul_provider_state *begun = server__ca_provider(s, rd, a, &c->config);
+    if (!begun || (now && str_eq(now->id, begun->id))) return rc;
+    struct ca_request req = { .op = STR("delete-provider-state"), .provider_state = begun };
+    server__propose_detached(s, COMMAND_CONNECT_CA, &req, "failed to clean up CA provider");
+    return rc;
 }
 
 static void resume(struct ca_progress *p)
@@ -239,8 +257,12 @@ int connect_ca_configuration_set(struct write *w)
         return WRITE_DONE;
     }
     if (!str_is(c->config.provider, "consul")) return unknown_provider(w->err, c->config.provider);
-    if (server__ca_settings(&c->config.config, a, &settings, w->err))
+    if (ca_settings_read(&c->config.config, a, &settings, w->err))
         return error_prefix(w->err, "error configuring provider: ");
+    if (!server__ca_is_primary(s))
+        return error_set(w->err, ERR_INTERNAL,
+            "error generating CA root certificate: "
+            "provider is not the root certificate authority");
     c->ca = (struct ca_progress){ .resume = resume, .arena = a };
     c->write = w;
     w->p.state = c;

@@ -46,7 +46,9 @@ static bool is_secondary(const struct server *s)
 
 /* --- do all servers take part? -------------------------------------------------------------- */
 
-static void count(struct pool *p, struct str datacenter, size_t *servers, size_t *able)
+/* Those that are alive, or should be. */
+static void each_server(struct pool *p, struct str datacenter,
+    void (*look)(void *ctx, const struct consul_server *c, const struct dict *tags), void *ctx)
 {
     const struct serf *serf = pool_serf(p);
     struct arena a = ARENA_INIT;
@@ -58,11 +60,38 @@ static void count(struct pool *p, struct str datacenter, size_t *servers, size_t
             serf_tags_decode(m->meta, &a, &tags, NULL) != 0 ||
             !consul_server_read(m->name, &tags, &c) || !str_eq(c.datacenter, datacenter))
             continue;
-        *servers += 1;
-        *able += str_is(dict_str(&tags, STR("ft_fs")), "1");
+        look(ctx, &c, &tags);
         arena_reset(&a);
     }
     arena_free(&a);
+}
+
+struct count {
+    size_t servers, able;
+    const char *version;
+};
+
+static void count_states(void *ctx, const struct consul_server *c, const struct dict *tags)
+{
+    struct count *n = ctx;
+    (void)c;
+    n->servers++;
+    n->able += str_is(dict_str(tags, STR("ft_fs")), "1");
+}
+
+static void count_version(void *ctx, const struct consul_server *c, const struct dict *tags)
+{
+    struct count *n = ctx;
+    (void)tags;
+    n->servers++;
+    n->able += consul_version_at_least(c->version, n->version);
+}
+
+bool server__servers_at_least(struct pool *p, struct str datacenter, const char *version)
+{
+    struct count n = { .version = version };
+    each_server(p, datacenter, count_version, &n);
+    return n.servers > 0 && n.able == n.servers;
 }
 
 static bool any_stored(struct server *s)
@@ -78,15 +107,20 @@ static bool any_stored(struct server *s)
 bool server__federation_supported(struct server *s)
 {
     struct federation_sync *f = s->federation;
+    struct count primary = { 0 }, own = { 0 };
     struct fed_support all = { .secondary = is_secondary(s) };
     if (f->supported) return true;
     all.states_stored = any_stored(s);
     if (all.secondary && s->opts.wan)
-        count(s->opts.wan, s->opts.primary_datacenter, &all.primary_servers, &all.primary_able);
+        each_server(s->opts.wan, s->opts.primary_datacenter, count_states, &primary);
     if (s->opts.lan)
-        count(s->opts.lan, s->opts.datacenter, &all.own_servers, &all.own_able);
+        each_server(s->opts.lan, s->opts.datacenter, count_states, &own);
     else
-        all.own_servers = all.own_able = 1;
+        own.servers = own.able = 1;
+    all.primary_servers = primary.servers;
+    all.primary_able = primary.able;
+    all.own_servers = own.servers;
+    all.own_able = own.able;
     return f->supported = fed_supported(&all);
 }
 

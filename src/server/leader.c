@@ -7,7 +7,7 @@
 
 #define RETRY_MIN_MS 1000
 #define RETRY_MAX_MS 60000
-#define CA_PRUNE_MS (UINT64_C(3600) * 1000)
+#define CA_PERIOD_MS (UINT64_C(3600) * 1000)
 #define RECONCILE_MEMBERS_MAX 256 /* in one turn */
 
 /* One duty: `run` proposes at most one command through d->raft and returns 1, or finds nothing to
@@ -302,6 +302,12 @@ static int run_ca(struct duty *d)
     return ca_step(d, server__ca_step);
 }
 
+void server__ca_soon(struct server *s)
+{
+    struct duty *d = &s->duties->duty[DUTY_CA];
+    if (s->ready) tick_mark(&d->tick);
+}
+
 static int run_ca_roots(struct duty *d)
 {
     return ca_step(d, server__ca_prune);
@@ -327,6 +333,7 @@ static void revoke(struct server *s)
         d->failures = 0;
     }
     server__replication_stop(s);
+    server__ca_forget_primary(s);
     server__federation_stop(s);
     server__tombstones_stop(s);
     server__sessions_stop(s);
@@ -418,8 +425,8 @@ void server__leader_init(struct server *s)
         [DUTY_AUTOPILOT] = { "autopilot configuration", run_autopilot, false },
         [DUTY_RECONCILE] = { "member reconciliation", run_reconcile, true },
         [DUTY_REAP] = { "member reaping", run_reap, true },
-        [DUTY_CA] = { "Connect CA", run_ca, false },
-        [DUTY_CA_ROOTS] = { "Connect CA root pruning", run_ca_roots, false, CA_PRUNE_MS },
+        [DUTY_CA] = { "Connect CA", run_ca, false, CA_PERIOD_MS },
+        [DUTY_CA_ROOTS] = { "Connect CA root pruning", run_ca_roots, false, CA_PERIOD_MS },
     };
     struct duties *all = s->duties = xcalloc(1, sizeof *all);
     all->barrier.ctx = s;

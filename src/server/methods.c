@@ -39,7 +39,6 @@
 
 #define ACL "ACL system"
 #define AUTO "automatic configuration"
-#define CA "Connect CA of secondary datacenters"
 
 /* clang-format off */
 const struct method server__methods[] = {
@@ -101,7 +100,7 @@ const struct method server__methods[] = {
     WRITE("ConnectCA.ConfigurationSet", 0,   connect_ca_configuration_set),
     READ("ConnectCA.Roots",           B,     connect_ca_roots),
     WRITE("ConnectCA.Sign",           0,     connect_ca_sign),
-    ABSENT("ConnectCA.SignIntermediate", WRITE, CA),
+    WRITE("ConnectCA.SignIntermediate", 0,   connect_ca_sign_intermediate),
     LOCAL("Coordinate.ListDatacenters", 0,   coordinate_list_datacenters),
     READ("Coordinate.ListNodes",      S,     coordinate_list_nodes),
     READ("Coordinate.Node",           B,     coordinate_node),

@@ -6,7 +6,7 @@
 #include "server.h"
 
 static const struct replication_kind *const kinds[] = { &server__federation_kind,
-    &server__config_kind, &server__intention_kind };
+    &server__config_kind, &server__ca_roots_kind, &server__intention_kind };
 #define KINDS (sizeof kinds / sizeof kinds[0])
 
 struct replication {

@@ -40,6 +40,7 @@ struct replication_kind {
 /* The kinds there are. */
 extern const struct replication_kind server__federation_kind; /* federation_sync.c */
 extern const struct replication_kind server__config_kind;     /* config_replication.c */
+extern const struct replication_kind server__ca_roots_kind;   /* ca_secondary.c */
 extern const struct replication_kind server__intention_kind;  /* intention_replication.c */
 
 struct replicator *replicator_create(struct server *s, const struct replication_kind *kind);

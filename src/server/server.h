@@ -115,7 +115,7 @@ struct pending {
     unsigned proposals; /* made so far */
     int (*finish)(struct write *w, const struct command_result *res);
     void *state;                        /* the handler's own */
-    void (*abandon)(struct pending *p); /* NULL, or ends what the handler began elsewhere */
+    void (*abandon)(struct pending *p); /* NULL, or tells the handler that the call ends */
 };
 
 struct write {
@@ -190,8 +190,11 @@ struct server {
     struct bootstrap *bootstrap;              /* NULL: nothing is expected */
     struct snapshot_remote *remote_snapshots; /* those of the leader; NULL: cannot be reached */
     struct measures *measures;
-    int64_t csr_next_us;  /* when the next certificate may be signed */
-    uint64_t leader_hash; /* of the leader's address, to see it change */
+    struct primary_roots *primary_roots; /* of a secondary's leader; NULL: not known */
+    int64_t csr_busy;                    /* certificates being signed, where that is limited ... */
+    struct link csr_line;                /* ... and who waits for that -> struct signing */
+    int64_t csr_next_us;                 /* when the next certificate may be signed */
+    uint64_t leader_hash;                /* of the leader's address, to see it change */
 };
 
 /* dispatch.c */
@@ -276,6 +279,8 @@ void server__federation_deinit(struct server *s);
 void server__federation_start(struct server *s);
 void server__federation_stop(struct server *s);
 bool server__federation_supported(struct server *s);
+/* There are servers of a datacenter, and all run at least this version. */
+bool server__servers_at_least(struct pool *p, struct str datacenter, const char *version);
 void server__federation_status(const struct server *s, struct server_sync_status *out);
 
 /* replication.c: what a secondary's leader takes over from the primary */
@@ -346,8 +351,11 @@ struct ca_progress {
     /* got, but not yet in the state */
     uint64_t serial;      /* of the last increment-provider-serial; 0: none */
     struct str key, made; /* nil: none */
+    struct str issued;    /* by the primary; nil: nothing */
     /* under way, and how it ended */
     struct certify_job *job;
+    struct rpc_call call;
+    struct rpc_client *calling; /* whom; NULL: nobody */
     int code;
     struct error err;
 };
@@ -357,6 +365,14 @@ int server__ca_step(struct server *s, struct store_read *rd, struct arena *a, st
     struct ca_request *req, struct error *err);
 int server__ca_prune(struct server *s, struct store_read *rd, struct arena *a,
     struct ca_progress *p, struct ca_request *req, struct error *err);
+
+/* connect_ca_sign.c: has a leaf signed for a request; `answer` makes the reply of it. */
+int server__ca_sign(struct write *w, struct str csr, struct str datacenter,
+    int (*answer)(struct write *w, const struct issued_cert *cert));
+/* leader.c: the authority's duty is due. */
+void server__ca_soon(struct server *s);
+/* ca_secondary.c: this server leads no more. */
+void server__ca_forget_primary(struct server *s);
 
 /* bootstrap.c: waits for the servers that bootstrap_expect speaks of. */
 void server__bootstrap_init(struct server *s);
@@ -505,6 +521,7 @@ int connect_ca_configuration_get(struct eval *e);
 int connect_ca_configuration_set(struct write *w);
 int connect_ca_roots(struct eval *e);
 int connect_ca_sign(struct write *w);
+int connect_ca_sign_intermediate(struct write *w);
 int discovery_chain_get(struct eval *e);
 int intentions_list(struct eval *e);
 int intentions_get(struct eval *e);

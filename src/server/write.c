@@ -42,12 +42,19 @@ int write_finish(struct write *w, const struct command_result *res)
     return WRITE_DONE;
 }
 
+static void abandon(struct pending *p)
+{
+    if (p->abandon) p->abandon(p);
+    p->abandon = NULL;
+}
+
 static void settle(struct write *w, int rc)
 {
     struct pending *p = &w->p;
     if (rc == WRITE_PENDING) return;
     server__measure_call(p->server, p->method, p->began_us);
     timer_stop(&p->timer);
+    abandon(p);
     link_remove(&p->link);
     struct rpc_reply *reply = w->reply;
     w->reply = NULL;
@@ -65,6 +72,7 @@ static bool go_elsewhere(struct write *w, const struct raft_driver_request *r)
 {
     if (w->p.proposals != 1) return false; /* what came before is done */
     if (w->p.server->leaving || !server__not_written(str_of(r->err.text))) return false;
+    abandon(&w->p);
     if (!server__hold_again(&w->p)) return false;
     rpc_reply_unref(w->reply);
     w->reply = NULL;

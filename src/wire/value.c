@@ -177,3 +177,10 @@ const char *value_go_kind(const struct value *v)
         [V_MAP] = "map" };
     return kinds[v->kind];
 }
+
+const char *value_go_type(const struct value *v)
+{
+    if (v->kind == V_LIST) return "[]interface {}";
+    if (v->kind == V_MAP) return "map[string]interface {}";
+    return value_go_kind(v);
+}

@@ -226,7 +226,7 @@ DECLARE_RECORD(auto_config, AUTO_CONFIG_FIELDS)
     X(S, http_block_endpoints, LIST_STR, "HTTPBlockEndpoints") \
     X(S, http_max_conns_per_client, INT, "HTTPMaxConnsPerClient") \
     X(S, http_port, INT, "HTTPPort") \
-    X(S, http_refuse_silently, BOOL, "HTTPRefuseSilently", .flags = JSON_OMIT) \
+    X(S, http_refuse_silently, BOOL, "HTTPRefuseSilently", .flags = WIRE_OMIT) \
     X(S, http_response_headers, MAP_STR, "HTTPResponseHeaders") \
     X(S, https_addrs, LIST_STR, "HTTPSAddrs") \
     X(S, https_handshake_timeout, DUR, "HTTPSHandshakeTimeout", .flags = JSON_DUR_TEXT) \

@@ -23,6 +23,8 @@ struct consul_server {
 
 /* False if anything that is needed is missing or anything that is there cannot be read. */
 bool consul_server_read(struct str name, const struct dict *tags, struct consul_server *out);
+/* Of a build's version: 1.8.6+ent. `least` is "1.6.0". */
+bool consul_version_at_least(struct str text, const char *least);
 /* True for a client; its datacenter, perhaps nil. */
 bool consul_client_read(const struct dict *tags, struct str *datacenter);
 

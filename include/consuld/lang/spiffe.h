@@ -27,6 +27,7 @@ struct str spiffe_trust_domain(struct arena *a, struct str cluster_id);
 struct str spiffe_uri(struct arena *a, const struct spiffe_id *id);
 /* Common name of the certificate of a service or an agent. */
 struct str spiffe_common_name(struct arena *a, const struct spiffe_id *id);
-/* Common name of a primary's root: `random` is 8 bytes of it. */
-struct str spiffe_root_name(
-    struct arena *a, struct str provider, struct str trust_domain, const uint8_t random[8]);
+/* Common name of the primary's root, or of a secondary's intermediate; `random` is 8 bytes of it.
+ */
+struct str spiffe_authority_name(struct arena *a, bool primary, struct str provider,
+    struct str trust_domain, const uint8_t random[8]);

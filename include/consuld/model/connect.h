@@ -66,6 +66,21 @@ DECLARE_RECORD(signed_response, SIGNED_RESPONSE_FIELDS)
     RAFT_INDEX_FIELDS(X, S)
 DECLARE_RECORD(ca_configuration, CA_CONFIGURATION_FIELDS)
 
+/* What Config says for the built-in provider; ca_settings.h reads it. */
+#define CA_SETTINGS_FIELDS(X, S) \
+    X(S, leaf_cert_ttl,         DUR,  "LeafCertTTL") \
+    X(S, intermediate_cert_ttl, DUR,  "IntermediateCertTTL") \
+    X(S, skip_validate,         BOOL, "SkipValidate") \
+    X(S, csr_max_per_second,    F32,  "CSRMaxPerSecond") \
+    X(S, csr_max_concurrent,    INT,  "CSRMaxConcurrent") \
+    X(S, private_key_type,      STR,  "PrivateKeyType") \
+    X(S, private_key_bits,      INT,  "PrivateKeyBits") \
+    X(S, private_key,           STR,  "PrivateKey") \
+    X(S, root_cert,             STR,  "RootCert") \
+    X(S, rotation_period,       DUR,  "RotationPeriod") \
+    X(S, disable_cross_signing, BOOL, "DisableCrossSigning")
+DECLARE_RECORD(ca_settings, CA_SETTINGS_FIELDS)
+
 #define CA_CONSUL_PROVIDER_STATE_FIELDS(X, S) \
     X(S, id,                STR, "ID") \
     X(S, private_key,       STR, "PrivateKey") \

@@ -12,3 +12,7 @@
  *   1 error occurred:\n\t* invalid config key "X"\n\n */
 int loose_read(const struct value *v, struct arena *a, const struct type *t, void *obj,
     struct error *err) must_check;
+/* The same as settings of providers are read: names match without case alone, *obj holds the
+ * defaults, and unknown keys are passed over. */
+int loose_read_named(const struct value *v, struct arena *a, const struct type *t, void *obj,
+    struct error *err) must_check;

@@ -60,3 +60,5 @@ bool value_equal(const struct value *a, const struct value *b);
 /* The word that errors of Go's decoders have for its kind: nil, bool, int, float64, slice, map ...
  */
 const char *value_go_kind(const struct value *v);
+/* The same with the types that lists and maps have: []interface {}. */
+const char *value_go_type(const struct value *v);

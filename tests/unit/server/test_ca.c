@@ -130,7 +130,7 @@ static void another_key_is_another_root_that_the_old_one_vouches_for(void **stat
     struct test_call c = { 0 };
     elect(f);
     struct str first = roots_of(f).active_root_id;
-    set_key(f, &c, "mine");
+    set_key(f, &c, "-----BEGIN mine");
     settle(f, &c);
     assert_int_equal(c.rpc.code, 0);
     release(&c);
@@ -139,10 +139,10 @@ static void another_key_is_another_root_that_the_old_one_vouches_for(void **stat
     assert_false(str_eq(first, roots.active_root_id));
     const struct ca_root *now = &LIST_AT(&roots.roots, struct ca_root, 1);
     if (!now->active) now = &LIST_AT(&roots.roots, struct ca_root, 0);
-    assert_true(str_has_prefix(now->id, STR("root(mine)")));
+    assert_true(str_has_prefix(now->id, STR("root(-----BEGIN mine)")));
     assert_int_equal(now->intermediate_certs.n, 1);
     assert_true(str_has_prefix(
-        LIST_AT(&now->intermediate_certs, struct str, 0), STR("crossed(root(mine)")));
+        LIST_AT(&now->intermediate_certs, struct str, 0), STR("crossed(root(-----BEGIN mine)")));
 }
 
 static void a_change_that_fails_on_the_worker_says_so_and_changes_nothing(void **state)
@@ -152,10 +152,10 @@ static void a_change_that_fails_on_the_worker_says_so_and_changes_nothing(void *
     elect(f);
     struct str first = roots_of(f).active_root_id;
     fake_certify.fault = "out of paper";
-    set_key(f, &c, "mine");
+    set_key(f, &c, "-----BEGIN mine");
     settle(f, &c);
     assert_true(c.rpc.code < 0);
-    assert_string_equal(c.err.text, "out of paper");
+    assert_string_equal(c.err.text, "error generating CA root certificate: out of paper");
     release(&c);
     assert_true(str_eq(first, roots_of(f).active_root_id));
 }
