@@ -28,6 +28,7 @@ struct replicator {
     unsigned failures;
     struct list commands;
     size_t applied, deferred; /* of the present pass over the commands */
+    bool made_way, makes_way; /* in the last round, in this one; never in two that follow */
     char refusal[ERROR_TEXT_MAX];
     struct raft_driver_request raft;
     struct server_sync_status status;
@@ -47,6 +48,8 @@ static void end_round(struct replicator *r)
     r->reply = NULL;
     r->commands = (struct list){ 0 };
     r->applied = r->deferred = 0;
+    r->made_way = r->makes_way;
+    r->makes_way = false;
     arena_reset(&r->arena);
 }
 
@@ -98,7 +101,7 @@ static void round_fine(struct replicator *r)
     struct server *s = r->server;
     uint64_t now = world_now_ms(s->world);
     bool failing = r->status.failing_since_ns != 0;
-    r->last_index = r->remote_index;
+    r->last_index = r->makes_way ? 0 : r->remote_index; /* what was taken away has to come back */
     r->failures = 0;
     r->status.rounds++;
     r->status.last_success_ns = world_wall_ns(s->world);
@@ -112,14 +115,29 @@ static void round_fine(struct replicator *r)
     wait(r, r->round_at_ms > now + slack ? r->round_at_ms - now - slack : 0);
 }
 
+/* No order of the commands helps. */
+static bool make_way(struct replicator *r)
+{
+    struct list way = { 0 }, stuck = r->commands;
+    if (!r->kind->make_way || r->made_way || r->makes_way) return false;
+    r->kind->make_way(r->server, store_read(r->server->store), &stuck, &r->arena, &way);
+    if (way.n == 0) return false;
+    for (size_t i = 0; i < stuck.n; i++)
+        *LIST_PUSH(&r->arena, &way, struct replicated) = LIST_AT(&stuck, struct replicated, i);
+    r->commands = way;
+    r->makes_way = true;
+    return true;
+}
+
 static void apply_next(struct replicator *r)
 {
     if (r->applied == r->commands.n && r->deferred > 0) {
-        if (r->deferred == r->commands.n) {
+        bool stuck = r->deferred == r->commands.n;
+        if (stuck && !make_way(r)) {
             failed(r, r->refusal);
             return;
         }
-        r->commands.n = r->deferred;
+        if (!stuck) r->commands.n = r->deferred;
         r->applied = r->deferred = 0;
     }
     if (r->applied == r->commands.n) {

@@ -33,6 +33,10 @@ struct replication_kind {
     /* Appends what makes the own state equal to `reply` -> struct replicated, of `a`. */
     int (*diff)(struct server *s, struct store_read *rd, const void *reply, uint64_t last_index,
         struct arena *a, struct list *out);
+    /* Appends what has to be written before `stuck` -> struct replicated, none of which the state
+     * takes: the next round puts right what that takes away. NULL: nothing can be done. */
+    void (*make_way)(struct server *s, struct store_read *rd, const struct list *stuck,
+        struct arena *a, struct list *out);
     /* How asking the primary went; NULL: nobody wants to know. */
     void (*outcome)(struct server *s, bool fine);
 };

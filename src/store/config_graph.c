@@ -109,8 +109,7 @@ static void ingress_services(const struct ingress_gateway_config_entry *e, servi
     }
 }
 
-/* The services an entry names. */
-static void each_service(const struct config_entry *e, service_fn fn, void *ctx)
+void store_config_services(const struct config_entry *e, service_fn fn, void *ctx)
 {
     if (e->service_router) router_services(e->service_router, fn, ctx);
     if (e->service_splitter) splitter_services(e->service_splitter, fn, ctx);
@@ -132,7 +131,7 @@ static void look_for(void *ctx, struct str service)
 static bool links_to(const struct config_entry *e, struct str name)
 {
     struct link_search s = { .name = name };
-    each_service(e, look_for, &s);
+    store_config_services(e, look_for, &s);
     return s.found;
 }
 
@@ -162,7 +161,7 @@ static void touch_kind(
             continue;
         }
         *LIST_PUSH(p->a, &t->ingress, struct config_entry) = *e;
-        each_service(e, add_chain, &adding);
+        store_config_services(e, add_chain, &adding);
     }
 }
 

@@ -22,6 +22,18 @@ static bool federation_find(
     return table_get(v, TABLE_FEDERATION_STATES, key_of(a, datacenter), a, out);
 }
 
+/* What readers of one record wait for. */
+static struct str record_name(struct arena *a, struct str datacenter)
+{
+    return index_name(a, "federation-states.", datacenter);
+}
+
+static void changed(struct store_batch *b, uint64_t index, struct str datacenter, struct arena *a)
+{
+    index_set(b, INDEX, index);
+    touch_entry(b, record_name(a, datacenter));
+}
+
 static void upsert(
     struct store_batch *b, uint64_t index, const struct federation_state *state, struct arena *a)
 {
@@ -31,7 +43,7 @@ static void upsert(
     row.modify_index = index;
     if (row.primary_modify_index == 0) row.primary_modify_index = index;
     table_put(b, TABLE_FEDERATION_STATES, found ? &old : NULL, &row);
-    index_set(b, INDEX, index);
+    changed(b, index, state->datacenter, a);
 }
 
 APPLY_FN(federation_state)
@@ -51,7 +63,7 @@ APPLY_FN(federation_state)
             STR_ARG(req->op));
     if (!req->state || !federation_find(&b->view, req->state->datacenter, a, &old)) return 0;
     table_delete(b, TABLE_FEDERATION_STATES, &old);
-    index_set(b, INDEX, index);
+    changed(b, index, old.datacenter, a);
     return 0;
 }
 
@@ -68,5 +80,6 @@ uint64_t store_federation_state(struct store_read *rd, struct watch_set *ws, str
     struct federation_state row;
     *out = NULL;
     if (federation_find(&rd->view, datacenter, a, &row)) *out = arena_copy(a, &row, sizeof row);
-    return index_report(index_watch(rd, ws, INDEX));
+    watch_entry(ws, record_name(a, datacenter));
+    return index_report(index_get(&rd->view, INDEX));
 }

@@ -49,6 +49,9 @@ uint64_t store_config_entries(struct store_read *rd, struct watch_set *ws, struc
 /* *out is not set (config_entry_is_set) when there is none. */
 uint64_t store_config_entry(struct store_read *rd, struct watch_set *ws, struct str kind,
     struct str name, struct arena *a, struct config_entry *out);
+/* The other services an entry names: where it splits, routes, redirects or listens for. */
+void store_config_services(
+    const struct config_entry *e, void (*fn)(void *ctx, struct str service), void *ctx);
 
 /* --- Connect CA ----------------------------------------------------------------------------- */
 uint64_t store_ca_roots(

@@ -62,7 +62,7 @@ static void build(struct fixture *f)
     f->options.world = &f->world;
     f->options.store = f->store;
     f->options.raft = f->raft;
-    f->options.datacenter = STR("dc1");
+    if (!f->options.datacenter.n) f->options.datacenter = STR("dc1");
     f->options.self = (struct server_member){
         .name = STR("s1"),
         .id = ro.id,
@@ -126,7 +126,7 @@ __attribute__((unused)) static int setup_leaderless(void **state)
     return 0;
 }
 
-static int teardown(void **state)
+__attribute__((unused)) static int teardown(void **state)
 {
     take_down(*state);
     free(*state);

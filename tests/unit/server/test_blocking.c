@@ -53,6 +53,44 @@ static void absent_key_waits_for_its_creation_alone(void **state)
     release(&late);
 }
 
+static void set_federation_state(struct fixture *f, const char *op, const char *datacenter)
+{
+    struct federation_state state = { .datacenter = str_of(datacenter) };
+    struct federation_state_request req = {
+        .datacenter = STR("dc1"), .op = str_of(op), .state = &state
+    };
+    expect_ok(f, "FederationState.Apply", &req);
+    fake_world_advance(&f->world, 50);
+}
+
+static struct federation_state_query about_dc9(struct fixture *f)
+{
+    return (struct federation_state_query){ .datacenter = STR("dc9"),
+        .target_datacenter = STR("dc1"),
+        .min_query_index = store_index(store_read(f->store), NULL, STR("federation-states")) };
+}
+
+static void W19_a_missing_federation_state_waits_for_its_creation_alone(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const ops[] = { "upsert", "upsert", "delete" };
+    for (size_t i = 0; i < 3; i++) { /* it is created, changed, deleted */
+        struct test_call c = { 0 };
+        struct federation_state_query req = about_dc9(f);
+        submit(f, &c, "FederationState.Get", &req);
+        set_federation_state(f, "upsert", "dc2");
+        set_federation_state(f, "upsert", "dc99");
+        set_federation_state(f, "delete", "dc2");
+        assert_int_equal(c.ended, 0);
+        set_federation_state(f, ops[i], "DC9"); /* keys are lower-cased */
+        assert_int_equal(c.ended, 1);
+        const struct federation_state_response *r = c.rpc.reply->record;
+        assert_int_equal(r->state != NULL, i < 2);
+        assert_true(c.rpc.reply->index > req.min_query_index);
+        release(&c);
+    }
+}
+
 static void wait_ends_with_the_unchanged_answer(void **state)
 {
     struct fixture *f = *state;
@@ -385,6 +423,7 @@ int main(void)
         test_on_server(query_with_an_older_index_is_answered_at_once),
         test_on_server(query_waits_for_its_key_and_for_nothing_else),
         test_on_server(absent_key_waits_for_its_creation_alone),
+        test_on_server(W19_a_missing_federation_state_waits_for_its_creation_alone),
         test_on_server(wait_ends_with_the_unchanged_answer),
         test_on_server(equal_queries_share_one_evaluation_and_one_reply),
         test_on_server(different_arguments_do_not_share),
