@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Certificates of the agent's services (connect-xds.md 1.4): the key is made here and never leaves,
- * the servers' authority signs. One is kept per service, names, datacenter and token, and renewed before it
- * ends. However many ask for the same, one is on its way. */
+ * the servers' authority signs. One is kept per service, names, datacenter and token, and renewed
+ * before it ends. However many ask for the same, one is on its way. */
 #pragma once
 #include "consuld/base.h"
 #include "consuld/base/certify.h"
