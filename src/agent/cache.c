@@ -133,10 +133,14 @@ static struct cache_entry *find(struct cache *c, const struct rpc_call *call, st
     void *plain = arena_copy(&c->key_arena, call->args, l->args->size);
     *w = take_wish(l, plain);
     if (cache_types[type].global) *(struct str *)at(plain, l->token) = STR_NIL;
+    void *shared = arena_copy(&c->key_arena, plain, l->args->size);
+    for (size_t i = 0; i < 2; i++)
+        if (l->asker[i] >= 0)
+            *(struct query_source *)at(shared, l->asker[i]) = (struct query_source){ 0 };
     buf_clear(&c->scratch);
     buf_put_c(&c->scratch, call->method);
     buf_put_char(&c->scratch, '\0');
-    msgpack_encode(l->args, plain, &c->scratch);
+    msgpack_encode(l->args, shared, &c->scratch);
     if (c->scratch.overflow) return NULL;
     struct str key = buf_str(&c->scratch);
     struct cache_entry *e = map_get(&c->map, key);

@@ -25,6 +25,7 @@ struct cache_layout {
     struct cache_type_stats *stats;
     int token, min_query_index, max_query_time, allow_stale, require_consistent, use_cache,
         max_stale_duration, max_age, must_revalidate, stale_if_error;
+    int asker[2]; /* Source, Agent: who asks, struct query_source */
 };
 void cache_layouts_init(struct cache_layout *layouts);
 

@@ -31,6 +31,12 @@ static int offset_of(const struct type *t, const char *name)
     return f ? (int)f->offset : -1;
 }
 
+static int asker_at(const struct type *t, const char *name)
+{
+    const struct field *f = record_field(t->record, str_of(name));
+    return f && f->type == &type_query_source ? (int)f->offset : -1;
+}
+
 void cache_layouts_init(struct cache_layout *layouts)
 {
     for (size_t i = 0; i < cache_type_count; i++) {
@@ -47,7 +53,8 @@ void cache_layouts_init(struct cache_layout *layouts)
             .max_stale_duration = offset_of(t, "MaxStaleDuration"),
             .max_age = offset_of(t, "MaxAge"),
             .must_revalidate = offset_of(t, "MustRevalidate"),
-            .stale_if_error = offset_of(t, "StaleIfError") };
+            .stale_if_error = offset_of(t, "StaleIfError"),
+            .asker = { asker_at(t, "Source"), asker_at(t, "Agent") } };
         ensure(layouts[i].token >= 0 && layouts[i].stale_if_error >= 0);
     }
 }

@@ -257,8 +257,9 @@ static void on_first(struct timer *t)
     ask_checks(container_of(t, struct check_runner, retry));
 }
 
-static struct check_runner *start(struct local *l, struct local_check *c)
+static struct check_runner *start(struct local_check *c)
 {
+    struct local *l = c->local;
     struct check_runner *r = xcalloc(1, sizeof *r);
     r->local = l;
     r->check = c;

@@ -19,14 +19,10 @@ enum step { CREATE, START, INSPECT };
 static const char *const step_words[] = { "create", "start", "inspect" };
 
 struct check_runner {
-    struct probe probe;
-    struct dial dial;
-    struct timer timeout;
-    struct stream *stream;
+    struct exchange x;
     struct http_client client;
     bool open; /* client is initialised */
     enum step step;
-    struct arena arena; /* of the run */
     struct str exec_id;
     struct str output; /* of the command */
     struct str url;    /* of the request */
@@ -39,39 +35,34 @@ static bool fits(const struct check_type *t)
 
 static struct str container(const struct check_runner *r)
 {
-    return r->probe.check->type.docker_container_id;
+    return r->x.probe.check->type.docker_container_id;
 }
 
 static void request_end(struct check_runner *r)
 {
-    dial_cancel(&r->dial);
-    if (r->stream) {
-        r->stream->owner = NULL; /* its closed event has nothing to tell */
-        stream_close(r->stream);
-        r->stream = NULL;
-    }
+    exchange_hang_up(&r->x);
     if (r->open) http_client_deinit(&r->client);
     r->open = false;
 }
 
 static void finish(struct check_runner *r, const char *status, struct str output)
 {
-    timer_stop(&r->timeout);
+    timer_stop(&r->x.timeout);
     request_end(r);
-    probe_result(&r->probe, status, output, false);
-    arena_reset(&r->arena);
+    probe_result(&r->x.probe, status, output, false);
+    arena_reset(&r->x.arena);
 }
 
 /* "create exec failed " and more */
 static void failed(struct check_runner *r, struct str why)
 {
     finish(r, "critical",
-        str_printf(&r->arena, "%s exec failed %.*s", step_words[r->step], STR_ARG(why)));
+        str_printf(&r->x.arena, "%s exec failed %.*s", step_words[r->step], STR_ARG(why)));
 }
 
 static void broken(struct check_runner *r, const char *why)
 {
-    failed(r, str_printf(&r->arena, "for container %.*s: %s \"%.*s\": %s", STR_ARG(container(r)),
+    failed(r, str_printf(&r->x.arena, "for container %.*s: %s \"%.*s\": %s", STR_ARG(container(r)),
                   r->step == INSPECT ? "Get" : "Post", STR_ARG(r->url), why));
 }
 
@@ -84,23 +75,23 @@ static struct str captured(struct check_runner *r)
 {
     struct str body = http_client_body(&r->client);
     uint64_t total = r->client.body_total;
-    if (total <= body.n) return str_dup(&r->arena, body);
+    if (total <= body.n) return str_dup(&r->x.arena, body);
     struct str head = str_printf(
-        &r->arena, "Captured %zu of %llu bytes\n...\n", body.n, (unsigned long long)total);
-    return probe_text(&r->arena, head, body);
+        &r->x.arena, "Captured %zu of %llu bytes\n...\n", body.n, (unsigned long long)total);
+    return probe_text(&r->x.arena, head, body);
 }
 
 static const struct value *answer_field(struct check_runner *r, const char *name, struct value *v)
 {
     struct error err;
-    struct str body = str_dup(&r->arena, http_client_body(&r->client));
-    if (json_parse(body, &r->arena, v, &err) == 0) {
+    struct str body = str_dup(&r->x.arena, http_client_body(&r->client));
+    if (json_parse(body, &r->x.arena, v, &err) == 0) {
         const struct value *field = value_get(v, str_of(name));
         if (field) return field;
         error_set(&err, ERR_DECODE, "no %s", name);
     }
     finish(r, "critical",
-        str_printf(&r->arena, "%s exec response for container %.*s cannot be parsed: %s",
+        str_printf(&r->x.arena, "%s exec response for container %.*s cannot be parsed: %s",
             step_words[r->step], STR_ARG(container(r)), err.text));
     return NULL;
 }
@@ -127,7 +118,7 @@ static void inspected(struct check_runner *r)
 
 static void refused(struct check_runner *r, int status)
 {
-    struct arena *a = &r->arena;
+    struct arena *a = &r->x.arena;
     struct str id = container(r), body = http_client_body(&r->client);
     if (status == 404 && r->step == CREATE) {
         failed(r, str_printf(a, "for unknown container %.*s", STR_ARG(id)));
@@ -193,7 +184,7 @@ static void on_closed(struct stream *s, int code)
     struct check_runner *r = s->owner;
     (void)code;
     if (!r) return;
-    r->stream = NULL;
+    r->x.stream = NULL;
     ended(r, false);
 }
 
@@ -209,9 +200,9 @@ static void put_flag(struct arena *a, struct value *v, const char *name, bool on
 
 static void request_body(struct check_runner *r, struct buf *out)
 {
-    const struct list *args = &r->probe.check->type.script_args;
+    const struct list *args = &r->x.probe.check->type.script_args;
     struct value v = { .kind = V_MAP };
-    struct arena *a = &r->arena;
+    struct arena *a = &r->x.arena;
     if (r->step == INSPECT) return;
     if (r->step == START) {
         put_flag(a, &v, "Detach", false);
@@ -253,7 +244,7 @@ static struct str escaped(struct arena *a, struct str text)
 
 static struct str request_path(struct check_runner *r)
 {
-    struct arena *a = &r->arena;
+    struct arena *a = &r->x.arena;
     if (r->step == CREATE)
         return str_printf(a, "/containers/%.*s/exec", STR_ARG(escaped(a, container(r))));
     return str_printf(
@@ -262,17 +253,17 @@ static struct str request_path(struct check_runner *r)
 
 static void connected(struct dial *d, struct stream *s)
 {
-    struct check_runner *r = container_of(d, struct check_runner, dial);
+    struct check_runner *r = container_of(d, struct check_runner, x.dial);
     if (!s) {
-        broken(r, str_c(&r->arena, str_of(d->err.text)));
+        broken(r, str_c(&r->x.arena, str_of(d->err.text)));
         return;
     }
     struct buf body = BUF_INIT(REQUEST_MAX), out = BUF_INIT(2 * REQUEST_MAX);
     struct str host = d->host.p[0] == '/'
                           ? STR("docker")
-                          : str_printf(&r->arena, "%.*s:%u", STR_ARG(d->host), d->port);
-    r->stream = s;
-    http_client_init(&r->client, r->step == START ? probe_output_max(&r->probe) : ANSWER_MAX);
+                          : str_printf(&r->x.arena, "%.*s:%u", STR_ARG(d->host), d->port);
+    r->x.stream = s;
+    http_client_init(&r->client, r->step == START ? probe_output_max(&r->x.probe) : ANSWER_MAX);
     r->open = true;
     request_body(r, &body);
     buf_printf(&out, "%s %.*s HTTP/1.1\r\nHost: %.*s\r\nUser-Agent: Go-http-client/1.1\r\n",
@@ -295,61 +286,57 @@ static bool engine(struct check_runner *r, struct dial *d)
     struct str host = str_of(given && *given ? given : HOST_DEFAULT), rest;
     struct str address;
     if (str_has_prefix(host, STR("unix://"))) {
-        d->host = str_dup(&r->arena, str_slice(host, strlen("unix://"), host.n));
+        d->host = str_dup(&r->x.arena, str_slice(host, strlen("unix://"), host.n));
         return d->host.n && d->host.p[0] == '/';
     }
     if (!str_has_prefix(host, STR("tcp://"))) return false;
     host = str_slice(host, strlen("tcp://"), host.n);
     if (!str_cut(host, '/', &address, &rest)) address = host;
-    return probe_address(str_dup(&r->arena, address), &d->host, &d->port);
+    return probe_address(str_dup(&r->x.arena, address), &d->host, &d->port);
 }
 
 static void next(struct check_runner *r)
 {
     request_end(r);
-    r->dial = (struct dial){
-        .world = r->probe.check->local->opts.world, .events = &events, .owner = r, .done = connected
-    };
-    if (!engine(r, &r->dial)) {
+    r->x.dial = (struct dial){ .world = r->x.probe.check->local->opts.world,
+        .events = &events,
+        .owner = r,
+        .done = connected };
+    if (!engine(r, &r->x.dial)) {
         finish(r, "critical",
-            str_printf(&r->arena, "unable to parse docker host `%s`", getenv("DOCKER_HOST")));
+            str_printf(&r->x.arena, "unable to parse docker host `%s`", getenv("DOCKER_HOST")));
         return;
     }
-    struct str host = r->dial.host.p[0] == '/' ? escaped(&r->arena, r->dial.host) : r->dial.host;
-    r->url = str_printf(&r->arena, "http://%.*s%.*s", STR_ARG(host), STR_ARG(request_path(r)));
-    dial_start(&r->dial);
+    struct str host =
+        r->x.dial.host.p[0] == '/' ? escaped(&r->x.arena, r->x.dial.host) : r->x.dial.host;
+    r->url = str_printf(&r->x.arena, "http://%.*s%.*s", STR_ARG(host), STR_ARG(request_path(r)));
+    dial_start(&r->x.dial);
 }
 
 static void on_timeout(struct timer *t)
 {
-    struct check_runner *r = container_of(t, struct check_runner, timeout);
+    struct check_runner *r = container_of(t, struct check_runner, x.timeout);
     broken(r, "context deadline exceeded");
 }
 
 static void run(struct probe *p)
 {
-    struct check_runner *r = container_of(p, struct check_runner, probe);
+    struct check_runner *r = container_of(p, struct check_runner, x.probe);
     r->step = CREATE;
     r->exec_id = r->output = STR("");
-    timer_start(&r->timeout, probe_timeout_ms(p, TIMEOUT_MS));
+    timer_start(&r->x.timeout, probe_timeout_ms(p, TIMEOUT_MS));
     next(r);
 }
 
-static struct check_runner *start(struct local *l, struct local_check *c)
+static struct check_runner *start(struct local_check *c)
 {
-    struct check_runner *r = xcalloc(1, sizeof *r);
-    timer_init(&r->timeout, l->opts.world, on_timeout);
-    probe_start(&r->probe, c, run);
-    return r;
+    return exchange_start(c, sizeof(struct check_runner), run, on_timeout);
 }
 
 static void stop(struct check_runner *r)
 {
-    probe_stop(&r->probe);
-    timer_stop(&r->timeout);
     request_end(r);
-    arena_free(&r->arena);
-    free(r);
+    exchange_stop(&r->x);
 }
 
 const struct check_kind check_kind_docker = { "docker", fits, start, stop };

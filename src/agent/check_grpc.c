@@ -22,13 +22,9 @@ enum status {
 };
 
 struct check_runner {
-    struct probe probe;
-    struct dial dial;
-    struct timer timeout;
-    struct stream *stream;
-    struct tls *tls; /* of stream; NULL: clear text */
+    struct exchange x;
+    struct tls *tls; /* of x.stream; NULL: clear text */
     struct grpc_call call;
-    struct arena arena; /* of the run */
     struct str target;  /* as told in the output */
     struct str address; /* host:port */
     struct str service;
@@ -41,29 +37,24 @@ static bool fits(const struct check_type *t)
 
 static void run_end(struct check_runner *r)
 {
-    timer_stop(&r->timeout);
-    dial_cancel(&r->dial);
-    if (r->stream) {
-        r->stream->owner = NULL; /* its closed event has nothing to tell */
-        stream_close(r->stream);
-        r->stream = NULL;
-    }
+    timer_stop(&r->x.timeout);
+    exchange_hang_up(&r->x);
     if (r->call.session) grpc_call_deinit(&r->call);
 }
 
 static void finish(struct check_runner *r, const char *status, struct str output)
 {
-    timer_stop(&r->timeout);
-    probe_result(&r->probe, status, output, false);
+    timer_stop(&r->x.timeout);
+    probe_result(&r->x.probe, status, output, false);
     run_end(r);
-    arena_reset(&r->arena);
+    arena_reset(&r->x.arena);
 }
 
 static void failed(struct check_runner *r, int code, const char *why, const char *more)
 {
     finish(r, "critical",
-        str_printf(&r->arena, "rpc error: code = %s desc = %s%s",
-            grpc_status_name(&r->arena, code).p, why, more));
+        str_printf(&r->x.arena, "rpc error: code = %s desc = %s%s",
+            grpc_status_name(&r->x.arena, code).p, why, more));
 }
 
 /* --- the answer --------------------------------------------------------------------------------
@@ -141,10 +132,10 @@ static void not_grpc(struct check_runner *r)
 {
     const struct grpc_call *c = &r->call;
     struct str type = buf_str(&c->content_type);
-    struct str why = type.n ? str_printf(&r->arena, "received the unexpected content-type \"%.*s\"",
-                                  STR_ARG(type))
+    struct str why = type.n ? str_printf(&r->x.arena,
+                                  "received the unexpected content-type \"%.*s\"", STR_ARG(type))
                             : STR("missing content-type field");
-    struct str text = str_printf(&r->arena, "%s: HTTP status code %d; transport: %.*s",
+    struct str text = str_printf(&r->x.arena, "%s: HTTP status code %d; transport: %.*s",
         http_phrase(c->http_status), c->http_status, STR_ARG(why));
     failed(r, code_of_http(c->http_status), text.p, "");
 }
@@ -157,13 +148,14 @@ static void answered(struct check_runner *r)
     if (c->http_status && !grpc) {
         not_grpc(r);
     } else if (c->grpc_status > 0) {
-        failed(r, c->grpc_status, str_c(&r->arena, buf_str(&c->message)), "");
+        failed(r, c->grpc_status, str_c(&r->x.arena, buf_str(&c->message)), "");
     } else if (c->grpc_status < 0) {
         failed(r, INTERNAL, "server closed the stream without sending trailers", "");
     } else if (!grpc_call_reply(c, &message) || !serving(message)) {
         finish(r, "critical", STR("gRPC application didn't report service healthy"));
     } else {
-        finish(r, "passing", str_printf(&r->arena, "gRPC check %.*s: success", STR_ARG(r->target)));
+        finish(
+            r, "passing", str_printf(&r->x.arena, "gRPC check %.*s: success", STR_ARG(r->target)));
     }
 }
 
@@ -174,7 +166,7 @@ static bool flush(struct check_runner *r)
 {
     for (struct str out; (out = grpc_call_output(&r->call)).n;) {
         struct stream_part part = { .p = out.p, .n = out.n };
-        if (stream_write(r->stream, &part, 1) != 0) return false;
+        if (stream_write(r->x.stream, &part, 1) != 0) return false;
     }
     return true;
 }
@@ -205,9 +197,9 @@ static void on_closed(struct stream *s, int code)
     (void)code;
     if (!r) return;
     if (r->tls) tls_state(r->tls, s, &tls);
-    r->stream = NULL;
+    r->x.stream = NULL;
     if (tls.why && !tls.ready) {
-        struct str why = str_printf(&r->arena,
+        struct str why = str_printf(&r->x.arena,
             "connection error: desc = \"transport: authentication handshake failed: %s\"", tls.why);
         failed(r, UNAVAILABLE, UNREACHED, why.p);
     } else {
@@ -220,10 +212,10 @@ static const struct stream_events events = { .data = on_data, .eof = on_eof, .cl
 static struct stream *begin_tls(struct check_runner *r, struct stream *s)
 {
     static const char *const alpn[] = { "h2" };
-    const struct local_check *c = r->probe.check;
+    const struct local_check *c = r->x.probe.check;
     struct tls_options o = {
         .use = c->type.tls_skip_verify ? TLS_DIAL_CHECK_UNVERIFIED : TLS_DIAL_CHECK,
-        .server_name = r->dial.host,
+        .server_name = r->x.dial.host,
         .alpn = alpn,
         .n_alpn = 1,
         .events = &events,
@@ -251,39 +243,39 @@ static struct str health_request(struct arena *a, struct str service)
 static void unreached(struct check_runner *r, const char *why)
 {
     struct str text = str_printf(
-        &r->arena, "connection error: desc = \"transport: Error while dialing %s\"", why);
+        &r->x.arena, "connection error: desc = \"transport: Error while dialing %s\"", why);
     failed(r, UNAVAILABLE, UNREACHED, text.p);
 }
 
 static void connected(struct dial *d, struct stream *s)
 {
-    struct check_runner *r = container_of(d, struct check_runner, dial);
+    struct check_runner *r = container_of(d, struct check_runner, x.dial);
     if (!s) {
         unreached(r, d->err.text);
         return;
     }
-    r->stream = r->tls ? begin_tls(r, s) : s;
+    r->x.stream = r->tls ? begin_tls(r, s) : s;
     struct grpc_target target = { .authority = r->address,
         .path = STR(HEALTH_PATH),
         .tls = r->tls != NULL,
-        .timeout_ms = probe_timeout_ms(&r->probe, TIMEOUT_MS) };
-    grpc_call_init(&r->call, &target, health_request(&r->arena, r->service));
+        .timeout_ms = probe_timeout_ms(&r->x.probe, TIMEOUT_MS) };
+    grpc_call_init(&r->call, &target, health_request(&r->x.arena, r->service));
     if (!flush(r)) failed(r, UNAVAILABLE, "transport is closing", "");
 }
 
 static void on_timeout(struct timer *t)
 {
-    struct check_runner *r = container_of(t, struct check_runner, timeout);
+    struct check_runner *r = container_of(t, struct check_runner, x.timeout);
     failed(r, DEADLINE, "context deadline exceeded", "");
 }
 
 static void run(struct probe *p)
 {
-    struct check_runner *r = container_of(p, struct check_runner, probe);
+    struct check_runner *r = container_of(p, struct check_runner, x.probe);
     const struct check_type *t = &p->check->type;
     struct str host;
     uint16_t port;
-    r->target = expose_target(p->check, &r->arena, t->grpc);
+    r->target = expose_target(p->check, &r->x.arena, t->grpc);
     if (!str_cut(r->target, '/', &r->address, &r->service)) {
         r->address = r->target;
         r->service = STR("");
@@ -294,35 +286,30 @@ static void run(struct probe *p)
         return;
     }
     if (!probe_address(r->address, &host, &port)) {
-        unreached(r, str_printf(&r->arena, "dial tcp: address %.*s: missing port in address",
+        unreached(r, str_printf(&r->x.arena, "dial tcp: address %.*s: missing port in address",
                          STR_ARG(r->address))
                          .p);
         return;
     }
-    r->dial = (struct dial){ .world = p->check->local->opts.world,
+    r->x.dial = (struct dial){ .world = p->check->local->opts.world,
         .host = host,
         .port = port,
         .events = &events,
         .owner = r,
         .done = connected };
-    dial_start(&r->dial);
-    timer_start(&r->timeout, probe_timeout_ms(p, TIMEOUT_MS));
+    dial_start(&r->x.dial);
+    timer_start(&r->x.timeout, probe_timeout_ms(p, TIMEOUT_MS));
 }
 
-static struct check_runner *start(struct local *l, struct local_check *c)
+static struct check_runner *start(struct local_check *c)
 {
-    struct check_runner *r = xcalloc(1, sizeof *r);
-    timer_init(&r->timeout, l->opts.world, on_timeout);
-    probe_start(&r->probe, c, run);
-    return r;
+    return exchange_start(c, sizeof(struct check_runner), run, on_timeout);
 }
 
 static void stop(struct check_runner *r)
 {
-    probe_stop(&r->probe);
     run_end(r);
-    arena_free(&r->arena);
-    free(r);
+    exchange_stop(&r->x);
 }
 
 const struct check_kind check_kind_grpc = { "grpc", fits, start, stop };

@@ -17,20 +17,16 @@
 #define UNPACKED_MAX ((uint64_t)64 << 20)
 
 struct check_runner {
-    struct probe probe;
-    struct dial dial;
-    struct timer timeout;
-    struct stream *stream;
-    struct tls *tls; /* of stream; NULL: clear text */
+    struct exchange x;
+    struct tls *tls; /* of x.stream; NULL: clear text */
     struct http_client client;
     bool open; /* client is initialised */
     z_stream unpacker;
     bool unpacking;
     unsigned redirects;
-    struct arena arena; /* of the run */
-    struct str target;  /* as told in the output */
-    struct str url;     /* after redirections */
-    struct str method;  /* after redirections */
+    struct str target; /* as told in the output */
+    struct str url;    /* after redirections */
+    struct str method; /* after redirections */
 };
 
 static bool fits(const struct check_type *t)
@@ -40,19 +36,14 @@ static bool fits(const struct check_type *t)
 
 static struct str check_method(const struct check_runner *r)
 {
-    struct str m = r->probe.check->type.method;
+    struct str m = r->x.probe.check->type.method;
     return m.n ? m : STR("GET");
 }
 
 static void run_end(struct check_runner *r)
 {
-    timer_stop(&r->timeout);
-    dial_cancel(&r->dial);
-    if (r->stream) {
-        r->stream->owner = NULL; /* its closed event has nothing to tell */
-        stream_close(r->stream);
-        r->stream = NULL;
-    }
+    timer_stop(&r->x.timeout);
+    exchange_hang_up(&r->x);
     if (r->open) http_client_deinit(&r->client);
     r->open = false;
     if (r->unpacking) inflateEnd(&r->unpacker);
@@ -62,18 +53,18 @@ static void run_end(struct check_runner *r)
 static void finish(struct check_runner *r, const char *status, struct str output)
 {
     run_end(r);
-    probe_result(&r->probe, status, output, false);
-    arena_reset(&r->arena);
+    probe_result(&r->x.probe, status, output, false);
+    arena_reset(&r->x.arena);
 }
 
 /* Get "http://a/": why */
 static void failed_at(struct check_runner *r, struct str url, const char *why)
 {
-    struct str word = str_lower(&r->arena, r->method);
+    struct str word = str_lower(&r->x.arena, r->method);
     char *first = (char *)(uintptr_t)word.p;
     if (word.n) first[0] = r->method.p[0];
     finish(r, "critical",
-        str_printf(&r->arena, "%.*s \"%.*s\": %s", STR_ARG(word), STR_ARG(url), why));
+        str_printf(&r->x.arena, "%.*s \"%.*s\": %s", STR_ARG(word), STR_ARG(url), why));
 }
 
 static void failed(struct check_runner *r, const char *why)
@@ -89,12 +80,13 @@ static struct str resolve(struct check_runner *r, struct str to)
     struct http_url url;
     if (str_find(to, STR("://")) > 0 || !http_url_parse(r->url, &url)) return to;
     const char *scheme = url.tls ? "https" : "http";
-    if (str_has_prefix(to, STR("//"))) return str_printf(&r->arena, "%s:%.*s", scheme, STR_ARG(to));
+    if (str_has_prefix(to, STR("//")))
+        return str_printf(&r->x.arena, "%s:%.*s", scheme, STR_ARG(to));
     size_t end = 0; /* of the folder */
     for (size_t i = 0; to.p[0] != '/' && i < url.path.n && url.path.p[i] != '?'; i++) {
         if (url.path.p[i] == '/') end = i + 1;
     }
-    return str_printf(&r->arena, "%s://%.*s%s%.*s%.*s", scheme, STR_ARG(url.authority),
+    return str_printf(&r->x.arena, "%s://%.*s%s%.*s%.*s", scheme, STR_ARG(url.authority),
         end || to.p[0] == '/' ? "" : "/", STR_ARG(str_slice(url.path, 0, end)), STR_ARG(to));
 }
 
@@ -102,7 +94,7 @@ static bool redirected(struct check_runner *r)
 {
     int s = r->client.status;
     if (s != 301 && s != 302 && s != 303 && s != 307 && s != 308) return false;
-    struct str to = str_dup(&r->arena, buf_str(&r->client.location));
+    struct str to = str_dup(&r->x.arena, buf_str(&r->client.location));
     if (to.n == 0) return false;
     if (++r->redirects > REDIRECTS_MAX) {
         failed_at(r, to, "stopped after 10 redirects");
@@ -126,7 +118,7 @@ static struct str output_text(struct check_runner *r)
     buf_put_str(&out, reason);
     buf_put_c(&out, " Output: ");
     buf_put_str(&out, http_client_body(&r->client));
-    struct str text = str_dup(&r->arena, buf_str(&out));
+    struct str text = str_dup(&r->x.arena, buf_str(&out));
     buf_deinit(&out);
     return text;
 }
@@ -177,8 +169,8 @@ static void on_closed(struct stream *s, int code)
     (void)code;
     if (!r) return;
     if (r->tls) tls_state(r->tls, s, &tls);
-    r->stream = NULL;
-    broken(r, tls.why ? str_c(&r->arena, str_of(tls.why)) : "read: connection reset by peer");
+    r->x.stream = NULL;
+    broken(r, tls.why ? str_c(&r->x.arena, str_of(tls.why)) : "read: connection reset by peer");
 }
 
 static const struct stream_events events = { .data = on_data, .eof = on_eof, .closed = on_closed };
@@ -229,7 +221,7 @@ static void put_path(struct buf *out, struct str path)
 /* True if a packed answer was offered to be unpacked. */
 static bool request(const struct check_runner *r, const struct http_url *url, struct buf *out)
 {
-    const struct check_type *t = &r->probe.check->type;
+    const struct check_type *t = &r->x.probe.check->type;
     bool packed = !has_header(&t->header, "Accept-Encoding") && !str_is(r->method, "HEAD");
     bool bare = r->redirects && str_is(r->method, "GET");
     struct str body = bare ? STR("") : t->body;
@@ -294,7 +286,7 @@ static bool value_valid(struct str text)
 /* What is wrong with the headers, in Go's words; empty if nothing is. */
 static struct str header_fault(struct check_runner *r)
 {
-    const struct dict *headers = &r->probe.check->type.header;
+    const struct dict *headers = &r->x.probe.check->type.header;
     struct buf text = BUF_INIT(4096);
     for (size_t i = 0; i < headers->n && !text.n; i++) {
         struct str name = dict_key(headers, type_map_list_str.elem, i);
@@ -311,14 +303,14 @@ static struct str header_fault(struct check_runner *r)
             quote_go(&text, name);
         }
     }
-    struct str fault = str_dup(&r->arena, buf_str(&text));
+    struct str fault = str_dup(&r->x.arena, buf_str(&text));
     buf_deinit(&text);
     return fault;
 }
 
 static struct stream *begin_tls(struct check_runner *r, struct str host, struct stream *s)
 {
-    const struct local_check *c = r->probe.check;
+    const struct local_check *c = r->x.probe.check;
     struct tls_options o = {
         .use = c->type.tls_skip_verify ? TLS_DIAL_CHECK_UNVERIFIED : TLS_DIAL_CHECK,
         .server_name = host,
@@ -331,28 +323,28 @@ static struct stream *begin_tls(struct check_runner *r, struct str host, struct 
 
 static void connected(struct dial *d, struct stream *s)
 {
-    struct check_runner *r = container_of(d, struct check_runner, dial);
+    struct check_runner *r = container_of(d, struct check_runner, x.dial);
     if (!s) {
-        failed(r, str_c(&r->arena, str_of(d->err.text)));
+        failed(r, str_c(&r->x.arena, str_of(d->err.text)));
         return;
     }
     struct http_url url;
     struct buf out = BUF_INIT(REQUEST_MAX);
     ensure(http_url_parse(r->url, &url));
-    r->stream = url.tls ? begin_tls(r, url.host, s) : s;
-    http_client_init(&r->client, probe_output_max(&r->probe));
+    r->x.stream = url.tls ? begin_tls(r, url.host, s) : s;
+    http_client_init(&r->client, probe_output_max(&r->x.probe));
     r->open = true;
     r->client.no_body = str_is(r->method, "HEAD");
     if (request(r, &url, &out)) r->client.unpack = unpack;
     struct stream_part part = { .p = out.p, .n = out.n };
-    if (out.overflow || stream_write(r->stream, &part, 1) == ERR_FULL)
+    if (out.overflow || stream_write(r->x.stream, &part, 1) == ERR_FULL)
         failed(r, "request too large");
     buf_deinit(&out);
 }
 
 static void on_timeout(struct timer *t)
 {
-    struct check_runner *r = container_of(t, struct check_runner, timeout);
+    struct check_runner *r = container_of(t, struct check_runner, x.timeout);
     broken(r, "context deadline exceeded (Client.Timeout exceeded while awaiting headers)");
 }
 
@@ -364,31 +356,31 @@ static void attempt(struct check_runner *r)
         struct str scheme = str_slice(r->url, 0, colon > 0 ? (size_t)colon : 0);
         bool known = str_is(scheme, "http") || str_is(scheme, "https");
         struct str why =
-            str_printf(&r->arena, "unsupported protocol scheme \"%.*s\"", STR_ARG(scheme));
+            str_printf(&r->x.arena, "unsupported protocol scheme \"%.*s\"", STR_ARG(scheme));
         failed(r, known ? "invalid URL" : why.p);
         return;
     }
     r->tls = NULL;
-    if (url.tls && !r->probe.check->local->opts.tls) {
+    if (url.tls && !r->x.probe.check->local->opts.tls) {
         failed(r, "TLS is not set up");
         return;
     }
-    r->dial = (struct dial){ .world = r->probe.check->local->opts.world,
+    r->x.dial = (struct dial){ .world = r->x.probe.check->local->opts.world,
         .host = url.host,
         .port = url.port,
         .events = &events,
         .owner = r,
         .done = connected };
-    dial_start(&r->dial);
-    timer_start(&r->timeout, probe_timeout_ms(&r->probe, TIMEOUT_MS));
+    dial_start(&r->x.dial);
+    timer_start(&r->x.timeout, probe_timeout_ms(&r->x.probe, TIMEOUT_MS));
 }
 
 static void run(struct probe *p)
 {
-    struct check_runner *r = container_of(p, struct check_runner, probe);
+    struct check_runner *r = container_of(p, struct check_runner, x.probe);
     r->redirects = 0;
     r->method = check_method(r);
-    r->target = r->url = expose_target(p->check, &r->arena, p->check->type.http);
+    r->target = r->url = expose_target(p->check, &r->x.arena, p->check->type.http);
     if (!token_valid(r->method)) {
         struct buf text = BUF_INIT(4096);
         buf_put_c(&text, "net/http: invalid method ");
@@ -399,25 +391,20 @@ static void run(struct probe *p)
     }
     struct str fault = header_fault(r);
     if (fault.n)
-        failed(r, str_c(&r->arena, fault));
+        failed(r, str_c(&r->x.arena, fault));
     else
         attempt(r);
 }
 
-static struct check_runner *start(struct local *l, struct local_check *c)
+static struct check_runner *start(struct local_check *c)
 {
-    struct check_runner *r = xcalloc(1, sizeof *r);
-    timer_init(&r->timeout, l->opts.world, on_timeout);
-    probe_start(&r->probe, c, run);
-    return r;
+    return exchange_start(c, sizeof(struct check_runner), run, on_timeout);
 }
 
 static void stop(struct check_runner *r)
 {
-    probe_stop(&r->probe);
     run_end(r);
-    arena_free(&r->arena);
-    free(r);
+    exchange_stop(&r->x);
 }
 
 const struct check_kind check_kind_http = { "http", fits, start, stop };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check_probe.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define NS_PER_MS 1000000
@@ -34,6 +35,33 @@ void probe_result(struct probe *p, const char *status, struct str output, bool d
 void probe_stop(struct probe *p)
 {
     timer_stop(&p->timer);
+}
+
+void *exchange_start(struct local_check *c, size_t size, void (*run)(struct probe *p),
+    void (*too_late)(struct timer *t))
+{
+    struct exchange *x = xcalloc(1, size);
+    timer_init(&x->timeout, c->local->opts.world, too_late);
+    probe_start(&x->probe, c, run);
+    return x;
+}
+
+void exchange_hang_up(struct exchange *x)
+{
+    dial_cancel(&x->dial);
+    if (!x->stream) return;
+    x->stream->owner = NULL; /* its closed event has nothing to tell */
+    stream_close(x->stream);
+    x->stream = NULL;
+}
+
+void exchange_stop(struct exchange *x)
+{
+    probe_stop(&x->probe);
+    timer_stop(&x->timeout);
+    exchange_hang_up(x);
+    arena_free(&x->arena);
+    free(x);
 }
 
 size_t probe_output_max(const struct probe *p)

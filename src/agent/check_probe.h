@@ -2,6 +2,7 @@
 /* What all checks that run by interval share: the first run after a random part of the interval,
  * the next one a whole interval after the end of the last (agent.md 5.4). */
 #pragma once
+#include "consuld/base/outside.h"
 #include "local_state.h"
 
 struct probe {
@@ -14,6 +15,23 @@ void probe_start(struct probe *p, struct local_check *c, void (*run)(struct prob
 /* The run has ended with this result; schedules the next. `direct`: past the thresholds. */
 void probe_result(struct probe *p, const char *status, struct str output, bool direct);
 void probe_stop(struct probe *p);
+
+/* The head of a runner whose runs are conversations over one stream at a time. */
+struct exchange {
+    struct probe probe;
+    struct timer timeout;
+    struct dial dial;
+    struct stream *stream;
+    struct arena arena; /* of the run */
+};
+/* A runner of `size` bytes that begins with its struct exchange. */
+void *exchange_start(struct local_check *c, size_t size, void (*run)(struct probe *p),
+    void (*too_late)(struct timer *t));
+/* Neither dial nor stream tell anything any more. */
+void exchange_hang_up(struct exchange *x);
+/* Ends the run and frees the runner. */
+void exchange_stop(struct exchange *x);
+
 /* A text and bytes of any kind behind it. */
 struct str probe_text(struct arena *a, struct str text, struct str bytes);
 /* check_expose.c: where the check has to go: to its target, or to the proxy that exposes it. */

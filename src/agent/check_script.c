@@ -130,10 +130,10 @@ static void run(struct probe *p)
         link_push(&l->scripts_waiting, &r->waiting);
 }
 
-static struct check_runner *start(struct local *l, struct local_check *c)
+static struct check_runner *start(struct local_check *c)
 {
     struct check_runner *r = xcalloc(1, sizeof *r);
-    timer_init(&r->timeout, l->opts.world, on_timeout);
+    timer_init(&r->timeout, c->local->opts.world, on_timeout);
     link_init(&r->waiting);
     probe_start(&r->probe, c, run);
     return r;

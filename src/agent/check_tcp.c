@@ -73,10 +73,9 @@ static void run(struct probe *p)
     arena_free(&a);
 }
 
-static struct check_runner *start(struct local *l, struct local_check *c)
+static struct check_runner *start(struct local_check *c)
 {
     struct check_runner *r = xcalloc(1, sizeof *r);
-    (void)l;
     probe_start(&r->probe, c, run);
     return r;
 }

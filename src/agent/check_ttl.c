@@ -35,11 +35,11 @@ static void expired(struct timer *t)
     arena_free(&a);
 }
 
-static struct check_runner *start(struct local *l, struct local_check *c)
+static struct check_runner *start(struct local_check *c)
 {
     struct check_runner *r = xcalloc(1, sizeof *r);
     r->check = c;
-    timer_init(&r->timer, l->opts.world, expired);
+    timer_init(&r->timer, c->local->opts.world, expired);
     timer_start(&r->timer, ttl_ms(c));
     return r;
 }

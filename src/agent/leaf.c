@@ -15,8 +15,8 @@
 
 struct leaf {
     struct leaves *all;
-    struct arena keys; /* of key, service, token, names */
-    struct str key, service, token;
+    struct arena keys; /* of what it is of */
+    struct str key, service, token, datacenter;
     struct list dns_names;
     struct link link; /* all->idle_first, the one unused for longest first */
     struct link waiters;
@@ -193,7 +193,7 @@ static void ask_sign(struct certify_job *j)
         return;
     }
     struct ca_sign_request *args = arena_new(a, struct ca_sign_request);
-    args->datacenter = f->all->opts.datacenter;
+    args->datacenter = f->datacenter;
     args->token = f->token;
     args->csr = str_dup(a, j->made);
     f->private_key = str_dup(a, j->key);
@@ -214,7 +214,7 @@ static void make_request(struct leaf *f, struct str trust_domain)
     struct spiffe_id id = { .kind = SPIFFE_SERVICE,
         .host = trust_domain,
         .namespace = STR("default"),
-        .datacenter = o->datacenter,
+        .datacenter = f->datacenter,
         .service = f->service };
     struct certify_job wanted = { .by = o->certifier,
         .make = o->certifier->request,
@@ -362,8 +362,9 @@ static void make_room(struct leaves *l)
 static struct leaf *find(struct leaves *l, const struct leaf_call *c)
 {
     struct arena a = ARENA_INIT;
-    struct str key =
-        str_printf(&a, "%zu:%.*s%.*s", c->service.n, STR_ARG(c->service), STR_ARG(c->token));
+    struct str datacenter = c->datacenter.n ? c->datacenter : l->opts.datacenter;
+    struct str key = str_printf(&a, "%zu:%.*s%zu:%.*s%.*s", c->service.n, STR_ARG(c->service),
+        datacenter.n, STR_ARG(datacenter), STR_ARG(c->token));
     for (size_t i = 0; i < c->dns_names.n; i++)
         key = str_printf(
             &a, "%.*s\n%.*s", STR_ARG(key), STR_ARG(LIST_AT(&c->dns_names, struct str, i)));
@@ -375,6 +376,7 @@ static struct leaf *find(struct leaves *l, const struct leaf_call *c)
         f->key = str_dup(&f->keys, key);
         f->service = str_dup(&f->keys, c->service);
         f->token = str_dup(&f->keys, c->token);
+        f->datacenter = str_dup(&f->keys, datacenter);
         record_copy(&f->keys, &type_list_str, &f->dns_names, &c->dns_names);
         link_init(&f->link);
         link_init(&f->waiters);

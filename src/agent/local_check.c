@@ -140,7 +140,7 @@ static struct local_check *check_stays(struct local_check *c)
 {
     if (c->kind == &check_kind_ttl && !c->stale) {
         check_stop(c);
-        c->runner = c->kind->start(c->local, c);
+        c->runner = c->kind->start(c);
     }
     c->stale = false;
     return c;
@@ -179,7 +179,7 @@ struct local_check *local__check_put(struct local *l, const struct health_check 
     }
     map_put(&l->checks, c->check.check_id, c);
     c->kind = type ? check_kind_of(type) : NULL;
-    if (c->kind) c->runner = c->kind->start(l, c);
+    if (c->kind) c->runner = c->kind->start(c);
     touch(c);
     local__touched(l, c->check.service_id);
     local_changed(l);

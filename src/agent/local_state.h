@@ -39,7 +39,7 @@ struct local_check;
 struct check_kind {
     const char *word; /* HealthCheck.Type */
     bool (*fits)(const struct check_type *t);
-    struct check_runner *(*start)(struct local *l, struct local_check *c);
+    struct check_runner *(*start)(struct local_check *c);
     void (*stop)(struct check_runner *r);
 };
 

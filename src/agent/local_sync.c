@@ -2,287 +2,15 @@
 /* Anti-entropy: a run makes the catalog agree with the local state. A full run first reads what the
  * catalog has and marks what differs; every run then sends what is marked, in phases: the node,
  * its services with their checks, the remaining checks (agent.md 6). */
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "local_state.h"
 #include "consuld/model.h"
+#include "local_sync.h"
 
 #define IN_FLIGHT_MAX 64
 #define INTERVAL_MS 60000
 #define RETRY_MS 15000
 #define READ_STALE_NS (INT64_C(2) * 1000000000)
-
-enum phase { IDLE, READ_SERVICES, READ_CHECKS, SEND_NODE, SEND_SERVICES, SEND_CHECKS };
-
-struct sync {
-    struct local *local;
-    enum phase phase;
-    bool full;      /* of the running run */
-    bool want_full; /* of the next */
-    bool want;      /* something was marked */
-    bool failed;
-    bool stepping;
-    unsigned paused;
-    bool started;
-    bool node_in_sync;
-    struct link ops; /* in flight */
-    size_t in_flight;
-    struct link pushes;  /* served by the running run */
-    struct link waiting; /* wait for the next */
-    struct timer timer;  /* next full run */
-    struct rpc_reply *services;
-    struct link services_todo; /* of the running phase: struct local_service */
-    struct link checks_todo;   /* struct local_check */
-    struct link checks_going;  /* deleted ones, sent last */
-};
-
-/* One call in flight. */
-struct op {
-    struct link link;
-    struct sync *sync;
-    struct rpc_call call;
-    struct error err; /* of call */
-    struct arena arena;
-    struct str service_id; /* what it carries; nil if none */
-    uint64_t service_version;
-    struct list checks; /* of struct sent_check */
-    bool node;
-    bool deregister;
-};
-
-struct sent_check {
-    struct str id;
-    uint64_t version;
-};
-
-static void step(struct sync *s);
-
-static struct op *op_new(struct sync *s)
-{
-    struct op *op = xcalloc(1, sizeof *op);
-    op->sync = s;
-    op->call.arena = &op->arena;
-    op->call.ctx = op;
-    op->call.err = &op->err;
-    link_push(&s->ops, &op->link);
-    s->in_flight++;
-    return op;
-}
-
-static void op_free(struct op *op)
-{
-    op->sync->in_flight--;
-    link_remove(&op->link);
-    if (op->call.reply) rpc_reply_unref(op->call.reply);
-    arena_free(&op->arena);
-    free(op);
-}
-
-static void op_submit(
-    struct op *op, const char *method, const void *args, void (*done)(struct rpc_call *))
-{
-    op->call.method = method;
-    op->call.args = args;
-    op->call.done = done;
-    rpc_submit(op->sync->local->opts.rpc, &op->call);
-}
-
-static struct str agent_token(const struct local *l)
-{
-    return l->opts.agent_token.n ? l->opts.agent_token : l->opts.default_token;
-}
-
-/* --- what a call's end means --------------------------------------------------------------------
- */
-
-static bool blocked_by_acl(const struct error *err)
-{
-    return strstr(err->text, "Permission denied") || strstr(err->text, "ACL not found");
-}
-
-static bool already_gone(const struct op *op, const struct error *err)
-{
-    return op->deregister &&
-           (strstr(err->text, "Unknown service") || strstr(err->text, "Unknown check"));
-}
-
-static void forget_deleted_checks(struct local *l, struct str service_id)
-{
-    struct local_group *g = local__group(l, service_id);
-    if (!g) return;
-    link_each (it, &g->checks) {
-        struct local_check *c = container_of(it, struct local_check, of_group);
-        bool last = it->prev == it->next; /* the group may go with it */
-        if (c->deleted) local__check_forget(l, c);
-        if (last) return;
-    }
-}
-
-static void service_sent(struct op *op, bool denied)
-{
-    struct local *l = op->sync->local;
-    struct local_service *s = op->service_id.p ? map_get(&l->services, op->service_id) : NULL;
-    if (!s || s->version != op->service_version) return;
-    const char *id = str_c(&op->arena, op->service_id);
-    local__service_mark(l, s, true);
-    if (denied) {
-        log_warn("agent",
-            op->deregister ? "Service deregistration blocked by ACLs"
-                           : "Service registration blocked by ACLs",
-            "service", id);
-    } else if (op->deregister) {
-        log_info("agent", "Deregistered service", "service", id);
-    } else {
-        log_info("agent", "Synced service", "service", id);
-    }
-    if (!op->deregister || denied) return;
-    forget_deleted_checks(l, op->service_id);
-    local__service_forget(l, s);
-}
-
-static void check_sent(struct op *op, const struct sent_check *sent, bool denied)
-{
-    struct local *l = op->sync->local;
-    struct local_check *c = map_get(&l->checks, sent->id);
-    if (!c || c->version != sent->version) return;
-    const char *id = str_c(&op->arena, sent->id);
-    local__check_mark(c, true);
-    if (denied) {
-        log_warn("agent", "Check registration blocked by ACLs", "check", id);
-    } else if (op->deregister) {
-        log_info("agent", "Deregistered check", "check", id);
-    } else if (!op->service_id.p) {
-        log_info("agent", "Synced check", "check", id);
-    }
-    if (op->deregister && !denied) local__check_forget(l, c);
-}
-
-static void on_sent(struct rpc_call *call)
-{
-    struct op *op = call->ctx;
-    struct sync *s = op->sync;
-    bool denied = call->code != 0 && blocked_by_acl(call->err);
-    if (call->code == 0 || denied || already_gone(op, call->err)) {
-        if (op->node) {
-            s->node_in_sync = true;
-            if (denied) {
-                log_warn("agent", "Node info update blocked by ACLs");
-            } else {
-                log_info("agent", "Synced node info");
-            }
-        }
-        service_sent(op, denied);
-        for (size_t i = 0; i < op->checks.n; i++)
-            check_sent(op, &LIST_AT(&op->checks, struct sent_check, i), denied);
-    } else {
-        if (!s->failed)
-            log_error("agent.anti_entropy", "failed to sync changes", "error", call->err->text);
-        s->failed = true;
-    }
-    op_free(op);
-    step(s);
-}
-
-/* --- sending ------------------------------------------------------------------------------------
- */
-
-static struct register_request *node_request(struct sync *s, struct op *op)
-{
-    const struct local_options *o = &s->local->opts;
-    struct register_request *r = arena_new(&op->arena, struct register_request);
-    *r = (struct register_request){ .datacenter = o->datacenter,
-        .id = o->node_id,
-        .node = o->node_name,
-        .address = o->address,
-        .tagged_addresses = o->tagged_addresses,
-        .node_meta = o->node_meta,
-        .skip_node_update = s->node_in_sync };
-    return r;
-}
-
-static void send_node(struct sync *s)
-{
-    if (s->node_in_sync) return;
-    struct op *op = op_new(s);
-    struct register_request *r = node_request(s, op);
-    r->token = agent_token(s->local);
-    op->node = true;
-    op_submit(op, "Catalog.Register", r, on_sent);
-}
-
-static void deregister(
-    struct sync *s, struct op *op, struct str service_id, struct str check_id, struct str token)
-{
-    const struct local_options *o = &s->local->opts;
-    struct deregister_request *r = arena_new(&op->arena, struct deregister_request);
-    *r = (struct deregister_request){ .datacenter = o->datacenter,
-        .node = o->node_name,
-        .service_id = str_dup(&op->arena, service_id),
-        .check_id = str_dup(&op->arena, check_id),
-        .token = token.n ? str_dup(&op->arena, token) : o->default_token };
-    op->deregister = true;
-    op_submit(op, "Catalog.Deregister", r, on_sent);
-}
-
-static void take_check(struct op *op, struct register_request *r, const struct local_check *c)
-{
-    struct sent_check *sent = LIST_PUSH(&op->arena, &op->checks, struct sent_check);
-    *sent = (struct sent_check){ str_dup(&op->arena, c->check.check_id), c->version };
-    record_copy(&op->arena, &type_health_check,
-        LIST_PUSH(&op->arena, &r->checks, struct health_check), &c->check);
-}
-
-/* A single check travels as Check, several as Checks. */
-static void fold_single_check(struct op *op, struct register_request *r)
-{
-    if (r->checks.n != 1) return;
-    r->check = arena_new(&op->arena, struct health_check);
-    *r->check = LIST_AT(&r->checks, struct health_check, 0);
-    r->checks = (struct list){ 0 };
-}
-
-static void send_service(struct sync *s, struct local_service *svc)
-{
-    struct local *l = s->local;
-    struct op *op = op_new(s);
-    op->service_id = str_dup(&op->arena, svc->svc.id);
-    op->service_version = svc->version;
-    if (svc->deleted) {
-        deregister(s, op, svc->svc.id, STR_NIL, svc->token);
-        return;
-    }
-    struct register_request *r = node_request(s, op);
-    r->token = svc->token.n ? str_dup(&op->arena, svc->token) : l->opts.default_token;
-    r->service = arena_new(&op->arena, struct node_service);
-    record_copy(&op->arena, &type_node_service, r->service, &svc->svc);
-    const struct local_group *g = local__group(l, svc->svc.id);
-    if (g) {
-        link_each (it, &g->checks) {
-            const struct local_check *c = container_of(it, struct local_check, of_group);
-            if (!c->in_sync && !c->deleted && str_eq(c->token, svc->token)) take_check(op, r, c);
-        }
-    }
-    fold_single_check(op, r);
-    op_submit(op, "Catalog.Register", r, on_sent);
-}
-
-static void send_check(struct sync *s, struct local_check *c)
-{
-    struct op *op = op_new(s);
-    if (c->deleted) {
-        struct sent_check *sent = LIST_PUSH(&op->arena, &op->checks, struct sent_check);
-        *sent = (struct sent_check){ str_dup(&op->arena, c->check.check_id), c->version };
-        deregister(s, op, STR_NIL, c->check.check_id, c->token);
-        return;
-    }
-    struct register_request *r = node_request(s, op);
-    r->token = c->token.n ? str_dup(&op->arena, c->token) : s->local->opts.default_token;
-    take_check(op, r, c);
-    fold_single_check(op, r);
-    op_submit(op, "Catalog.Register", r, on_sent);
-}
 
 /* --- what a phase has to send ------------------------------------------------------------------
  */
@@ -318,7 +46,7 @@ static bool send_next_service(struct sync *s)
     struct link *it = link_pop(&s->services_todo);
     if (!it) return false;
     link_push(&s->local->unsynced_services, it);
-    send_service(s, container_of(it, struct local_service, unsynced));
+    sync_send_service(s, container_of(it, struct local_service, unsynced));
     return true;
 }
 
@@ -339,13 +67,13 @@ static bool send_next_check(struct sync *s)
         struct local_check *c = container_of(it, struct local_check, unsynced);
         link_push(c->deleted ? &s->checks_going : &s->local->unsynced_checks, it);
         if (c->deleted || follows_service(s->local, c)) continue;
-        send_check(s, c);
+        sync_send_check(s, c);
         return true;
     }
     struct link *it = link_pop(&s->checks_going);
     if (!it) return false;
     link_push(&s->local->unsynced_checks, it);
-    send_check(s, container_of(it, struct local_check, unsynced));
+    sync_send_check(s, container_of(it, struct local_check, unsynced));
     return true;
 }
 
@@ -354,7 +82,7 @@ static bool send_next_check(struct sync *s)
 
 static void on_checks_read(struct rpc_call *call)
 {
-    struct op *op = call->ctx;
+    struct sync_op *op = call->ctx;
     struct sync *s = op->sync;
     if (call->code != 0) {
         log_error("agent.anti_entropy", "failed to sync remote state", "error", call->err->text);
@@ -366,30 +94,30 @@ static void on_checks_read(struct rpc_call *call)
         s->node_in_sync = compare_node(s->local, listing->node);
         compare_catalog(s->local, listing, &checks->health_checks);
         s->phase = SEND_NODE;
-        send_node(s);
+        sync_send_node(s);
     }
     rpc_reply_unref(s->services);
     s->services = NULL;
-    op_free(op);
-    step(s);
+    sync_op_free(op);
+    sync_step(s);
 }
 
 static void read_node(struct sync *s, const char *method, void (*done)(struct rpc_call *))
 {
     const struct local_options *o = &s->local->opts;
-    struct op *op = op_new(s);
+    struct sync_op *op = sync_op_new(s);
     struct node_specific_request *args = arena_new(&op->arena, struct node_specific_request);
     *args = (struct node_specific_request){ .datacenter = o->datacenter,
         .node = o->node_name,
-        .token = agent_token(s->local),
+        .token = sync_agent_token(s->local),
         .allow_stale = true,
         .max_stale_duration = READ_STALE_NS };
-    op_submit(op, method, args, done);
+    sync_op_submit(op, method, args, done);
 }
 
 static void on_services_read(struct rpc_call *call)
 {
-    struct op *op = call->ctx;
+    struct sync_op *op = call->ctx;
     struct sync *s = op->sync;
     if (call->code != 0) {
         log_error("agent.anti_entropy", "failed to sync remote state", "error", call->err->text);
@@ -399,8 +127,8 @@ static void on_services_read(struct rpc_call *call)
         s->phase = READ_CHECKS;
         read_node(s, "Health.NodeChecks", on_checks_read);
     }
-    op_free(op);
-    step(s);
+    sync_op_free(op);
+    sync_step(s);
 }
 
 /* --- the run ------------------------------------------------------------------------------------
@@ -483,7 +211,7 @@ static void advance(struct sync *s)
 }
 
 /* Calls may end within submit: their ends must not run the machine a second time. */
-static void step(struct sync *s)
+void sync_step(struct sync *s)
 {
     if (s->stepping || s->phase == IDLE) return;
     s->stepping = true;
@@ -502,10 +230,10 @@ static void run_start(struct sync *s)
         read_node(s, "Catalog.NodeServiceList", on_services_read);
     } else {
         s->phase = SEND_NODE;
-        send_node(s);
+        sync_send_node(s);
     }
     s->stepping = false;
-    step(s);
+    sync_step(s);
 }
 
 static void maybe_start(struct sync *s)
@@ -538,9 +266,9 @@ struct sync *sync_create(struct local *l)
 void sync_destroy(struct sync *s)
 {
     link_each (it, &s->ops) {
-        struct op *op = container_of(it, struct op, link);
+        struct sync_op *op = container_of(it, struct sync_op, link);
         rpc_cancel(s->local->opts.rpc, &op->call);
-        op_free(op);
+        sync_op_free(op);
     }
     rpc_reply_unref(s->services);
     link_each (it, &s->pushes) {

@@ -70,5 +70,6 @@ int spiffe_parse(struct str uri, struct arena *a, struct spiffe_id *out, struct 
         return 0;
     }
     if (n == 0) return 0;
-    return error_set(err, ERR_BAD_REQUEST, "SPIFFE ID is not in the expected format");
+    return error_set(
+        err, ERR_BAD_REQUEST, "SPIFFE ID is not in the expected format: %.*s", STR_ARG(uri));
 }

@@ -16,7 +16,7 @@ struct str spiffe_trust_domain(struct arena *a, struct str cluster_id)
 static struct str escape(struct arena *a, struct str s)
 {
     static const char digits[] = "0123456789ABCDEF";
-    static const char plain[] = "$&+=:@-_.~";
+    static const char plain[] = "$&+,/:;=@-_.~";
     char *out = arena_alloc(a, s.n * 3 + 1);
     size_t n = 0;
     for (size_t i = 0; i < s.n; i++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Certificates of the agent's services (connect-xds.md 1.4): the key is made here and never leaves,
- * the servers' authority signs. One is kept per service, names and token, and renewed before it
- * ends. However many ask for the same, one is on its way. */
+ * the servers' authority signs. One is kept per service, names, datacenter and token, and renewed
+ * before it ends. However many ask for the same, one is on its way. */
 #pragma once
 #include "consuld/base.h"
 #include "consuld/base/certify.h"
@@ -30,6 +30,7 @@ void leaves_destroy(struct leaves *l);
 struct leaf_call {
     /* the caller's, until the end */
     struct str service, token;
+    struct str datacenter; /* whose authority signs; empty: the own one */
     struct list dns_names; /* further names, struct str */
     uint64_t min_index;    /* waits for a later one ... */
     uint64_t wait_ms;      /* ... that long; 0: ten minutes */

@@ -139,6 +139,7 @@ static void leaf(struct api_request *req)
     }
     call->service = req->tail;
     call->token = q.token;
+    call->datacenter = q.datacenter;
     call->min_index = q.min_query_index;
     call->wait_ms = (uint64_t)(q.max_query_time / 1000000);
     call->done = leaf_done;

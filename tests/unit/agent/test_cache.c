@@ -192,6 +192,24 @@ static void an_entry_is_kept_current_behind_its_readers(void **state)
     end(&a);
 }
 
+static void who_asks_makes_no_other_entry(void **state)
+{
+    (void)state;
+    struct reader a = { 0 }, b = { 0 };
+    a.service.source.node = STR("n1");
+    ask_service(&a, "web");
+    assert_answer(&a, false, 7);
+    assert_true(str_is(servers.last.source.node, "n1"));
+    ask_service(&b, "web");
+    assert_answer(&b, true, 7);
+    b.query.agent.node = STR("n1");
+    ask_query(&a);
+    ask_query(&b);
+    assert_true(b.outcome.hit);
+    end(&a);
+    end(&b);
+}
+
 static void what_happened_is_counted_by_type(void **state)
 {
     (void)state;
@@ -470,6 +488,7 @@ int main(void)
         TEST(first_read_is_a_miss_and_the_second_a_hit),
         TEST(an_entry_is_kept_current_behind_its_readers),
         TEST(equal_reads_share_one_call),
+        TEST(who_asks_makes_no_other_entry),
         TEST(what_happened_is_counted_by_type),
         TEST(names_tokens_and_datacenters_have_entries_of_their_own),
         TEST(datacenters_are_the_same_for_every_token),
