@@ -54,6 +54,7 @@ int raft_driver_create(
     d->store = opts->store;
     d->disk = opts->disk ? opts->disk : disk_system();
     d->transport = opts->transport;
+    raft_metrics_init(&d->metrics, d->world, opts->metrics);
     d->bootstrap = opts->bootstrap;
     d->snapshot_threshold = opts->snapshot_threshold ? opts->snapshot_threshold : 16384;
     d->snapshot_interval_ms = opts->snapshot_interval_ms ? opts->snapshot_interval_ms : 30000;

@@ -8,6 +8,7 @@
 #include "consuld/store.h"
 #include "consuld/store_log.h"
 #include "consuld/store_snapshot.h"
+#include "raft_metrics.h"
 
 #define DRIVER_WORKS_MAX 16384                       /* requests given to the core */
 #define DRIVER_REQUESTS_MAX 65536                    /* requests of any state */
@@ -63,6 +64,7 @@ struct pending_write {
 
 struct snapshot_job {
     struct job job;
+    uint64_t asked_us, began_us; /* 0: nobody counts */
     struct raft_driver *driver;
     struct store_read *read;
     struct snapshot_meta meta;
@@ -100,7 +102,8 @@ struct install_job {
     int64_t wall_ms;
     struct store_batch *built; /* the state, to be switched to */
     struct snapshot_progress progress;
-    struct timer tell; /* of the progress, in the log */
+    struct timer tell;           /* of the progress, in the log */
+    uint64_t asked_us, began_us; /* a restore, building; 0: nobody counts */
     struct error err;
 };
 
@@ -117,6 +120,8 @@ struct raft_driver {
 
     struct raft *raft;
     struct raft_log *log;
+    struct raft_metrics metrics;
+    uint64_t flushed_to; /* last entry given to a commit */
     struct tick tick;
     struct timer wake, retry, snapshot_timer;
     uint64_t wake_ms;
@@ -217,6 +222,9 @@ void driver_snapshot_arm(struct raft_driver *d);
 void driver_snapshot_begin(struct raft_driver *d);
 void driver_meta_configuration(
     struct snapshot_meta *meta, const struct raft_configuration *c, struct arena *a);
+/* raft_fsm_metrics.c: what was applied since `began_us`, 0: nobody counts */
+void driver_measure_command(
+    struct raft_driver *d, const struct command_result *res, uint64_t began_us);
 /* raft_driver_archive.c: archives the newest snapshot for those who wait for one. */
 void driver_save_begin(struct raft_driver *d);
 /* raft_driver_install.c */

@@ -17,6 +17,7 @@ static void let_go(struct install_job *j)
     raft_driver_snapshot_free(j->state, j->mapped);
     free((void *)(uintptr_t)j->archive.p);
     j->mapped = false;
+    j->asked_us = 0;
     j->state = j->archive = STR_NIL;
     j->phase = INSTALL_NONE;
     tick_mark(&j->driver->tick);
@@ -80,6 +81,8 @@ void driver_restore_begin(struct raft_driver *d, struct raft_driver_work *w)
     arena_reset(&j->arena);
     j->driver = d;
     j->work = w;
+    j->asked_us = raft_metrics_from(&d->metrics);
+    metric_add(d->metrics.at[RAFT_METRIC_RESTORE], 1);
     j->archive = (struct str){ w->command, w->command_n };
     d->request_bytes -= w->command_n;
     w->command = NULL;
@@ -123,6 +126,9 @@ static void store_done(struct job *job)
     struct error err = j->err;
     int code = err.code;
     timer_stop(&j->tell);
+    raft_metrics_since(&d->metrics, RAFT_METRIC_FSM_RESTORE, j->began_us);
+    raft_metrics_since(&d->metrics, RAFT_METRIC_RESTORE_USER, j->asked_us);
+    j->asked_us = 0;
     if (!code && !d->stopping) {
         code = snapshot_switch(j->built, &err);
         j->built = NULL;
@@ -160,6 +166,7 @@ void driver_install(struct raft_driver *d, const struct raft_install *in)
     atomic_store(&j->progress.done, 0);
     timer_init(&j->tell, d->world, tell_progress);
     timer_start(&j->tell, TELL_PERIOD_MS);
+    j->began_us = raft_metrics_from(&d->metrics);
     j->job = (struct job){ .world = d->world, .run = store_run, .done = store_done };
     job_submit(d->world, &j->job);
 }

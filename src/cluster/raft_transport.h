@@ -7,6 +7,7 @@
 #include "consuld/cluster/server_dial.h"
 #include "consuld/mux/rpc_frame.h"
 #include "consuld/raft/message.h"
+#include "raft_metrics.h"
 
 #define RAFT_LOG "agent.server.raft"
 #define RAFT_TIMEOUT_MS 10000
@@ -33,6 +34,9 @@ struct raft_call {
     enum raft_message_type type;
     uint64_t rpc;
     uint64_t sent_ms; /* 0: not yet */
+    uint64_t sent_us; /* 0: nobody counts */
+    uint64_t entries; /* of an append */
+    bool heartbeat;
     struct buf bytes; /* encoded; empty once sent, and for a pipeline until its turn comes */
     struct raft_message append; /* pipeline: what to encode */
     char leader[RAFT_ADDRESS_MAX];
@@ -62,8 +66,9 @@ struct raft_out {
 
 struct raft_remote {
     char id[RAFT_ID_MAX];
-    struct link conns; /* struct raft_out, last used last */
-    bool unreachable;  /* said so in the log */
+    struct link conns;                         /* struct raft_out, last used last */
+    bool unreachable;                          /* said so in the log */
+    struct metric *metrics[RAFT_PEER_METRICS]; /* NULL: not made yet */
 };
 
 struct raft_transport {
@@ -83,6 +88,7 @@ struct raft_transport {
     void (*closed)(void *ctx);
     void *closed_ctx;
     struct raft_transport_counters counters;
+    struct raft_metrics metrics;
 };
 
 /* raft_transport.c */

@@ -11,6 +11,9 @@
 
 struct answer {
     bool ready;
+    bool heartbeat;
+    enum raft_message_type request;
+    uint64_t began_us; /* 0: nobody counts */
     struct buf bytes;
 };
 
@@ -57,8 +60,33 @@ static struct answer *answer_at(struct raft_in *c, uint32_t sequence)
     return &c->answers[sequence % RAFT_PENDING_MAX];
 }
 
+static void measure(struct raft_metrics *m, const struct answer *a)
+{
+    switch (a->request) {
+    case RAFT_APPEND_ENTRIES:
+        raft_metrics_since(m, RAFT_METRIC_APPEND, a->began_us);
+        if (a->heartbeat) raft_metrics_since(m, RAFT_METRIC_HEARTBEAT, a->began_us);
+        break;
+    case RAFT_REQUEST_VOTE:
+        raft_metrics_since(m, RAFT_METRIC_VOTE, a->began_us);
+        break;
+    case RAFT_INSTALL_SNAPSHOT:
+        raft_metrics_since(m, RAFT_METRIC_INSTALL, a->began_us);
+        break;
+    case RAFT_TIMEOUT_NOW:
+    case RAFT_PROBE:
+    case RAFT_APPEND_ENTRIES_RESPONSE:
+    case RAFT_REQUEST_VOTE_RESPONSE:
+    case RAFT_INSTALL_SNAPSHOT_RESPONSE:
+    case RAFT_TIMEOUT_NOW_RESPONSE:
+    case RAFT_PROBE_RESPONSE:
+        break;
+    }
+}
+
 static void set_ready(struct raft_in *c, struct answer *a)
 {
+    measure(&c->t->metrics, a);
     a->ready = true;
     tick_mark(&c->t->tick);
 }
@@ -218,6 +246,10 @@ static void take_request(struct raft_in *c, struct str bytes)
         refuse(c, err.text);
     } else {
         c->tail++;
+        struct answer *asked = answer_at(c, sequence);
+        asked->request = m.type;
+        asked->heartbeat = m.type == RAFT_APPEND_ENTRIES && m.append_entries.heartbeat;
+        asked->began_us = raft_metrics_from(&t->metrics);
         t->counters.requests_received++;
         m.rpc = RPC_OF(c->number, sequence);
         if (snapshot)
@@ -340,6 +372,7 @@ void raft_transport_accept(struct raft_transport *t, struct stream *s)
     c->t = t;
     c->stream = s;
     c->number = ++t->next_in;
+    metric_add(t->metrics.at[RAFT_METRIC_HANDOFF], 1);
     c->input = (struct buf)BUF_INIT(RAFT_INPUT_MAX);
     for (size_t i = 0; i < RAFT_PENDING_MAX; i++)
         c->answers[i].bytes = (struct buf)BUF_INIT(4096);

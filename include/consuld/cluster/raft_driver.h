@@ -17,6 +17,7 @@ struct disk;
 struct raft_driver;
 struct raft_driver_work;
 struct command_result; /* consuld/store.h */
+struct metrics;
 
 enum raft_driver_role { DRIVER_FOLLOWER, DRIVER_CANDIDATE, DRIVER_LEADER };
 const char *raft_driver_role_name(enum raft_driver_role role); /* "Follower" ... as stats show it */
@@ -43,7 +44,8 @@ struct raft_driver_options {
     uint64_t snapshot_interval_ms;           /* 0: 30000 */
     uint64_t trailing_logs;                  /* 0: 10240 */
     struct raft_driver_transport *transport; /* may be NULL */
-    struct disk *disk; /* disk operations, NULL: the real ones (consuld/store_log.h) */
+    struct disk *disk;       /* disk operations, NULL: the real ones (consuld/store_log.h) */
+    struct metrics *metrics; /* NULL: nobody counts */
 };
 
 /* Reads the folder, restores what the store lacks, and waits for raft_driver_start. Strings are
@@ -218,7 +220,6 @@ struct raft_driver_counters {
     uint64_t proposals;
     uint64_t commits; /* group commits that reached the disk */
     uint64_t commit_failures;
-    uint64_t commits_us; /* what they took together */
     uint64_t apply_batches;
     uint64_t applied; /* entries */
     uint64_t applied_us;

@@ -54,7 +54,8 @@ static int raft_start(struct run *r, struct error *err)
         .multiplier = (uint32_t)(c->consul_raft_heartbeat_timeout / INT64_C(1000000000)),
         .snapshot_threshold = (uint64_t)c->raft_snapshot_threshold,
         .snapshot_interval_ms = ms(c->raft_snapshot_interval),
-        .trailing_logs = (uint64_t)c->raft_trailing_logs };
+        .trailing_logs = (uint64_t)c->raft_trailing_logs,
+        .metrics = r->metrics };
     if (raft.multiplier == 0) raft.multiplier = 1;
     raft.transport = run_raft_create(r);
     if (!failed) failed = raft_driver_create(&raft, &r->raft, err);
