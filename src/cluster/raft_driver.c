@@ -157,7 +157,7 @@ void raft_driver_destroy(struct raft_driver *d)
     arena_free(&d->archive.arena);
     buf_deinit(&d->archive.out);
     arena_free(&d->install.arena);
-    raft_driver_snapshot_free(d->install.state, d->install.mapped);
+    shared_body_unref(d->install.state);
     free(d->writes);
     free(d->servers);
     free(d);

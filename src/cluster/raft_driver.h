@@ -44,7 +44,7 @@ struct raft_driver_work {
     uint64_t handle;    /* 0: not given to the core */
     uint64_t since_ms;  /* queued */
     uint64_t read_from; /* verify: applied index to wait for */
-    char *command;      /* propose: until the core took it; restore: the archive */
+    char *command;      /* propose: until the core took it */
     size_t command_n;
     enum raft_driver_change_op change;
     char id[RAFT_ID_MAX], address[RAFT_ADDRESS_MAX];
@@ -54,7 +54,7 @@ struct raft_driver_work {
     uint64_t index;
     struct command_result result;
     bool has_result;
-    struct str archive; /* save: malloc'ed */
+    struct shared_body *archive; /* to restore; or saved */
 };
 
 struct pending_write {
@@ -81,7 +81,9 @@ struct archive_job {
     struct store_read *read; /* NULL: from the file */
     struct snapshot_meta meta;
     struct arena arena;
-    struct buf out;
+    struct buf out; /* the archive of a server in memory */
+    int fd;         /* of others; -1: not open */
+    size_t n;
     struct error err;
     bool running;
 };
@@ -93,9 +95,8 @@ struct install_job {
     struct raft_driver *driver;
     enum install_phase phase;
     struct raft_driver_work *work; /* restore; NULL once the core has it */
-    struct str archive;            /* the work's bytes while they are read */
-    struct str state;
-    bool mapped; /* pages of a file, else malloc'ed */
+    struct shared_body *archive;   /* the work's while it is read */
+    struct shared_body *state;
     uint64_t archive_index;
     struct snapshot_meta meta;
     struct arena arena;

@@ -25,6 +25,7 @@ import bench
 
 BATCH = 64  # operations of a transaction
 WRITERS = 8
+SNAPSHOT_ENTRIES = 2048
 
 
 class Peak:
@@ -59,7 +60,8 @@ class Large(bench.Consuld):
         super().__init__(opts, address)
         with open(self.config) as f:
             config = json.load(f)
-        config.update(raft_snapshot_interval='5s')
+        config.update(raft_snapshot_interval='5s', raft_snapshot_threshold=SNAPSHOT_ENTRIES,
+                      raft_trailing_logs=SNAPSHOT_ENTRIES // 2)
         with open(self.config, 'w') as f:
             json.dump(config, f)
 
@@ -91,12 +93,16 @@ class Large(bench.Consuld):
 
 def write(server, opts, first, n):
     """Sets n entries in transactions, by several writers."""
-    value = base64.b64encode(os.urandom(opts.value)).decode()
+    pool = os.urandom(opts.value + 65536)
+
+    def value(k):
+        at = k * 7919 % 65536
+        return base64.b64encode(pool[at:at + opts.value]).decode()
 
     def writer(number):
         conn = http.client.HTTPConnection(server.address, server.port, timeout=bench.LIMIT)
         for at in range(first + number * BATCH, first + n, WRITERS * BATCH):
-            ops = [{'KV': {'Verb': 'set', 'Key': 'large/%08d' % (k % opts.entries), 'Value': value}}
+            ops = [{'KV': {'Verb': 'set', 'Key': 'large/%08d' % (k % opts.entries), 'Value': value(k)}}
                    for k in range(at, min(at + BATCH, first + n))]
             conn.request('PUT', '/v1/txn', json.dumps(ops))
             answer = conn.getresponse()
@@ -121,7 +127,7 @@ def snapshots_settle(server):
     """Until the log holds no more than what follows a snapshot."""
     end = time.monotonic() + 60
     while time.monotonic() < end:
-        if server.raft_stat('last_log_index') - server.raft_stat('last_snapshot_index') < 16384:
+        if server.raft_stat('last_log_index') - server.raft_stat('last_snapshot_index') < SNAPSHOT_ENTRIES:
             bench.settle(server)
             return
         time.sleep(0.2)
