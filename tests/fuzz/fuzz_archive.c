@@ -23,7 +23,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct error err = { 0 };
     struct snapshot_meta meta;
     struct shared_body *state;
-    int code = archive_read((struct str){ (const char *)data, size }, NULL, &a, &meta, &state, &err);
+    int code =
+        archive_read((struct str){ (const char *)data, size }, NULL, &a, &meta, &state, &err);
     ensure(code <= 0 && (code == 0 || err.text[0] != '\0'));
     shared_body_unref(state);
     arena_free(&a);

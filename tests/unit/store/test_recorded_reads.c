@@ -416,7 +416,8 @@ static void state_restored_from_the_recorded_archive_answers_them_too(void **sta
     struct str archive = read_file(&a, VECTORS "fsm/catalog/snapshot.tgz");
     snapshot_init();
     if (archive_read(archive, NULL, &a, &meta, &bytes, &err)) fail_msg("%s", err.text);
-    if (snapshot_restore(r.store, shared_body_str(bytes), meta.index, meta.term, &err)) fail_msg("%s", err.text);
+    if (snapshot_restore(r.store, shared_body_str(bytes), meta.index, meta.term, &err))
+        fail_msg("%s", err.text);
     shared_body_unref(bytes);
     arena_free(&a);
     check_reads(&r);
