@@ -71,6 +71,7 @@ struct server_options {
     const struct certifier *certifier;
     struct str ca_provider;  /* empty: "consul" */
     struct value ca_config;  /* V_MAP of the provider's settings, over the defaults; copied */
+    const char *spool_dir;   /* for archives that come from outside; NULL: memory */
     struct metrics *metrics; /* NULL: nobody counts. Outlive the server */
     /* called when leadership was gained and established, and when it was lost; may be NULL */
     void (*leadership)(void *ctx, bool leader);

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "consuld/base.h"
+#include "consuld/base/shared.h"
 #include "consuld/wire.h"
 
 struct disk;
@@ -106,7 +107,8 @@ uint64_t snapshot_crc(uint64_t crc, const void *p, size_t n);
 /* The archive of a snapshot. */
 int archive_write(const struct snapshot_meta *meta, struct str state, struct snapshot_sink *sink,
     struct error *err) must_check;
-/* Reads a whole archive: members in any order, sums checked, nothing else allowed inside. state->p
- * is malloc'ed (NULL when empty), the caller frees it; meta's memory is the arena's. */
-int archive_read(struct str bytes, struct arena *a, struct snapshot_meta *meta, struct str *state,
-    struct error *err) must_check;
+/* Reads a whole archive: members in any order, sums checked, nothing else allowed inside. The state
+ * goes to a file without a name in `dir`, or to memory without one; it is the caller's to let go.
+ * meta's memory is the arena's. Blocks. */
+int archive_read(struct str bytes, const char *dir, struct arena *a, struct snapshot_meta *meta,
+    struct shared_body **state, struct error *err) must_check;

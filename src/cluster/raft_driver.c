@@ -54,6 +54,7 @@ int raft_driver_create(
     d->store = opts->store;
     d->disk = opts->disk ? opts->disk : disk_system();
     d->transport = opts->transport;
+    raft_metrics_init(&d->metrics, d->world, opts->metrics);
     d->bootstrap = opts->bootstrap;
     d->snapshot_threshold = opts->snapshot_threshold ? opts->snapshot_threshold : 16384;
     d->snapshot_interval_ms = opts->snapshot_interval_ms ? opts->snapshot_interval_ms : 30000;
@@ -156,7 +157,7 @@ void raft_driver_destroy(struct raft_driver *d)
     arena_free(&d->archive.arena);
     buf_deinit(&d->archive.out);
     arena_free(&d->install.arena);
-    raft_driver_snapshot_free(d->install.state, d->install.mapped);
+    shared_body_unref(d->install.state);
     free(d->writes);
     free(d->servers);
     free(d);

@@ -8,6 +8,7 @@
 #include "consuld/store.h"
 #include "consuld/store_log.h"
 #include "consuld/store_snapshot.h"
+#include "raft_metrics.h"
 
 #define DRIVER_WORKS_MAX 16384                       /* requests given to the core */
 #define DRIVER_REQUESTS_MAX 65536                    /* requests of any state */
@@ -43,7 +44,7 @@ struct raft_driver_work {
     uint64_t handle;    /* 0: not given to the core */
     uint64_t since_ms;  /* queued */
     uint64_t read_from; /* verify: applied index to wait for */
-    char *command;      /* propose: until the core took it; restore: the archive */
+    char *command;      /* propose: until the core took it */
     size_t command_n;
     enum raft_driver_change_op change;
     char id[RAFT_ID_MAX], address[RAFT_ADDRESS_MAX];
@@ -53,7 +54,7 @@ struct raft_driver_work {
     uint64_t index;
     struct command_result result;
     bool has_result;
-    struct str archive; /* save: malloc'ed */
+    struct shared_body *archive; /* to restore; or saved */
 };
 
 struct pending_write {
@@ -63,6 +64,7 @@ struct pending_write {
 
 struct snapshot_job {
     struct job job;
+    uint64_t asked_us, began_us; /* 0: nobody counts */
     struct raft_driver *driver;
     struct store_read *read;
     struct snapshot_meta meta;
@@ -79,7 +81,9 @@ struct archive_job {
     struct store_read *read; /* NULL: from the file */
     struct snapshot_meta meta;
     struct arena arena;
-    struct buf out;
+    struct buf out; /* the archive of a server in memory */
+    int fd;         /* of others; -1: not open */
+    size_t n;
     struct error err;
     bool running;
 };
@@ -91,16 +95,16 @@ struct install_job {
     struct raft_driver *driver;
     enum install_phase phase;
     struct raft_driver_work *work; /* restore; NULL once the core has it */
-    struct str archive;            /* the work's bytes while they are read */
-    struct str state;
-    bool mapped; /* pages of a file, else malloc'ed */
+    struct shared_body *archive;   /* the work's while it is read */
+    struct shared_body *state;
     uint64_t archive_index;
     struct snapshot_meta meta;
     struct arena arena;
     int64_t wall_ms;
     struct store_batch *built; /* the state, to be switched to */
     struct snapshot_progress progress;
-    struct timer tell; /* of the progress, in the log */
+    struct timer tell;           /* of the progress, in the log */
+    uint64_t asked_us, began_us; /* a restore, building; 0: nobody counts */
     struct error err;
 };
 
@@ -117,6 +121,8 @@ struct raft_driver {
 
     struct raft *raft;
     struct raft_log *log;
+    struct raft_metrics metrics;
+    uint64_t flushed_to; /* last entry given to a commit */
     struct tick tick;
     struct timer wake, retry, snapshot_timer;
     uint64_t wake_ms;
@@ -217,6 +223,9 @@ void driver_snapshot_arm(struct raft_driver *d);
 void driver_snapshot_begin(struct raft_driver *d);
 void driver_meta_configuration(
     struct snapshot_meta *meta, const struct raft_configuration *c, struct arena *a);
+/* raft_fsm_metrics.c: what was applied since `began_us`, 0: nobody counts */
+void driver_measure_command(
+    struct raft_driver *d, const struct command_result *res, uint64_t began_us);
 /* raft_driver_archive.c: archives the newest snapshot for those who wait for one. */
 void driver_save_begin(struct raft_driver *d);
 /* raft_driver_install.c */

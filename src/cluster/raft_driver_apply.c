@@ -47,7 +47,9 @@ static int apply_one(struct raft_driver *d, struct store_batch *b, const struct 
     }
     if (e->type > RAFT_CONFIGURATION)
         return error_set(err, ERR_NOT_FOUND, "unknown log entry type %u", e->type);
+    uint64_t began_us = raft_metrics_from(&d->metrics);
     int code = store_apply(b, &se, &d->arena, &res, err);
+    if (!code) driver_measure_command(d, &res, began_us);
     if (code || !e->handle) return code;
     struct raft_driver_work *w = driver_work_take(d, e->handle);
     if (!w) return 0;
@@ -110,6 +112,8 @@ bool driver_apply(struct raft_driver *d)
     d->counters.apply_batches++;
     d->counters.applied += index - from;
     d->counters.applied_us += world_now_us(d->world) - began_us;
+    if (driver_leads(d) && index > from)
+        metric_set(d->metrics.at[RAFT_METRIC_COMMIT_N], (double)(index - from));
     d->core_full = false;
     if (d->apply_failed) driver_accept(d);
     d->apply_failed = false;

@@ -1,43 +1,56 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `snapshot save`: the archive of a state, made on a worker. */
+/* `snapshot save`: the archive of a state, made on a worker: in a file without a name, or in memory
+ * where nothing is kept. */
 #include "raft_driver.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#define ARCHIVE_MAX ((size_t)2 << 30)
+#define ARCHIVE_MAX ((size_t)2 << 30) /* in memory */
 
-struct buffer_sink {
+struct archive_sink {
     struct snapshot_sink sink;
-    struct buf *out;
+    struct disk *disk;
+    struct buf *out; /* of fd -1 */
+    int fd;
+    size_t n;
 };
 
-static int buffer_write(struct snapshot_sink *s, const void *p, size_t n, struct error *err)
+static int archive_put(struct snapshot_sink *s, const void *p, size_t n, struct error *err)
 {
-    struct buf *out = container_of(s, struct buffer_sink, sink)->out;
-    buf_put(out, p, n);
-    return out->overflow ? error_set(err, ERR_TOO_LARGE, "the archive is too large") : 0;
+    struct archive_sink *to = container_of(s, struct archive_sink, sink);
+    to->n += n;
+    if (to->fd < 0) {
+        buf_put(to->out, p, n);
+        return to->out->overflow ? error_set(err, ERR_TOO_LARGE, "the archive is too large") : 0;
+    }
+    int code = to->disk->write(to->disk, to->fd, p, n);
+    return code ? error_set(err, ERR_IO, "cannot write the archive: %s", disk_strerror(code)) : 0;
 }
 
-static int archive_of_view(struct archive_job *j, struct snapshot_sink *sink)
+static int archive_of_view(struct archive_job *j, struct archive_sink *to)
 {
     struct buf state = BUF_INIT(ARCHIVE_MAX);
-    struct buffer_sink to = { .sink.write = buffer_write, .out = &state };
-    int code = snapshot_write(j->read, &to.sink, &j->err);
-    if (!code) code = archive_write(&j->meta, buf_str(&state), sink, &j->err);
+    struct archive_sink whole = { .sink.write = archive_put, .out = &state, .fd = -1 };
+    int code = snapshot_write(j->read, &whole.sink, &j->err);
+    if (!code) code = archive_write(&j->meta, buf_str(&state), &to->sink, &j->err);
     buf_deinit(&state);
     return code;
 }
 
-static int archive_of_file(struct archive_job *j, struct snapshot_sink *sink)
+static int archive_of_file(struct archive_job *j, struct archive_sink *to)
 {
+    const char *dir = j->driver->snapshots;
     struct str state;
     bool found = false;
-    int code = snapshot_file_newest(j->driver->snapshots, &j->arena, &j->meta, &found, &j->err);
+    int code = snapshot_file_newest(dir, &j->arena, &j->meta, &found, &j->err);
     if (!code && !found) code = error_set(&j->err, ERR_NOT_FOUND, "there is no snapshot yet");
-    if (!code) code = snapshot_file_open(j->driver->snapshots, &j->meta, &state, &j->err);
+    if (!code) code = file_without_name(dir, &j->fd, &j->err);
+    if (!code) code = snapshot_file_open(dir, &j->meta, &state, &j->err);
     if (code) return code;
-    code = archive_write(&j->meta, state, sink, &j->err);
+    to->fd = j->fd;
+    code = archive_write(&j->meta, state, &to->sink, &j->err);
     snapshot_file_close(state);
     return code;
 }
@@ -45,29 +58,44 @@ static int archive_of_file(struct archive_job *j, struct snapshot_sink *sink)
 static void run(struct job *job)
 {
     struct archive_job *j = container_of(job, struct archive_job, job);
-    struct buffer_sink to = { .sink.write = buffer_write, .out = &j->out };
+    struct archive_sink to = {
+        .sink.write = archive_put, .disk = j->driver->disk, .out = &j->out, .fd = -1
+    };
     j->err.code = 0;
-    int code = j->read ? archive_of_view(j, &to.sink) : archive_of_file(j, &to.sink);
+    int code = j->read ? archive_of_view(j, &to) : archive_of_file(j, &to);
     if (code && !j->err.code) error_set(&j->err, code, "the archive could not be made");
+    j->n = to.n;
+}
+
+static void take_archive(struct archive_job *j, struct shared_body **out)
+{
+    *out = NULL;
+    if (!j->err.code && j->fd >= 0) {
+        *out = shared_body_map(j->fd, j->n, &j->err);
+    } else if (!j->err.code) {
+        *out = shared_body_take(&j->out);
+    }
+    if (j->fd >= 0) close(j->fd);
+    j->fd = -1;
+    buf_deinit(&j->out);
 }
 
 static void done(struct job *job)
 {
     struct archive_job *j = container_of(job, struct archive_job, job);
     struct raft_driver *d = j->driver;
+    struct shared_body *archive;
     struct link *l;
     j->running = false;
     if (j->read) store_read_destroy(j->read);
+    take_archive(j, &archive);
     while ((l = link_pop(&d->saves))) {
         struct raft_driver_work *w = container_of(l, struct raft_driver_work, link);
         w->index = j->meta.index;
-        if (!j->err.code) {
-            w->archive = (struct str){ xmalloc(j->out.n), j->out.n };
-            memcpy((void *)(uintptr_t)w->archive.p, j->out.p, j->out.n);
-        }
+        if (archive) w->archive = shared_body_ref(archive);
         driver_finish(d, w, j->err.code, j->err.text);
     }
-    buf_deinit(&j->out);
+    shared_body_unref(archive);
     tick_mark(&d->tick);
 }
 
@@ -96,6 +124,7 @@ void driver_save_begin(struct raft_driver *d)
     memset(&j->meta, 0, sizeof j->meta);
     j->read = NULL;
     j->out = (struct buf)BUF_INIT(ARCHIVE_MAX);
+    j->fd = -1;
     j->driver = d;
     if (d->dir[0] == '\0' && !open_view(d)) {
         while ((l = link_pop(&d->saves)))

@@ -14,10 +14,10 @@
 
 static void let_go(struct install_job *j)
 {
-    raft_driver_snapshot_free(j->state, j->mapped);
-    free((void *)(uintptr_t)j->archive.p);
-    j->mapped = false;
-    j->state = j->archive = STR_NIL;
+    shared_body_unref(j->state);
+    shared_body_unref(j->archive);
+    j->asked_us = 0;
+    j->state = j->archive = NULL;
     j->phase = INSTALL_NONE;
     tick_mark(&j->driver->tick);
 }
@@ -44,8 +44,9 @@ static void verify_run(struct job *job)
     struct install_job *j = container_of(job, struct install_job, job);
     struct snapshot_meta meta;
     j->err.code = 0;
-    int code = archive_read(j->archive, &j->arena, &meta, &j->state, &j->err);
-    if (!code) code = snapshot_read(j->state, look_at, NULL, NULL, &j->err);
+    const char *dir = j->driver->dir[0] ? j->driver->snapshots : NULL;
+    int code = archive_read(shared_body_str(j->archive), dir, &j->arena, &meta, &j->state, &j->err);
+    if (!code) code = snapshot_read(shared_body_str(j->state), look_at, NULL, NULL, &j->err);
     if (code && !j->err.code) error_set(&j->err, code, "the archive cannot be read");
     if (!code) j->archive_index = meta.index;
 }
@@ -80,9 +81,10 @@ void driver_restore_begin(struct raft_driver *d, struct raft_driver_work *w)
     arena_reset(&j->arena);
     j->driver = d;
     j->work = w;
-    j->archive = (struct str){ w->command, w->command_n };
-    d->request_bytes -= w->command_n;
-    w->command = NULL;
+    j->asked_us = raft_metrics_from(&d->metrics);
+    metric_add(d->metrics.at[RAFT_METRIC_RESTORE], 1);
+    j->archive = w->archive;
+    w->archive = NULL;
     j->phase = INSTALL_VERIFY;
     j->job = (struct job){ .world = d->world, .run = verify_run, .done = verify_done };
     job_submit(d->world, &j->job);
@@ -97,11 +99,11 @@ static void store_run(struct job *job)
     int code = 0;
     j->err.code = 0;
     if (d->dir[0])
-        code = snapshot_file_store(
-            d->disk, d->snapshots, j->wall_ms, j->state, &j->meta, &j->arena, &j->err);
+        code = snapshot_file_store(d->disk, d->snapshots, j->wall_ms, shared_body_str(j->state),
+            &j->meta, &j->arena, &j->err);
     if (!code)
-        code = snapshot_build(
-            d->store, j->state, j->meta.index, j->meta.term, &j->progress, &j->built, &j->err);
+        code = snapshot_build(d->store, shared_body_str(j->state), j->meta.index, j->meta.term,
+            &j->progress, &j->built, &j->err);
     if (code && !j->err.code) error_set(&j->err, code, "the snapshot could not be stored");
 }
 
@@ -111,7 +113,7 @@ static void tell_progress(struct timer *t)
     char percent[8];
     uint64_t done = atomic_load_explicit(&j->progress.done, memory_order_relaxed);
     snprintf(percent, sizeof percent, "%u",
-        j->state.n ? (unsigned)((double)done * 100 / (double)j->state.n) : 100u);
+        j->state->n ? (unsigned)((double)done * 100 / (double)j->state->n) : 100u);
     log_info(SUBSYSTEM, "restoring the state", "percent", percent);
     timer_start(t, TELL_PERIOD_MS);
 }
@@ -123,6 +125,9 @@ static void store_done(struct job *job)
     struct error err = j->err;
     int code = err.code;
     timer_stop(&j->tell);
+    raft_metrics_since(&d->metrics, RAFT_METRIC_FSM_RESTORE, j->began_us);
+    raft_metrics_since(&d->metrics, RAFT_METRIC_RESTORE_USER, j->asked_us);
+    j->asked_us = 0;
     if (!code && !d->stopping) {
         code = snapshot_switch(j->built, &err);
         j->built = NULL;
@@ -160,39 +165,28 @@ void driver_install(struct raft_driver *d, const struct raft_install *in)
     atomic_store(&j->progress.done, 0);
     timer_init(&j->tell, d->world, tell_progress);
     timer_start(&j->tell, TELL_PERIOD_MS);
+    j->began_us = raft_metrics_from(&d->metrics);
     j->job = (struct job){ .world = d->world, .run = store_run, .done = store_done };
     job_submit(d->world, &j->job);
 }
 
-void raft_driver_snapshot_free(struct str state, bool mapped)
+const char *raft_driver_spool_dir(const struct raft_driver *d)
 {
-    if (mapped)
-        snapshot_file_close(state);
-    else
-        free((void *)(uintptr_t)state.p);
-}
-
-void raft_driver_spool_path(const struct raft_driver *d, uint64_t n, char *out, size_t out_n)
-{
-    out[0] = '\0';
-    if (d->dir[0])
-        snprintf(out, out_n, "%s/incoming-%llu.tmp", d->snapshots, (unsigned long long)n);
+    return d->dir[0] ? d->snapshots : "";
 }
 
 void raft_driver_receive_snapshot(
-    struct raft_driver *d, const struct raft_message *m, struct str state, bool mapped)
+    struct raft_driver *d, const struct raft_message *m, struct shared_body *state)
 {
     struct install_job *j = &d->install;
     bool free_now = j->phase == INSTALL_NONE && d->started && !d->stopping;
     if (!free_now) {
-        raft_driver_snapshot_free(state, mapped);
         raft_driver_receive(d, m); /* refused: nothing is ready to be installed */
         return;
     }
     arena_reset(&j->arena);
     j->driver = d;
-    j->state = state;
-    j->mapped = mapped;
+    j->state = shared_body_ref(state);
     j->phase = INSTALL_ASK;
     raft_driver_receive(d, m);
     if (j->phase == INSTALL_ASK) let_go(j);

@@ -27,7 +27,7 @@ static void work_destroy(struct raft_driver_work *w)
     if (w->request) w->request->work = NULL;
     driver_command_free(w);
     w->driver->requests--;
-    free((void *)(uintptr_t)w->archive.p);
+    shared_body_unref(w->archive);
     free(w);
 }
 
@@ -110,7 +110,7 @@ static struct raft_driver_work *submit(
     r->err.text[0] = '\0';
     r->index = 0;
     r->result = NULL;
-    r->archive = STR_NIL;
+    r->archive = NULL;
     link_init(&w->link);
     d->requests++;
     if (d->stopping)
@@ -163,10 +163,10 @@ void raft_driver_save(struct raft_driver *d, struct raft_driver_request *r)
     submit(d, r, WORK_SAVE);
 }
 
-void raft_driver_restore(struct raft_driver *d, struct raft_driver_request *r, struct str archive)
+void raft_driver_restore(
+    struct raft_driver *d, struct raft_driver_request *r, struct shared_body *archive)
 {
-    struct raft_driver_work *w = submit(d, r, WORK_RESTORE);
-    keep_command(d, w, archive);
+    submit(d, r, WORK_RESTORE)->archive = shared_body_ref(archive);
 }
 
 void raft_driver_change(struct raft_driver *d, struct raft_driver_request *r,
@@ -221,8 +221,10 @@ void driver_answer(struct raft_driver *d)
             r->index = w->index;
             if (w->code) error_set(&r->err, w->code, "%s", w->text);
             r->result = w->has_result ? &w->result : NULL;
-            r->archive = w->archive;
-            w->archive = STR_NIL;
+            if (w->kind == WORK_SAVE) {
+                r->archive = w->archive;
+                w->archive = NULL;
+            }
             r->done(r); /* may free the request */
         }
         work_destroy(w);

@@ -65,6 +65,8 @@ static void done(struct job *job)
     struct raft_driver *d = s->driver;
     s->running = false;
     store_read_destroy(s->read);
+    raft_metrics_since(&d->metrics, RAFT_METRIC_PERSIST, s->began_us);
+    raft_metrics_since(&d->metrics, RAFT_METRIC_FSM_PERSIST, s->began_us);
     if (s->err.code) {
         log_error(SUBSYSTEM, "failed to take snapshot", "error", s->err.text);
         answer_requests(d, 0, &s->err);
@@ -75,8 +77,11 @@ static void done(struct job *job)
         struct raft_event ev = { .type = RAFT_SNAPSHOT_TAKEN,
             .snapshot_taken = {
                 .index = s->meta.index, .term = s->meta.term, .trailing = d->trailing_logs } };
+        uint64_t compact_us = raft_metrics_from(&d->metrics);
         driver_step(d, &ev);
+        raft_metrics_since(&d->metrics, RAFT_METRIC_COMPACT, compact_us);
     }
+    raft_metrics_since(&d->metrics, RAFT_METRIC_TAKE, s->asked_us);
     answer_requests(d, s->meta.index, NULL);
 }
 
@@ -118,11 +123,13 @@ void driver_snapshot_begin(struct raft_driver *d)
         refuse(d, "cannot take snapshot now, wait until the configuration entry has been applied");
         return;
     }
+    s->asked_us = raft_metrics_from(&d->metrics);
     s->read = store_read_create(d->store);
     if (!s->read) {
         refuse(d, "too many readers of the state");
         return;
     }
+    raft_metrics_since(&d->metrics, RAFT_METRIC_FSM_SNAPSHOT, s->asked_us);
     arena_reset(&s->arena);
     memset(&s->meta, 0, sizeof s->meta);
     s->driver = d;
@@ -132,5 +139,7 @@ void driver_snapshot_begin(struct raft_driver *d)
     driver_meta_configuration(&s->meta, st.committed, &s->arena);
     s->job = (struct job){ .world = d->world, .run = run, .done = done };
     s->running = true;
+    raft_metrics_since(&d->metrics, RAFT_METRIC_CREATE, s->asked_us);
+    s->began_us = raft_metrics_from(&d->metrics);
     job_submit(d->world, &s->job);
 }

@@ -155,6 +155,10 @@ static void flush(struct raft_driver *d)
     if (world_now_ms(d->world) < d->hold_until_ms) return;
     d->commit_began_ms = world_now_ms(d->world);
     d->commit_began_us = world_now_us(d->world);
+    uint64_t last = raft_log_last(d->log);
+    if (driver_leads(d) && last > d->flushed_to)
+        metric_set(d->metrics.at[RAFT_METRIC_DISPATCH_N], (double)(last - d->flushed_to));
+    d->flushed_to = last;
     raft_log_flush(d->log);
 }
 
@@ -165,7 +169,8 @@ void driver_flushed(void *ctx, const struct error *err)
     d->flush_failed = err != NULL;
     if (!err) {
         d->counters.commits++;
-        d->counters.commits_us += world_now_us(d->world) - d->commit_began_us;
+        raft_metrics_since(&d->metrics, driver_leads(d) ? RAFT_METRIC_DISPATCH : RAFT_METRIC_STORE,
+            d->commit_began_us);
         hold_next(d);
         if (!d->apply_failed) driver_accept(d);
         return;

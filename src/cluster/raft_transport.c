@@ -98,6 +98,7 @@ struct raft_transport *raft_transport_create(const struct raft_transport_options
     raft_message_init();
     t->seam.send = send_message;
     t->opts = *o;
+    raft_metrics_init(&t->metrics, o->world, o->metrics);
     if (!t->opts.timeout_ms) t->opts.timeout_ms = RAFT_TIMEOUT_MS;
     t->scratch = (struct buf)BUF_INIT(RAFT_REQUEST_MAX);
     link_init(&t->incoming);

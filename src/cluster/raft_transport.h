@@ -5,8 +5,10 @@
 #include "consuld/base.h"
 #include "consuld/cluster/raft_transport.h"
 #include "consuld/cluster/server_dial.h"
+#include "consuld/cluster/spool.h"
 #include "consuld/mux/rpc_frame.h"
 #include "consuld/raft/message.h"
+#include "raft_metrics.h"
 
 #define RAFT_LOG "agent.server.raft"
 #define RAFT_TIMEOUT_MS 10000
@@ -33,6 +35,9 @@ struct raft_call {
     enum raft_message_type type;
     uint64_t rpc;
     uint64_t sent_ms; /* 0: not yet */
+    uint64_t sent_us; /* 0: nobody counts */
+    uint64_t entries; /* of an append */
+    bool heartbeat;
     struct buf bytes; /* encoded; empty once sent, and for a pipeline until its turn comes */
     struct raft_message append; /* pipeline: what to encode */
     char leader[RAFT_ADDRESS_MAX];
@@ -62,8 +67,9 @@ struct raft_out {
 
 struct raft_remote {
     char id[RAFT_ID_MAX];
-    struct link conns; /* struct raft_out, last used last */
-    bool unreachable;  /* said so in the log */
+    struct link conns;                         /* struct raft_out, last used last */
+    bool unreachable;                          /* said so in the log */
+    struct metric *metrics[RAFT_PEER_METRICS]; /* NULL: not made yet */
 };
 
 struct raft_transport {
@@ -83,6 +89,7 @@ struct raft_transport {
     void (*closed)(void *ctx);
     void *closed_ctx;
     struct raft_transport_counters counters;
+    struct raft_metrics metrics;
 };
 
 /* raft_transport.c */
@@ -117,17 +124,3 @@ void raft_transport__snapshot_send(struct raft_transport *t, const struct raft_m
 void raft_transport__snapshot_pump(struct raft_out *o);
 /* The connection is gone. */
 void raft_transport__snapshot_gone(struct raft_out *o);
-
-/* raft_transport_spool.c: bytes of a snapshot on their way to a file */
-struct raft_spool;
-/* `path` empty: memory. `ready` is called whenever room was made or the end was reached. */
-struct raft_spool *raft_spool_create(
-    struct raft_transport *t, const char *path, uint64_t size, void (*ready)(void *ctx), void *ctx);
-/* Takes bytes; what was taken is returned: less than n means wait for `ready`. */
-size_t raft_spool_put(struct raft_spool *s, const void *p, size_t n);
-/* All bytes are in place, or it failed. */
-bool raft_spool_done(const struct raft_spool *s);
-/* The bytes: NULL and *err if it failed. Theirs to let go: raft_driver_receive_snapshot. */
-bool raft_spool_take(struct raft_spool *s, struct str *out, bool *mapped, struct error *err);
-/* Frees it, now or when its job ends. */
-void raft_spool_destroy(struct raft_spool *s);

@@ -11,6 +11,9 @@
 
 struct answer {
     bool ready;
+    bool heartbeat;
+    enum raft_message_type request;
+    uint64_t began_us; /* 0: nobody counts */
     struct buf bytes;
 };
 
@@ -25,7 +28,7 @@ struct raft_in {
     size_t scanned; /* bytes of the next request that were looked at; 0: none */
     struct answer answers[RAFT_PENDING_MAX]; /* ring by sequence */
     uint32_t head, tail;                     /* sequences: oldest without its answer sent, next */
-    struct raft_spool *spool;                /* a snapshot that follows its request */
+    struct spool *spool;                     /* a snapshot that follows its request */
     uint64_t snapshot_left;                  /* bytes of it still to come */
     char *snapshot_request;                  /* encoded, kept until all is here */
     size_t snapshot_request_n;
@@ -57,8 +60,33 @@ static struct answer *answer_at(struct raft_in *c, uint32_t sequence)
     return &c->answers[sequence % RAFT_PENDING_MAX];
 }
 
+static void measure(struct raft_metrics *m, const struct answer *a)
+{
+    switch (a->request) {
+    case RAFT_APPEND_ENTRIES:
+        raft_metrics_since(m, RAFT_METRIC_APPEND, a->began_us);
+        if (a->heartbeat) raft_metrics_since(m, RAFT_METRIC_HEARTBEAT, a->began_us);
+        break;
+    case RAFT_REQUEST_VOTE:
+        raft_metrics_since(m, RAFT_METRIC_VOTE, a->began_us);
+        break;
+    case RAFT_INSTALL_SNAPSHOT:
+        raft_metrics_since(m, RAFT_METRIC_INSTALL, a->began_us);
+        break;
+    case RAFT_TIMEOUT_NOW:
+    case RAFT_PROBE:
+    case RAFT_APPEND_ENTRIES_RESPONSE:
+    case RAFT_REQUEST_VOTE_RESPONSE:
+    case RAFT_INSTALL_SNAPSHOT_RESPONSE:
+    case RAFT_TIMEOUT_NOW_RESPONSE:
+    case RAFT_PROBE_RESPONSE:
+        break;
+    }
+}
+
 static void set_ready(struct raft_in *c, struct answer *a)
 {
+    measure(&c->t->metrics, a);
     a->ready = true;
     tick_mark(&c->t->tick);
 }
@@ -108,7 +136,7 @@ void raft_transport__flush(struct raft_transport *t)
 
 static void snapshot_forget(struct raft_in *c)
 {
-    if (c->spool) raft_spool_destroy(c->spool);
+    spool_destroy(c->spool);
     free(c->snapshot_request);
     c->spool = NULL;
     c->snapshot_request = NULL;
@@ -132,19 +160,17 @@ static void snapshot_whole(struct raft_in *c)
     struct raft_message m;
     struct cursor cur;
     struct error err;
-    struct str state = STR_NIL;
-    bool mapped = false;
     cursor_init(&cur, c->snapshot_request, c->snapshot_request_n, &err);
     int code = raft_request_decode(&cur, &a, &m, &err);
-    bool taken = raft_spool_take(c->spool, &state, &mapped, code ? &(struct error){ 0 } : &err);
+    struct shared_body *state = spool_take(c->spool, code ? &(struct error){ 0 } : &err);
     t->counters.snapshots_received++;
     m.rpc = RPC_OF(c->number, c->tail - 1);
-    if (code || !taken) {
-        if (taken) raft_driver_snapshot_free(state, mapped);
+    if (code || !state) {
         answer_error(c, c->tail - 1, m.type, err.text);
     } else {
-        raft_driver_receive_snapshot(t->driver, &m, state, mapped);
+        raft_driver_receive_snapshot(t->driver, &m, state);
     }
+    shared_body_unref(state);
     arena_free(&a);
     snapshot_forget(c);
 }
@@ -160,25 +186,28 @@ static bool snapshot_take(struct raft_in *c)
 {
     if (c->snapshot_left && c->input.n) {
         size_t n = c->input.n < c->snapshot_left ? c->input.n : (size_t)c->snapshot_left;
-        size_t taken = raft_spool_put(c->spool, c->input.p, n);
-        buf_consume(&c->input, taken);
-        c->snapshot_left -= taken;
-        if (taken) timer_start(&c->timer, c->t->opts.timeout_ms);
+        spool_put(c->spool, str_slice(buf_str(&c->input), 0, n));
+        buf_consume(&c->input, n);
+        c->snapshot_left -= n;
+        timer_start(&c->timer, c->t->opts.timeout_ms);
     }
-    if (c->snapshot_left || !raft_spool_done(c->spool)) return false;
+    if (c->snapshot_left == 0) spool_end(c->spool);
+    if (!spool_done(c->spool)) return false;
     snapshot_whole(c);
     return true;
 }
 
 static void snapshot_begin(struct raft_in *c, struct str request, uint64_t size)
 {
-    char path[4400];
-    raft_driver_spool_path(c->t->driver, c->number, path, sizeof path);
     c->snapshot_request = xmalloc(request.n);
     memcpy(c->snapshot_request, request.p, request.n);
     c->snapshot_request_n = request.n;
     c->snapshot_left = size;
-    c->spool = raft_spool_create(c->t, path, size, snapshot_moved, c);
+    c->spool = spool_create(&(struct spool_options){ .world = c->t->opts.world,
+        .dir = raft_driver_spool_dir(c->t->driver),
+        .max = size,
+        .ready = snapshot_moved,
+        .ctx = c });
     timer_start(&c->timer, c->t->opts.timeout_ms);
 }
 
@@ -218,6 +247,10 @@ static void take_request(struct raft_in *c, struct str bytes)
         refuse(c, err.text);
     } else {
         c->tail++;
+        struct answer *asked = answer_at(c, sequence);
+        asked->request = m.type;
+        asked->heartbeat = m.type == RAFT_APPEND_ENTRIES && m.append_entries.heartbeat;
+        asked->began_us = raft_metrics_from(&t->metrics);
         t->counters.requests_received++;
         m.rpc = RPC_OF(c->number, sequence);
         if (snapshot)
@@ -285,7 +318,7 @@ static void parse(struct raft_in *c)
         buf_deinit(&c->input);
         c->input = (struct buf)BUF_INIT(RAFT_INPUT_MAX);
     }
-    bool full = c->tail - c->head >= RAFT_PENDING_MAX || (c->spool && c->input.n);
+    bool full = c->tail - c->head >= RAFT_PENDING_MAX || (c->spool && spool_full(c->spool));
     pause(c, full);
     if (c->eof && c->head == c->tail && !c->spool) drop(c);
 }
@@ -340,6 +373,7 @@ void raft_transport_accept(struct raft_transport *t, struct stream *s)
     c->t = t;
     c->stream = s;
     c->number = ++t->next_in;
+    metric_add(t->metrics.at[RAFT_METRIC_HANDOFF], 1);
     c->input = (struct buf)BUF_INIT(RAFT_INPUT_MAX);
     for (size_t i = 0; i < RAFT_PENDING_MAX; i++)
         c->answers[i].bytes = (struct buf)BUF_INIT(4096);

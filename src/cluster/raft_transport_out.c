@@ -311,6 +311,7 @@ static void out_pump(struct raft_out *o)
         buf_deinit(&c->bytes);
         c->bytes = (struct buf)BUF_INIT(RAFT_REQUEST_MAX);
         c->sent_ms = raft_transport__now(o->t);
+        c->sent_us = raft_metrics_from(&o->t->metrics);
         o->t->counters.requests_sent++;
     }
     arm(o);
@@ -327,6 +328,10 @@ struct raft_call *raft_transport__call(struct raft_out *o, const struct raft_mes
     struct raft_call *c = xcalloc(1, sizeof *c);
     c->type = m->type;
     c->rpc = m->rpc;
+    if (m->type == RAFT_APPEND_ENTRIES) {
+        c->entries = m->append_entries.n;
+        c->heartbeat = m->append_entries.heartbeat;
+    }
     c->bytes = (struct buf)BUF_INIT(RAFT_REQUEST_MAX);
     link_init(&c->link);
     link_push(&o->calls, &c->link);
@@ -466,8 +471,27 @@ static void trim(struct raft_remote *r)
     }
 }
 
+static struct metric *peer_metric(struct raft_out *o, enum raft_peer_metric which)
+{
+    struct raft_remote *r = o->remote;
+    if (!r->metrics[which]) r->metrics[which] = raft_metrics_peer(&o->t->metrics, which, r->id);
+    return r->metrics[which];
+}
+
+static void measure(struct raft_out *o, const struct raft_call *c)
+{
+    bool install = c->type == RAFT_INSTALL_SNAPSHOT;
+    if (!c->sent_us || (c->type != RAFT_APPEND_ENTRIES && !install)) return;
+    enum raft_peer_metric which = install        ? RAFT_PEER_INSTALL
+                                  : c->heartbeat ? RAFT_PEER_HEARTBEAT
+                                                 : RAFT_PEER_APPEND;
+    metric_since(peer_metric(o, which), o->t->opts.world, c->sent_us);
+    if (which == RAFT_PEER_APPEND) metric_add(peer_metric(o, RAFT_PEER_LOGS), (double)c->entries);
+}
+
 static void answered(struct raft_out *o, struct raft_call *c)
 {
+    measure(o, c);
     link_remove(&c->link);
     o->answered_ms = raft_transport__now(o->t);
     arm(o);

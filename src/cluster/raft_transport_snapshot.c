@@ -111,6 +111,7 @@ void raft_transport__snapshot_pump(struct raft_out *o)
         struct stream_part head = { s->request.p, s->request.n, NULL };
         if (stream_write(o->stream, &head, 1)) return;
         c->sent_ms = raft_transport__now(o->t);
+        c->sent_us = raft_metrics_from(&o->t->metrics);
         o->t->counters.requests_sent++;
     }
     while (!o->closing && s->at < s->source.state.n && stream_queued(o->stream) == 0) {

@@ -18,8 +18,6 @@
 #define RPC_PORT_STREAMS_MAX 16384
 /* Bytes that wait behind a request in progress, of one connection. */
 #define RPC_PORT_HELD_MAX ((size_t)16 << 20)
-/* An archive to restore; one at a time. */
-#define RPC_PORT_ARCHIVE_MAX ((size_t)256 << 20)
 #define RPC_PORT_BATCH ((size_t)64 << 10)
 #define RPC_PORT_LINGER_MS 1000
 
@@ -30,7 +28,7 @@ struct rpc_port {
     struct map clients; /* address -> number of connections */
     struct tick gone;
     bool closing;
-    bool restoring; /* a connection holds an archive */
+    bool restoring; /* a connection brings an archive */
     void (*closed)(void *ctx);
     void *closed_ctx;
     size_t input; /* bytes of unfinished requests */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "consuld/cluster/snapshot_call.h"
+#include "consuld/cluster/spool.h"
 #include "consuld/model.h"
 #include "rpc_port.h"
 
@@ -15,8 +16,9 @@ struct snapshot_conn {
     struct stream *stream;
     struct timer linger;
     struct rpc_scan scan;
-    struct buf input; /* the request, then the archive */
-    size_t request_n; /* bytes of input that are the request; 0: not whole yet */
+    struct buf input; /* the request */
+    bool has_request;
+    struct spool *spool; /* the archive to restore */
     struct snapshot_request request;
     struct arena arena;
     struct snapshot_call call;
@@ -29,15 +31,16 @@ struct snapshot_conn {
 /* Pieces that the socket's queue holds; the next when they are out. */
 static void send_archive(struct snapshot_conn *c)
 {
-    struct str *saved = &c->call.saved;
-    while (c->sent < saved->n && stream_queued(c->stream) == 0) {
-        size_t n = saved->n - c->sent;
+    struct shared_body *body = c->call.saved;
+    struct str saved = shared_body_str(body);
+    while (c->sent < saved.n && stream_queued(c->stream) == 0) {
+        size_t n = saved.n - c->sent;
         if (n > RPC_PORT_BACKLOG_MAX) n = RPC_PORT_BACKLOG_MAX;
-        struct stream_part part = { saved->p + c->sent, n, NULL };
+        struct stream_part part = { saved.p + c->sent, n, body };
         if (stream_write(c->stream, &part, 1)) return;
         c->sent += n;
     }
-    if (c->sent < saved->n) return;
+    if (c->sent < saved.n) return;
     stream_finish(c->stream);
     timer_start(&c->linger, RPC_PORT_LINGER_MS);
 }
@@ -52,7 +55,6 @@ static void respond(struct snapshot_conn *c, const char *error)
         r.last_contact = c->call.last_contact_ns;
     }
     c->answered = true;
-    buf_deinit(&c->input);
     buf_clear(out);
     msgpack_encode(&type_snapshot_response, &r, out);
     struct stream_part part = { out->p, out->n, NULL };
@@ -78,14 +80,14 @@ static void done(struct snapshot_call *call)
     restore_over(c);
 }
 
-static void submit(struct snapshot_conn *c)
+static void submit(struct snapshot_conn *c, struct shared_body *archive)
 {
     struct snapshot_client *client = c->port->opts.snapshots;
     c->call = (struct snapshot_call){ .restore = c->request.op == OP_RESTORE,
         .allow_stale = c->request.allow_stale,
         .datacenter = c->request.datacenter,
         .token = c->request.token,
-        .archive = str_slice(buf_str(&c->input), c->request_n, c->input.n),
+        .archive = archive,
         .done = done,
         .ctx = c };
     c->busy = true;
@@ -119,10 +121,35 @@ static void unreadable(struct snapshot_conn *c)
     stream_close(c->stream);
 }
 
+/* The archive is whole, or cannot be kept. */
+static void take_archive(struct snapshot_conn *c)
+{
+    struct error err;
+    struct shared_body *archive = spool_take(c->spool, &err);
+    spool_destroy(c->spool);
+    c->spool = NULL;
+    if (archive) {
+        submit(c, archive);
+    } else {
+        respond(c, err.text);
+        restore_over(c);
+    }
+    shared_body_unref(archive);
+}
+
+static void spooled(void *ctx)
+{
+    struct snapshot_conn *c = ctx;
+    if (spool_done(c->spool))
+        take_archive(c);
+    else
+        stream_read(c->stream, !spool_full(c->spool));
+}
+
 static void begin(struct snapshot_conn *c)
 {
     struct cursor cursor;
-    struct str bytes = str_dup(&c->arena, str_slice(buf_str(&c->input), 0, c->request_n));
+    struct str bytes = str_dup(&c->arena, str_slice(buf_str(&c->input), 0, c->scan.size));
     cursor_init(&cursor, bytes.p, bytes.n, NULL);
     if (msgpack_decode(&cursor, &c->arena, &type_snapshot_request, &c->request)) {
         unreadable(c);
@@ -130,13 +157,18 @@ static void begin(struct snapshot_conn *c)
     }
     c->port->counters.requests++;
     if (c->request.op == OP_SAVE) {
-        submit(c);
+        submit(c, NULL);
     } else if (c->request.op != OP_RESTORE) {
         refuse_op(c);
     } else if (c->port->restoring) {
         respond(c, "another restore is under way");
     } else {
         c->port->restoring = c->restoring = true;
+        c->spool = spool_create(&(struct spool_options){ .world = c->port->opts.world,
+            .dir = c->port->opts.spool_dir,
+            .max = SNAPSHOT_ARCHIVE_MAX,
+            .ready = spooled,
+            .ctx = c });
     }
 }
 
@@ -146,32 +178,31 @@ static void on_data(struct stream *s, struct str bytes)
 {
     struct snapshot_conn *c = s->owner;
     if (c->busy || c->answered) return; /* nothing more is wanted */
-    buf_put_str(&c->input, bytes);
-    if (!c->request_n) {
-        struct str rest = str_slice(buf_str(&c->input), c->scan.size, c->input.n);
-        enum rpc_scan_result r = rpc_scan_take(&c->scan, &rest);
-        if (r == RPC_SCAN_BAD) {
+    if (!c->has_request) {
+        buf_put_str(&c->input, bytes);
+        enum rpc_scan_result r = rpc_scan_take(&c->scan, &bytes);
+        if (r == RPC_SCAN_BAD || c->input.overflow) {
             unreadable(c);
             return;
         }
         if (r == RPC_SCAN_MORE) return;
-        c->request_n = c->scan.size;
-        c->input.max = RPC_PORT_ARCHIVE_MAX;
+        c->has_request = true;
         begin(c);
+        buf_deinit(&c->input);
     }
-    if (c->input.overflow) {
-        respond(c, "the archive is too large");
-        restore_over(c);
-    }
+    if (!c->spool) return;
+    spool_put(c->spool, bytes);
+    if (spool_full(c->spool)) stream_read(s, false);
 }
 
 static void on_eof(struct stream *s)
 {
     struct snapshot_conn *c = s->owner;
     if (c->answered) {
-        if (c->sent == c->call.saved.n && stream_queued(s) == 0) stream_close(s);
-    } else if (c->restoring && !c->busy) {
-        submit(c);
+        if (c->sent == shared_body_str(c->call.saved).n && stream_queued(s) == 0) stream_close(s);
+    } else if (c->spool) {
+        spool_end(c->spool);
+        if (spool_done(c->spool)) take_archive(c);
     } else if (!c->busy) {
         stream_close(s);
     }
@@ -180,7 +211,7 @@ static void on_eof(struct stream *s)
 static void on_drained(struct stream *s)
 {
     struct snapshot_conn *c = s->owner;
-    if (c->answered && c->sent < c->call.saved.n) send_archive(c);
+    if (c->answered && c->sent < shared_body_str(c->call.saved).n) send_archive(c);
 }
 
 static void lingered(struct timer *t)
@@ -201,7 +232,8 @@ static void on_closed(struct stream *s, int code)
     timer_stop(&c->linger);
     restore_over(c);
     if (c->busy) client->cancel(client, &c->call);
-    free((void *)(uintptr_t)c->call.saved.p);
+    shared_body_unref(c->call.saved);
+    spool_destroy(c->spool);
     buf_deinit(&c->input);
     arena_free(&c->arena);
     free(c);

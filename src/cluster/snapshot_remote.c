@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "consuld/cluster/server_dial.h"
+#include "consuld/cluster/spool.h"
 #include "consuld/model.h"
 #include "consuld/mux/rpc_frame.h"
 
@@ -12,7 +13,8 @@
 /* Without a byte in either direction. */
 #define QUIET_MS 60000
 #define PIECE_MAX ((size_t)256 << 10)
-#define ARCHIVE_MAX ((size_t)256 << 20)
+/* Of the response, with what comes in the same read. */
+#define INPUT_MAX (RPC_HEADER_MAX + ((size_t)1 << 20))
 
 struct snapshot_remote {
     struct snapshot_client client;
@@ -29,11 +31,13 @@ struct remote {
     struct timer quiet;
     struct tick refused; /* ends a call that cannot begin */
     struct arena arena;
-    struct buf out; /* request, then the archive to restore */
-    size_t sent;
+    struct buf out;              /* the request */
+    struct shared_body *archive; /* to restore, behind it */
+    size_t sent;                 /* of both */
     struct rpc_scan scan;
-    struct buf input; /* response, then the archive saved */
-    size_t response_n;
+    struct buf input; /* the response */
+    bool has_response;
+    struct spool *spool; /* the archive saved, behind it */
     bool dialling;
 };
 
@@ -46,6 +50,8 @@ static void remote_free(struct remote *c)
     link_remove(&c->link);
     buf_deinit(&c->out);
     buf_deinit(&c->input);
+    shared_body_unref(c->archive);
+    spool_destroy(c->spool);
     struct arena a = c->arena;
     arena_free(&a);
 }
@@ -91,14 +97,18 @@ static void on_quiet(struct timer *t)
 
 static void send_more(struct remote *c)
 {
-    if (c->sent == c->out.n) return;
-    while (c->sent < c->out.n && stream_queued(c->stream) == 0) {
-        size_t n = c->out.n - c->sent < PIECE_MAX ? c->out.n - c->sent : PIECE_MAX;
-        struct stream_part part = { c->out.p + c->sent, n, NULL };
+    size_t all = c->out.n + shared_body_str(c->archive).n;
+    if (c->sent == all) return;
+    while (c->sent < all && stream_queued(c->stream) == 0) {
+        bool request = c->sent < c->out.n;
+        struct str from = request ? buf_str(&c->out) : shared_body_str(c->archive);
+        size_t at = request ? c->sent : c->sent - c->out.n;
+        size_t n = from.n - at < PIECE_MAX ? from.n - at : PIECE_MAX;
+        struct stream_part part = { from.p + at, n, request ? NULL : c->archive };
         if (stream_write(c->stream, &part, 1)) return;
         c->sent += n;
     }
-    if (c->sent == c->out.n) stream_finish(c->stream);
+    if (c->sent == all) stream_finish(c->stream);
 }
 
 static void on_drained(struct stream *s)
@@ -116,7 +126,7 @@ static void read_response(struct remote *c)
 {
     struct snapshot_response r = { 0 };
     struct cursor cursor;
-    cursor_init(&cursor, c->input.p, c->response_n, NULL);
+    cursor_init(&cursor, c->input.p, c->scan.size, NULL);
     if (msgpack_decode(&cursor, &c->arena, &type_snapshot_response, &r)) {
         fail(c, "failed to decode response: ", "no msgpack");
         return;
@@ -131,43 +141,67 @@ static void read_response(struct remote *c)
     c->call->known_leader = r.known_leader;
 }
 
+/* The archive is whole, or cannot be kept. */
+static void take_archive(struct remote *c)
+{
+    struct error err;
+    c->call->saved = spool_take(c->spool, &err);
+    if (c->call->saved)
+        finish(c, 0);
+    else
+        fail(c, "snapshot: ", err.text);
+}
+
+static void spooled(void *ctx)
+{
+    struct remote *c = ctx;
+    if (!c->call) return;
+    timer_start(&c->quiet, QUIET_MS);
+    if (spool_done(c->spool))
+        take_archive(c);
+    else if (c->stream)
+        stream_read(c->stream, !spool_full(c->spool));
+}
+
 static void on_data(struct stream *s, struct str bytes)
 {
     struct remote *c = s->owner;
     if (!c->call) return;
     timer_start(&c->quiet, QUIET_MS);
-    buf_put_str(&c->input, bytes);
-    if (c->input.overflow) {
-        fail(c, "snapshot: ", "the archive is too large");
-        return;
+    if (!c->has_response) {
+        buf_put_str(&c->input, bytes);
+        enum rpc_scan_result r = rpc_scan_take(&c->scan, &bytes);
+        if (r == RPC_SCAN_MORE && !c->input.overflow) return;
+        if (r != RPC_SCAN_DONE) {
+            fail(c, "failed to decode response: ", "no msgpack");
+            return;
+        }
+        c->has_response = true;
+        read_response(c);
+        if (!c->call || c->call->restore) return;
+        c->spool = spool_create(&(struct spool_options){ .world = c->owner->opts.world,
+            .dir = c->owner->opts.spool_dir,
+            .max = SNAPSHOT_ARCHIVE_MAX,
+            .ready = spooled,
+            .ctx = c });
     }
-    if (c->response_n) return;
-    struct str rest = str_slice(buf_str(&c->input), c->scan.size, c->input.n);
-    enum rpc_scan_result r = rpc_scan_take(&c->scan, &rest);
-    if (r == RPC_SCAN_MORE) return;
-    if (r == RPC_SCAN_BAD) {
-        fail(c, "failed to decode response: ", "no msgpack");
-        return;
-    }
-    c->response_n = c->scan.size;
-    read_response(c);
+    if (!c->spool) return;
+    spool_put(c->spool, bytes);
+    if (spool_full(c->spool)) stream_read(s, false);
 }
 
 static void on_eof(struct stream *s)
 {
     struct remote *c = s->owner;
     if (!c->call) return;
-    if (!c->response_n) {
+    if (!c->has_response) {
         fail(c, "failed to decode response: ", "EOF");
-        return;
+    } else if (c->spool) {
+        spool_end(c->spool);
+        if (spool_done(c->spool)) take_archive(c);
+    } else {
+        finish(c, 0);
     }
-    if (!c->call->restore) {
-        size_t n = c->input.n - c->response_n;
-        char *saved = xmalloc(n + 1);
-        memcpy(saved, c->input.p + c->response_n, n);
-        c->call->saved = (struct str){ saved, n };
-    }
-    finish(c, 0);
 }
 
 static void on_closed(struct stream *s, int code)
@@ -215,7 +249,7 @@ static void write_request(struct remote *c)
         .allow_stale = call->allow_stale,
         .op = call->restore };
     msgpack_encode(&type_snapshot_request, &r, &c->out);
-    if (call->restore) buf_put_str(&c->out, call->archive);
+    if (call->archive) c->archive = shared_body_ref(call->archive);
 }
 
 static void submit(struct snapshot_client *client, struct snapshot_call *call)
@@ -225,10 +259,9 @@ static void submit(struct snapshot_client *client, struct snapshot_call *call)
     struct remote *c = arena_new(&a, struct remote);
     struct rpc_target to = { 0 };
     bool known = r->opts.target(r->opts.ctx, call, &a, &to);
-    *c = (struct remote){ .owner = r,
-        .call = call,
-        .out = BUF_INIT(ARCHIVE_MAX + RPC_HEADER_MAX),
-        .input = BUF_INIT(ARCHIVE_MAX + RPC_HEADER_MAX) };
+    *c = (struct remote){
+        .owner = r, .call = call, .out = BUF_INIT(RPC_HEADER_MAX), .input = BUF_INIT(INPUT_MAX)
+    };
     c->dial = (struct server_dial){ .world = r->opts.world,
         .tls = r->opts.tls,
         .gateways = r->opts.gateways,

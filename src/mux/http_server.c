@@ -239,7 +239,8 @@ static bool parse_line(struct http_server *m)
 static enum http_event run(struct http_server *m, struct str *in)
 {
     if (m->state == FIELDS && in->n == 0) return HTTP_EVENT_MORE;
-    llhttp_errno_t rc = llhttp_execute(&m->parser, in->p, in->n);
+    const char *p = in->p ? in->p : ""; /* llhttp measures spans from here, also without bytes */
+    llhttp_errno_t rc = llhttp_execute(&m->parser, p, in->n);
     if (rc == HPE_OK) {
         *in = str_slice(*in, in->n, in->n);
         return HTTP_EVENT_MORE;
@@ -249,7 +250,7 @@ static enum http_event run(struct http_server *m, struct str *in)
         if (m->cut && !m->refusal) return dead(m, HTTP_EVENT_CUT);
         return refused(m);
     }
-    size_t used = (size_t)(llhttp_get_error_pos(&m->parser) - in->p);
+    size_t used = (size_t)(llhttp_get_error_pos(&m->parser) - p);
     *in = str_slice(*in, used, in->n);
     llhttp_resume(&m->parser);
     if (m->state == ENDED) return HTTP_EVENT_END;

@@ -43,6 +43,7 @@ struct duties {
     uint64_t barrier_us; /* when it was begun */
     struct timer barrier_retry;
     uint64_t members_at_ms; /* when all members are looked at again */
+    uint64_t reconcile_us;  /* when that began; 0: nobody counts, or it is over */
     struct duty duty[DUTY_COUNT];
 };
 
@@ -236,12 +237,16 @@ static int run_reconcile(struct duty *d)
     if (!server__member_due(s, &name) && now >= s->duties->members_at_ms) {
         server__members_due(s);
         s->duties->members_at_ms = now + s->opts.reconcile_interval_ms;
+        s->duties->reconcile_us = server__measure_from(s);
     }
     for (int i = 0; i < RECONCILE_MEMBERS_MAX && server__member_due(s, &name); i++) {
         int rc = reconcile(d, name);
         if (rc) return rc;
     }
     d->again = server__member_due(s, &name);
+    if (!d->again && s->duties->reconcile_us)
+        server__measure(s, MEASURE_RECONCILE, s->duties->reconcile_us);
+    if (!d->again) s->duties->reconcile_us = 0;
     return 0;
 }
 

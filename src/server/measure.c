@@ -44,10 +44,10 @@ struct measures {
     struct metrics_source source;
     struct metric **timed; /* one per row of the method table; NULL: not timed */
     struct metric *query, *consistent, *commit, *apply, *barrier, *verify;
-    struct metric *leader_barrier, *reconcile_member, *invalidate;
-    struct metric *became_leader, *became_candidate, *became_follower;
+    struct metric *leader_barrier, *reconcile, *reconcile_member, *invalidate, *intention;
+    struct metric *became_leader, *became_candidate, *became_follower, *timed_out;
     struct metric *applied_index, *last_index, *blocking, *sessions, *healthy, *tolerance;
-    struct metric *last_contact, *fsm_apply, *dispatch, *snapshots, *restores;
+    struct metric *last_contact, *fsm_apply;
     size_t service_labels;
     enum raft_driver_role role;
 };
@@ -71,12 +71,9 @@ static void fill(struct metrics_source *source)
     metric_total(m->query, s->stats.queries);
     metric_total(m->apply, c.proposals);
     metric_total_sum(m->fsm_apply, c.applied, (double)c.applied_us / 1000);
-    metric_total_sum(m->dispatch, c.commits, (double)c.commits_us / 1000);
-    metric_total(m->snapshots, c.snapshots);
-    metric_total(m->restores, c.installs);
+    metric_set(m->sessions, (double)s->stats.sessions_ttl);
     if (!s->ready) return;
     const struct autopilot_table *t = server__autopilot_table(s);
-    metric_set(m->sessions, (double)s->stats.sessions_ttl);
     metric_set(m->healthy, t->healthy ? 1 : 0);
     metric_set(m->tolerance, (double)t->failure_tolerance);
     for (size_t i = 0; i < raft.servers_n; i++) {
@@ -97,18 +94,18 @@ void server__measures_init(struct server *s)
     m->query = metrics_counter(to, "rpc.query");
     m->apply = metrics_counter(to, "raft.apply");
     m->fsm_apply = metrics_samples(to, "raft.fsm.apply");
-    m->dispatch = metrics_samples(to, "raft.leader.dispatchLog");
-    m->snapshots = metrics_counter(to, "raft.snapshot.create");
-    m->restores = metrics_counter(to, "raft.fsm.restore");
     m->barrier = metrics_counter(to, "raft.barrier");
     m->verify = metrics_counter(to, "raft.verify_leader");
     m->became_leader = metrics_counter(to, "raft.state.leader");
     m->became_candidate = metrics_counter(to, "raft.state.candidate");
     m->became_follower = metrics_counter(to, "raft.state.follower");
+    m->timed_out = metrics_counter(to, "raft.transition.heartbeat_timeout");
     m->consistent = metrics_samples(to, "rpc.consistentRead");
     m->commit = metrics_samples(to, "raft.commitTime");
     m->leader_barrier = metrics_samples(to, "leader.barrier");
+    m->reconcile = metrics_samples(to, "leader.reconcile");
     m->reconcile_member = metrics_samples(to, "leader.reconcileMember");
+    m->intention = metrics_samples(to, "consul.intention.apply");
     m->invalidate = metrics_samples(to, "session_ttl.invalidate");
     m->last_contact = metrics_samples(to, "raft.leader.lastContact");
     m->applied_index = metrics_gauge(to, "raft.applied_index");
@@ -141,6 +138,7 @@ void server__measure_role(struct server *s, enum raft_driver_role role)
         break;
     case DRIVER_CANDIDATE:
         metric_add(m->became_candidate, 1);
+        metric_add(m->timed_out, 1);
         break;
     case DRIVER_LEADER:
         metric_add(m->became_leader, 1);
@@ -161,6 +159,7 @@ static void since(struct server *s, struct metric *m, uint64_t began_us)
 void server__measure_call(struct server *s, const struct method *m, uint64_t began_us)
 {
     since(s, s->measures->timed[m - server__methods], began_us);
+    if (strcmp(m->name, "Intention.Apply") == 0) since(s, s->measures->intention, began_us);
 }
 
 bool server__measured(const struct server *s, const struct method *m)
@@ -183,6 +182,9 @@ void server__measure(struct server *s, enum measure what, uint64_t began_us)
         metric_add(m->barrier, 1);
         since(s, m->leader_barrier, began_us);
         break;
+    case MEASURE_RECONCILE:
+        since(s, m->reconcile, began_us);
+        break;
     case MEASURE_RECONCILE_MEMBER:
         since(s, m->reconcile_member, began_us);
         break;
@@ -194,12 +196,15 @@ void server__measure(struct server *s, enum measure what, uint64_t began_us)
 
 /* catalog.service.query{service=web} and its like. */
 void server__measure_service(
-    struct server *s, const char *name, struct str service, const char *label, struct str value)
+    struct server *s, const char *name, struct str service, const struct str *tags, size_t n)
 {
-    struct metric_label labels[2] = { { "service", service }, { label, value } };
+    struct metric_label labels[METRIC_LABELS_MAX] = { { "service", service } };
     struct measures *m = s->measures;
+    if (n >= METRIC_LABELS_MAX) n = METRIC_LABELS_MAX - 1;
+    for (size_t i = 0; i < n; i++)
+        labels[i + 1] = (struct metric_label){ "tag", tags[i] };
     if (!s->opts.metrics || m->service_labels >= SERVICE_LABELS_MAX) return;
     size_t before = metrics_count(s->opts.metrics);
-    metric_add(metrics_labelled(s->opts.metrics, METRIC_COUNTER, name, labels, label ? 2 : 1), 1);
+    metric_add(metrics_labelled(s->opts.metrics, METRIC_COUNTER, name, labels, n + 1), 1);
     if (metrics_count(s->opts.metrics) > before) m->service_labels++;
 }

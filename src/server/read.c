@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What read handlers share. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "consuld/lang/filter.h"
@@ -59,22 +60,35 @@ int eval_filter(struct eval *e, struct str expr, const struct type *elem, struct
     return rc;
 }
 
+static int by_text(const void *a, const void *b)
+{
+    return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
+
 void eval_count_service(
     struct eval *e, const char *of, const struct service_specific_request *args, size_t found)
 {
     struct str service = args->service_name;
-    const char *what = args->connect ? "connect" : "service";
+    bool ingress = args->ingress && of[0] == 'h';
+    const char *what = args->connect ? "connect" : ingress ? "ingress" : "service";
     char name[64];
-    if (!e->server->opts.metrics || service.n == 0) return;
+    if (!e->server->opts.metrics) return;
     snprintf(name, sizeof name, "%s.%s.query", of, what);
-    server__measure_service(e->server, name, service, NULL, STR_NIL);
+    server__measure_service(e->server, name, service, NULL, 0);
     if (args->service_tag.n) {
         snprintf(name, sizeof name, "%s.%s.query-tag", of, what);
-        server__measure_service(e->server, name, service, "tag", args->service_tag);
+        server__measure_service(e->server, name, service, &args->service_tag, 1);
+    }
+    if (args->service_tags.n) {
+        struct list sorted = args->service_tags;
+        sorted.v = arena_copy(&e->reply->arena, sorted.v, sorted.n * sizeof(struct str));
+        qsort(sorted.v, sorted.n, sizeof(struct str), by_text);
+        snprintf(name, sizeof name, "%s.%s.query-tags", of, what);
+        server__measure_service(e->server, name, service, sorted.v, sorted.n);
     }
     if (found) return;
     snprintf(name, sizeof name, "%s.%s.not-found", of, what);
-    server__measure_service(e->server, name, service, NULL, STR_NIL);
+    server__measure_service(e->server, name, service, NULL, 0);
 }
 
 int server__check_uuid(struct str id, const char *what, struct error *err)

@@ -390,13 +390,14 @@ enum measure {
     MEASURE_CONSISTENT_READ,
     MEASURE_COMMIT,
     MEASURE_BARRIER,
+    MEASURE_RECONCILE,
     MEASURE_RECONCILE_MEMBER,
     MEASURE_SESSION_INVALIDATE,
 };
 void server__measure(struct server *s, enum measure what, uint64_t began_us);
-/* Counts a question for a service; `label` may be NULL. */
+/* Counts a question for a service, the first few of its tags as labels. */
 void server__measure_service(
-    struct server *s, const char *name, struct str service, const char *label, struct str value);
+    struct server *s, const char *name, struct str service, const struct str *tags, size_t n);
 
 /* autopilot.c: runs while the server leads. */
 struct autopilot_table;

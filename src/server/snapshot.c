@@ -59,12 +59,12 @@ static void saved(struct raft_driver_request *r)
     struct raft_driver_state state = raft_driver_state(w->server->raft);
     if (c && !r->code) {
         c->saved = r->archive;
-        r->archive = STR_NIL;
+        r->archive = NULL;
         c->index = r->index;
         c->known_leader = state.leader_address.n > 0;
         c->last_contact_ns = (int64_t)state.last_contact_ms * 1000000;
     }
-    free((void *)(uintptr_t)r->archive.p);
+    shared_body_unref(r->archive);
     end(w, r->code, &r->err);
 }
 
@@ -116,9 +116,9 @@ static void leader_answered(struct snapshot_call *remote)
         c->index = remote->index;
         c->known_leader = remote->known_leader;
         c->last_contact_ns = remote->last_contact_ns;
-        remote->saved = STR_NIL;
+        remote->saved = NULL;
     }
-    free((void *)(uintptr_t)remote->saved.p);
+    shared_body_unref(remote->saved);
     end(w, remote->code, &remote->err);
 }
 
@@ -158,7 +158,8 @@ void server__snapshots_init(struct server *s)
             .unknown = RPC_ERR_NO_LEADER,
             .tls = s->opts.tls,
             .gateways = s->opts.gateways,
-            .domain = s->opts.domain });
+            .domain = s->opts.domain,
+            .spool_dir = s->opts.spool_dir });
 }
 
 /* --- calls ---------------------------------------------------------------------------------- */

@@ -193,6 +193,8 @@ static int command_apply(struct store_batch *b, struct str data, struct arena *a
     int code = body_decode(c, str_slice(data, 1, data.n), a, &body, err);
     if (code) return code;
     command_run(b, &rows[type], body, a, res);
+    res->command = type;
+    res->body = body;
     return STORE_APPLIED;
 }
 

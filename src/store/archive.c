@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include "archive_tar.h"
+#include "consuld/store_log.h"
 #include "consuld/store_snapshot.h"
 #include "consuld/wire/json.h"
 
@@ -153,12 +155,14 @@ static int unpack(struct unpacker *u, void *out, size_t n)
     return error_set(u->err, ERR_DECODE, "unexpected end of the tar stream");
 }
 
-/* A member's bytes: memory grows with what arrives, not with what the header claims. */
+/* A member's bytes: memory, or the file, grows with what arrives, not with what the header claims.
+ */
 static int unpack_member(
-    struct unpacker *u, const struct tar_member *m, size_t max, struct buf *out)
+    struct unpacker *u, const struct tar_member *m, size_t max, struct buf *out, int fd)
 {
+    struct disk *disk = disk_system();
     uint8_t pad[TAR_BLOCK];
-    out->max = max;
+    out->max = fd < 0 ? max : PART;
     if (m->size > max)
         return error_set(u->err, ERR_TOO_LARGE, "\"%s\" has %llu bytes, %zu are allowed", m->name,
             (unsigned long long)m->size, max);
@@ -170,6 +174,11 @@ static int unpack_member(
         if (code) return code;
         out->n += part;
         left -= part;
+        if (fd < 0) continue;
+        code = disk->write(disk, fd, out->p, out->n);
+        buf_clear(out);
+        if (code)
+            return error_set(u->err, ERR_IO, "cannot write a snapshot: %s", disk_strerror(code));
     }
     return unpack(u, pad, tar_padding(m->size));
 }
@@ -177,6 +186,9 @@ static int unpack_member(
 struct members {
     struct buf meta, state, sums;
     bool has_meta, has_state, has_sums;
+    int fd; /* the state goes there; -1: to memory */
+    uint64_t state_n;
+    struct shared_body *body; /* the state when it is whole */
 };
 
 static int take_member(struct unpacker *u, const struct tar_member *m, struct members *all)
@@ -195,7 +207,9 @@ static int take_member(struct unpacker *u, const struct tar_member *m, struct me
         if (strcmp(rows[i].name, m->name) != 0) continue;
         if (*rows[i].has) return error_set(u->err, ERR_DECODE, "\"%s\" is there twice", m->name);
         *rows[i].has = true;
-        return unpack_member(u, m, rows[i].max, rows[i].to);
+        bool state = rows[i].to == &all->state;
+        if (state) all->state_n = m->size;
+        return unpack_member(u, m, rows[i].max, rows[i].to, state ? all->fd : -1);
     }
     return error_set(u->err, ERR_DECODE, "unexpected file \"%s\" in snapshot", m->name);
 }
@@ -242,7 +256,7 @@ static int check_sums(const struct members *all, struct error *err)
     char meta[SUM_TEXT + 1], state[SUM_TEXT + 1];
     bool meta_ok = false, state_ok = false;
     sha256(buf_str(&all->meta), meta);
-    sha256(buf_str(&all->state), state);
+    sha256(shared_body_str(all->body), state);
     while (rest.n > 0) {
         if (!cut_sum(&rest, &sum, &name))
             return error_set(err, ERR_DECODE, "malformed line in " SUMS);
@@ -273,9 +287,9 @@ static int check_members(
     struct str text = str_dup(a, buf_str(&all->meta));
     if (json_decode(text, a, &type_snapshot_meta, meta, JSON_UNKNOWN_IGNORED, &why))
         return error_set(err, ERR_DECODE, "" META ": %.400s", why.text);
-    if (meta->size < 0 || (uint64_t)meta->size != all->state.n)
+    if (meta->size < 0 || (uint64_t)meta->size != all->body->n)
         return error_set(err, ERR_DECODE, "" STATE " has %zu bytes, " META " says %lld",
-            all->state.n, (long long)meta->size);
+            all->body->n, (long long)meta->size);
     return 0;
 }
 
@@ -287,23 +301,36 @@ static const char *header_fault(struct str bytes)
     return memcmp(bytes.p, magic, sizeof magic) == 0 ? NULL : "gzip: invalid header";
 }
 
-int archive_read(struct str bytes, struct arena *a, struct snapshot_meta *meta, struct str *state,
-    struct error *err)
+static int whole_state(struct members *all, struct error *err)
+{
+    if (all->fd < 0) {
+        all->body = shared_body_take(&all->state);
+    } else {
+        all->body = shared_body_map(all->fd, (size_t)all->state_n, err);
+    }
+    return all->body ? 0 : ERR_IO;
+}
+
+int archive_read(struct str bytes, const char *dir, struct arena *a, struct snapshot_meta *meta,
+    struct shared_body **state, struct error *err)
 {
     struct unpacker u = { .in = bytes, .err = err };
-    struct members all = { 0 };
-    *state = STR_NIL;
+    struct members all = { .fd = -1 };
+    *state = NULL;
     const char *why = header_fault(bytes);
     if (why) return error_set(err, ERR_DECODE, "failed to decompress snapshot: %s", why);
     if (inflateInit2(&u.z, GZIP_WINDOW)) return error_set(err, ERR_INTERNAL, "zlib cannot start");
-    int code = take_all(&u, &all);
+    int code = dir ? file_without_name(dir, &all.fd, err) : 0;
+    if (!code) code = take_all(&u, &all);
     inflateEnd(&u.z);
+    if (!code) code = whole_state(&all, err);
     if (!code) code = check_members(&all, a, meta, err);
-    if (code) error_prefix(err, "failed to read snapshot file: ");
-    if (!code) {
-        *state = (struct str){ (char *)all.state.p, all.state.n };
-        all.state = (struct buf){ 0 };
-    }
+    if (code)
+        error_prefix(err, "failed to read snapshot file: ");
+    else
+        *state = shared_body_ref(all.body);
+    shared_body_unref(all.body);
+    if (all.fd >= 0) close(all.fd);
     buf_deinit(&all.meta);
     buf_deinit(&all.state);
     buf_deinit(&all.sums);

@@ -225,6 +225,26 @@ def test_a_restored_archive_reaches_all(opts):
         c.equal()
 
 
+def test_an_archive_of_many_pieces_passes_a_follower_both_ways(opts):
+    with Cluster(opts) as c:
+        leader, follower = c.leader(), c.followers()[0]
+        values = {'k%02d' % i: os.urandom(400000) for i in range(24)}
+        for key, value in values.items():
+            assert leader.put('/v1/kv/' + key, value).body.strip() == b'true'
+        archive = follower.must(follower.get('/v1/snapshot')).body
+        assert len(archive) > 24 * 400000
+        for body in (archive[:-1], archive[:1000], b''):
+            answer = follower.put('/v1/snapshot', body)
+            assert answer.status == 500 and b'rpc error' not in answer.body, answer.text()
+        assert leader.request('DELETE', '/v1/kv/?recurse').status == 200
+        follower.must(follower.put('/v1/snapshot', archive))
+        c.equal()
+        for key, value in values.items():
+            assert follower.get('/v1/kv/%s?raw' % key).body == value, key
+        left = [n for _, _, names in os.walk(follower.data_dir) for n in names if n.endswith('.tmp')]
+        assert not left, left
+
+
 def test_peers_json_makes_a_cluster_of_what_is_left(opts):
     with Cluster(opts) as c:
         c.accepts('before')

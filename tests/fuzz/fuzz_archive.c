@@ -22,10 +22,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct arena a = ARENA_INIT;
     struct error err = { 0 };
     struct snapshot_meta meta;
-    struct str state;
-    int code = archive_read((struct str){ (const char *)data, size }, &a, &meta, &state, &err);
+    struct shared_body *state;
+    int code =
+        archive_read((struct str){ (const char *)data, size }, NULL, &a, &meta, &state, &err);
     ensure(code <= 0 && (code == 0 || err.text[0] != '\0'));
-    free((void *)(uintptr_t)state.p);
+    shared_body_unref(state);
     arena_free(&a);
     return 0;
 }

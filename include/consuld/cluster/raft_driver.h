@@ -9,6 +9,7 @@
  * Specs: raft.md 5-8, DESIGN "Storage". */
 #pragma once
 #include "consuld/base.h"
+#include "consuld/base/shared.h"
 #include "consuld/wire.h"
 
 struct world;
@@ -17,6 +18,7 @@ struct disk;
 struct raft_driver;
 struct raft_driver_work;
 struct command_result; /* consuld/store.h */
+struct metrics;
 
 enum raft_driver_role { DRIVER_FOLLOWER, DRIVER_CANDIDATE, DRIVER_LEADER };
 const char *raft_driver_role_name(enum raft_driver_role role); /* "Follower" ... as stats show it */
@@ -43,7 +45,8 @@ struct raft_driver_options {
     uint64_t snapshot_interval_ms;           /* 0: 30000 */
     uint64_t trailing_logs;                  /* 0: 10240 */
     struct raft_driver_transport *transport; /* may be NULL */
-    struct disk *disk; /* disk operations, NULL: the real ones (consuld/store_log.h) */
+    struct disk *disk;       /* disk operations, NULL: the real ones (consuld/store_log.h) */
+    struct metrics *metrics; /* NULL: nobody counts */
 };
 
 /* Reads the folder, restores what the store lacks, and waits for raft_driver_start. Strings are
@@ -68,8 +71,8 @@ struct raft_driver_request {
     /* the outcome: code 0, or negative with err filled */
     int code;
     struct error err;
-    uint64_t index;     /* of the entry, 0 if none was written */
-    struct str archive; /* of a save: malloc'ed, the owner's to free from `done` on */
+    uint64_t index;                      /* of the entry, 0 if none was written */
+    struct shared_body *archive;         /* of a save: the owner's from `done` on */
     const struct command_result *result; /* what the command returned; valid during `done` only */
     /* the driver's */
     struct link link;
@@ -95,9 +98,10 @@ void raft_driver_verify_leader(struct raft_driver *d, struct raft_driver_request
 void raft_driver_snapshot(struct raft_driver *d, struct raft_driver_request *r);
 /* The archive of the present state (fsm.md 15), after a snapshot where snapshots are kept. */
 void raft_driver_save(struct raft_driver *d, struct raft_driver_request *r);
-/* Replaces the state of the whole cluster by an archive's (copied), leader only. The archive is
- * read and verified whole first; requests in hand fail (raft.md 6.13). */
-void raft_driver_restore(struct raft_driver *d, struct raft_driver_request *r, struct str archive);
+/* Replaces the state of the whole cluster by an archive's, leader only. The archive, of which a
+ * reference is kept, is read and verified whole first; requests in hand fail (raft.md 6.13). */
+void raft_driver_restore(
+    struct raft_driver *d, struct raft_driver_request *r, struct shared_body *archive);
 /* Forgets a request whose owner goes away: `done` is not called. Idempotent; fine on a zero one. */
 void raft_driver_forget(struct raft_driver_request *r);
 
@@ -124,13 +128,11 @@ int raft_driver_bootstrap(struct raft_driver *d, const struct raft_driver_server
 struct raft_entry;
 /* A message from a peer; what it points to is copied if kept. */
 void raft_driver_receive(struct raft_driver *d, const struct raft_message *m);
-/* An InstallSnapshot whose stream was received whole; `state` is taken over: malloc'ed, or mapped
- * pages of a file. */
+/* An InstallSnapshot whose stream was received whole; what is kept of `state` is a reference. */
 void raft_driver_receive_snapshot(
-    struct raft_driver *d, const struct raft_message *m, struct str state, bool mapped);
-void raft_driver_snapshot_free(struct str state, bool mapped);
-/* Where the n-th incoming snapshot may be kept until it is whole; empty: in memory. */
-void raft_driver_spool_path(const struct raft_driver *d, uint64_t n, char *out, size_t out_n);
+    struct raft_driver *d, const struct raft_message *m, struct shared_body *state);
+/* Where an incoming snapshot may be kept until it is whole; empty: in memory. */
+const char *raft_driver_spool_dir(const struct raft_driver *d);
 
 /* The snapshot to send to a server that needs one: the newest file, or, where none are kept, the
  * present state. Opened by a worker; `done` is called once, later, with err.code 0 or the reason.
@@ -218,7 +220,6 @@ struct raft_driver_counters {
     uint64_t proposals;
     uint64_t commits; /* group commits that reached the disk */
     uint64_t commit_failures;
-    uint64_t commits_us; /* what they took together */
     uint64_t apply_batches;
     uint64_t applied; /* entries */
     uint64_t applied_us;

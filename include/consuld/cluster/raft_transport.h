@@ -11,6 +11,7 @@
 #include "consuld/base/outside.h"
 #include "consuld/cluster/raft_driver.h"
 
+struct metrics;
 struct raft_transport;
 struct tls;
 
@@ -23,7 +24,8 @@ struct raft_transport_options {
      * address of the raft configuration is taken. May be NULL. */
     bool (*locate)(void *ctx, struct str id, char *out, size_t out_n);
     void *ctx;
-    uint64_t timeout_ms; /* of dialling and of a request; 0: 10 s */
+    uint64_t timeout_ms;     /* of dialling and of a request; 0: 10 s */
+    struct metrics *metrics; /* NULL: nobody counts */
 };
 
 struct raft_transport *raft_transport_create(const struct raft_transport_options *o);

@@ -21,6 +21,7 @@ struct rpc_port_options {
     uint32_t conns_per_client_max;     /* from one address; 0: any number */
     struct tls *tls;                   /* NULL: none */
     struct snapshot_client *snapshots; /* NULL: such connections are closed */
+    const char *spool_dir;             /* for archives that come, outlives the port; NULL: memory */
     /* Takes over a stream behind its first byte: sets events and owner, or closes it. NULL: such
      * connections are closed. */
     void (*raft)(void *ctx, struct stream *s);

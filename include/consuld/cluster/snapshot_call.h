@@ -6,6 +6,10 @@
  * which `done` is not called. A restore that has begun is not undone by cancel. */
 #pragma once
 #include "consuld/base.h"
+#include "consuld/base/shared.h"
+
+/* Bytes of an archive that comes from outside. */
+#define SNAPSHOT_ARCHIVE_MAX ((uint64_t)4 << 30)
 
 struct snapshot_call {
     /* the caller's, fixed until the end */
@@ -14,12 +18,12 @@ struct snapshot_call {
     struct str datacenter, token;
     void (*done)(struct snapshot_call *c);
     void *ctx;
-    struct str archive; /* restore: the caller's bytes, read inside submit alone */
+    struct shared_body *archive; /* restore: the callee keeps references of its own */
     /* the result: code is 0, or negative with err filled */
     int code;
     struct error err;
-    struct str saved; /* malloc'ed, the caller's to free */
-    uint64_t index;   /* of the snapshot */
+    struct shared_body *saved; /* the caller's to let go */
+    uint64_t index;            /* of the snapshot */
     int64_t last_contact_ns;
     bool known_leader;
     /* the callee's: zero before submit */

@@ -19,7 +19,8 @@ struct snapshot_remote_options {
     struct tls *tls;           /* NULL: none */
     struct gateways *gateways; /* to other datacenters; NULL: their servers are dialled */
     struct str domain;
-    struct str source; /* IP to dial from; nil: any */
+    struct str source;     /* IP to dial from; nil: any */
+    const char *spool_dir; /* for an archive that comes; NULL: memory */
 };
 
 struct snapshot_remote *snapshot_remote_create(const struct snapshot_remote_options *o);

@@ -21,10 +21,10 @@ enum api_body {
     API_BODY_PLAIN,    /* collected up to API_BODY_MAX */
     API_BODY_KV,       /* limits.kv_max_value_size */
     API_BODY_TXN,      /* limits.txn_max_req_len */
-    API_BODY_SNAPSHOT, /* collected up to API_ARCHIVE_MAX */
+    API_BODY_SNAPSHOT, /* kept in a file up to API_ARCHIVE_MAX: it is in `large` */
 };
 #define API_BODY_MAX (UINT64_C(8) << 20)
-#define API_ARCHIVE_MAX (UINT64_C(256) << 20)
+#define API_ARCHIVE_MAX (UINT64_C(4) << 30)
 
 enum api_route_flag {
     API_OWN_METHODS = 1, /* the handler answers OPTIONS and 405 itself (/v1/query/) */
@@ -50,12 +50,13 @@ struct api_request {
     struct arena *arena; /* lives as long as the request */
     enum api_method method;
     struct str method_name;
-    struct str path;  /* percent-decoded */
-    struct str tail;  /* of path, behind the pattern: "a/b" for /v1/kv/a/b */
-    struct str body;  /* whole, unless body_cut */
-    bool body_cut;    /* over the limit: answer with api_body_refused */
-    bool pretty;      /* ?pretty or the default */
-    const char *peer; /* IP address of the client as text, "" on a unix socket */
+    struct str path;           /* percent-decoded */
+    struct str tail;           /* of path, behind the pattern: "a/b" for /v1/kv/a/b */
+    struct str body;           /* whole, unless body_cut */
+    struct shared_body *large; /* the body of a route that takes large ones */
+    bool body_cut;             /* over the limit: answer with api_body_refused */
+    bool pretty;               /* ?pretty or the default */
+    const char *peer;          /* IP address of the client as text, "" on a unix socket */
     /* The handler's own. Set on_abort when parking: it is called if the client goes away before
      * the answer; the handler forgets the request, which is gone afterwards. A client that only
      * ended its side still gets the answer of a write, and of a read within a second. */
@@ -145,8 +146,11 @@ void api_json_end(struct api_request *req, int status);
  * shared by many requests; takes a reference. api_json_shared encodes one such body. */
 void api_reply_shared(struct api_request *req, int status, struct shared_body *body);
 struct shared_body *api_json_shared(const struct type *t, const void *obj, bool pretty);
-/* 200 with any content type; body is copied. */
+/* Any content type; body is copied. */
 void api_reply_raw(struct api_request *req, int status, const char *content_type, struct str body);
+/* The same of any length, neither copied nor compressed; takes a reference. */
+void api_reply_large(
+    struct api_request *req, int status, const char *content_type, struct shared_body *body);
 /* No body, no content type. */
 void api_reply_empty(struct api_request *req, int status);
 /* text/plain; charset=utf-8, the text is the whole body. */
@@ -196,6 +200,7 @@ struct api_options {
     bool refuse_silently;          /* one too many is closed instead of answered with 429 */
     uint64_t kv_max_value_size;
     uint64_t txn_max_req_len;
+    const char *spool_dir;   /* for large bodies; NULL: memory */
     struct metrics *metrics; /* how long endpoints take is told there; NULL: nobody counts */
     struct str node_name;    /* of the agent: a label there */
 };

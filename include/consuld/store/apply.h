@@ -34,6 +34,8 @@ struct command_result {
     bool ok;
     struct str text;
     uint64_t number;
+    uint8_t command;  /* type of what was applied */
+    const void *body; /* of it, decoded; NULL: nothing was */
     struct txn_response *txn;
 };
 

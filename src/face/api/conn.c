@@ -60,6 +60,7 @@ static void free_conn(struct conn *c)
     timer_stop(&c->linger);
     http_server_deinit(&c->http);
     buf_deinit(&c->input);
+    body__forget(c);
     arena_give(c);
     free(c);
     server__conn_gone(api);
@@ -128,7 +129,7 @@ int conn__write(struct conn *c, const struct stream_part *parts, size_t n)
 
 /* --- input --------------------------------------------------------------------------------- */
 
-static void begin_request(struct conn *c)
+void conn__begin_request(struct conn *c)
 {
     c->state = CONN_HANDLING;
     bool timed = c->api->config->o.metrics || log_wanted(LOG_DEBUG);
@@ -155,8 +156,11 @@ static void send_continue(struct conn *c)
 
 static void take_events(struct conn *c, struct str *in)
 {
-    while (c->state == CONN_READING && !c->broken && stream_queued(c->stream) <= BACKLOG_MAX) {
-        switch (http_server_recv(&c->http, in)) {
+    while (c->state == CONN_READING && !c->broken && !body__full(c) &&
+           stream_queued(c->stream) <= BACKLOG_MAX) {
+        enum http_event event = http_server_recv(&c->http, in);
+        body__take(c);
+        switch (event) {
         case HTTP_EVENT_MORE:
             return;
         case HTTP_EVENT_HEAD:
@@ -168,10 +172,13 @@ static void take_events(struct conn *c, struct str *in)
             break;
         case HTTP_EVENT_CUT:
             c->cut = true;
-            begin_request(c);
+            conn__begin_request(c);
             break;
         case HTTP_EVENT_END:
-            begin_request(c);
+            if (c->spool)
+                body__end(c);
+            else
+                conn__begin_request(c);
             break;
         case HTTP_EVENT_REFUSED:
             refuse(c);
@@ -266,12 +273,18 @@ void conn__answered(struct conn *c)
     request_log__finished(c);
     timing__take(c);
     http_server_next(&c->http);
+    body__forget(c);
     arena_give(c);
     c->state = keep ? CONN_READING : CONN_ENDING;
     if (!c->stream)
         free_conn(c);
     else if (!c->batching)
         feed(c, STR_NIL);
+}
+
+void conn__resume(struct conn *c)
+{
+    if (c->state == CONN_READING && c->stream && !c->batching && c->input.n) feed(c, STR_NIL);
 }
 
 /* --- events of the stream ------------------------------------------------------------------ */
@@ -339,7 +352,7 @@ static struct stream *begin_tls(const struct api_listener *l, struct conn *c, st
         .alpn = protocols,
         .n_alpn = sizeof protocols / sizeof protocols[0],
         .timeout_ms = l->handshake_timeout_ms,
-        .queue_max = ANSWER_MAX * 2,
+        .queue_max = QUEUE_MAX,
         .plain_text = STR(NOT_TLS_TEXT),
         .events = &events,
         .owner = c };

@@ -14,10 +14,12 @@
 #define INPUT_CAP ((size_t)1 << 20)
 #define BACKLOG_MAX ((size_t)64 << 10) /* unsent bytes above which no request is begun */
 #define ANSWER_MAX ((size_t)256 << 20) /* one body */
-#define STREAM_MAX ((size_t)1 << 20)   /* unsent bytes of an endless answer */
-#define LINGER_MS 500                  /* for the client to read an answer given early */
-#define HALF_CLOSED_MS 1000            /* for a read whose client ended its side */
-#define SPARE_MAX 32                   /* arenas and output buffers kept for reuse */
+/* Unsent bytes of a connection: an answer, or a large one, of which nothing is copied. */
+#define QUEUE_MAX ((size_t)API_ARCHIVE_MAX + 2 * ANSWER_MAX)
+#define STREAM_MAX ((size_t)1 << 20) /* unsent bytes of an endless answer */
+#define LINGER_MS 500                /* for the client to read an answer given early */
+#define HALF_CLOSED_MS 1000          /* for a read whose client ended its side */
+#define SPARE_MAX 32                 /* arenas and output buffers kept for reuse */
 #define LISTENERS_MAX 16
 #define REFUSALS_MS 1000 /* between two lines about clients not let in */
 #define EXCESS_MAX 16    /* connections of one address being told that there are too many */
@@ -85,6 +87,7 @@ struct param {
 
 enum conn_state {
     CONN_READING,  /* waiting for (the rest of) a request */
+    CONN_SPOOLING, /* its large body is on the way to a file */
     CONN_HANDLING, /* a request is with its handler */
     CONN_STREAMING,
     CONN_ENDING, /* the last answer is going out */
@@ -96,6 +99,7 @@ struct conn {
     const struct tls *tls; /* of stream; NULL: clear text */
     struct link link;
     struct http_server http;
+    struct spool *spool; /* of the body that is coming */
     struct buf input;
     struct buf output; /* answers of this batch; empty outside of conn__feed */
     struct arena arena;
@@ -130,7 +134,19 @@ void timing__take(struct conn *c);
 void request_log__finished(struct conn *c);
 void request_log__failed(struct api_request *req, const char *why);
 
+/* body.c: bodies too large for memory */
+void body__begin(struct conn *c, uint64_t max);
+/* Takes what the HTTP machine has of the body. */
+void body__take(struct conn *c);
+/* No more comes: the request begins, now or when all is in place. */
+void body__end(struct conn *c);
+bool body__full(const struct conn *c);
+void body__forget(struct conn *c);
+
 /* conn.c */
+void conn__begin_request(struct conn *c);
+/* Goes on with the input that waits. */
+void conn__resume(struct conn *c);
 void conn__accept(void *listener, struct stream *s);
 /* Sends parts of an answer, now or with the batch. */
 int conn__write(struct conn *c, const struct stream_part *parts, size_t n);

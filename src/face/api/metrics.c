@@ -3,6 +3,7 @@
  * format of Prometheus. */
 #include "consuld/base/metrics.h"
 
+#include <dirent.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -211,6 +212,36 @@ static void put_process(struct buf *b, const char *name, const char *type, doubl
     buf_put_char(b, '\n');
 }
 
+static double count_files(const char *dir)
+{
+    double n = 0;
+    DIR *d = opendir(dir);
+    while (d && readdir(d))
+        n++;
+    if (d) closedir(d);
+    return n > 3 ? n - 3 : 0; /* two dots, and the folder itself */
+}
+
+/* Seconds since the epoch; 0: unknown. */
+static double started_at(void)
+{
+    char text[1024];
+    unsigned long long ticks = 0, booted = 0;
+    FILE *f = fopen("/proc/self/stat", "r");
+    size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
+    if (f) fclose(f);
+    text[n] = '\0';
+    const char *at = strrchr(text, ')'); /* field 2 may hold anything */
+    for (int field = 2; at && field < 22; field++)
+        at = strchr(at + 1, ' ');
+    if (at) ticks = strtoull(at, NULL, 10);
+    f = fopen("/proc/stat", "r");
+    while (f && !booted && fgets(text, sizeof text, f))
+        if (strncmp(text, "btime ", 6) == 0) booted = strtoull(text + 6, NULL, 10);
+    if (f) fclose(f);
+    return ticks && booted ? (double)booted + (double)ticks / (double)sysconf(_SC_CLK_TCK) : 0;
+}
+
 /* What any process tells of itself. */
 static void put_processes(struct buf *b)
 {
@@ -221,14 +252,20 @@ static void put_processes(struct buf *b)
     if (f && fscanf(f, "%lu %lu", &pages, &resident) != 2) pages = resident = 0;
     if (f) fclose(f);
     double page = (double)sysconf(_SC_PAGESIZE);
+    double fds = count_files("/proc/self/fd");
     if (getrusage(RUSAGE_SELF, &use) == 0)
         put_process(b, "process_cpu_seconds_total", "counter",
             (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
                 (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6);
     if (getrlimit(RLIMIT_NOFILE, &files) == 0)
         put_process(b, "process_max_fds", "gauge", (double)files.rlim_cur);
+    put_process(b, "process_open_fds", "gauge", fds);
     put_process(b, "process_resident_memory_bytes", "gauge", (double)resident * page);
+    put_process(b, "process_start_time_seconds", "gauge", started_at());
     put_process(b, "process_virtual_memory_bytes", "gauge", (double)pages * page);
+    if (getrlimit(RLIMIT_AS, &files) == 0)
+        put_process(b, "process_virtual_memory_max_bytes", "gauge",
+            files.rlim_cur == RLIM_INFINITY ? -1 : (double)files.rlim_cur);
 }
 
 static void reply_prometheus(struct api_request *req, struct metrics *m)

@@ -102,6 +102,16 @@ static void send_answer(struct conn *c, const struct outgoing *o)
     conn__answered(c);
 }
 
+void api_reply_large(
+    struct api_request *req, int status, const char *content_type, struct shared_body *body)
+{
+    send_answer(conn_of(req), &(struct outgoing){ .status = status,
+                                  .content_type = content_type,
+                                  .body = shared_body_str(body),
+                                  .shared = body,
+                                  .framing = HTTP_LENGTH });
+}
+
 static struct shared_body *packed_shared(struct api *api, struct shared_body *b)
 {
     if (!b->gzip) b->gzip = shared_body_create(gzip__pack(api, (struct str){ b->bytes, b->n }));

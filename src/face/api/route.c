@@ -142,6 +142,7 @@ void route__head(struct conn *c)
         return;
     }
     http_server_collect(&c->http, route__body_max(req));
+    if (req->route->body == API_BODY_SNAPSHOT && !c->http.cut) body__begin(c, route__body_max(req));
 }
 
 /* --- decisions before an endpoint ------------------------------------------------------------ */

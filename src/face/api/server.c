@@ -214,7 +214,7 @@ static int listen_with(struct api *api, struct net_listen_options *opts, struct 
     struct api_listener *l = &api->listeners[api->n_listeners];
     *l = how;
     l->api = api;
-    opts->queue_max = ANSWER_MAX * 2;
+    opts->queue_max = QUEUE_MAX;
     opts->accept = conn__accept;
     opts->ctx = l;
     int rc = net_listen(api->world, opts, &l->net, err);

@@ -2,8 +2,6 @@
 /* /v1/snapshot (http-api.md 3.15). */
 #include "consuld/cluster/snapshot_call.h"
 
-#include <stdlib.h>
-
 #include "state_call.h"
 #include "state_routes.h"
 
@@ -16,7 +14,7 @@ static void aborted(struct api_request *req)
 static void done(struct snapshot_call *c)
 {
     struct api_request *req = c->ctx;
-    void *saved = (void *)(uintptr_t)c->saved.p;
+    struct shared_body *saved = c->saved;
     req->on_abort = NULL;
     if (c->code) {
         api_reply_error(req, &c->err);
@@ -24,9 +22,9 @@ static void done(struct snapshot_call *c)
         api_reply_empty(req, 200);
     } else {
         api_read_headers(req, c->index, c->known_leader, c->last_contact_ns);
-        api_reply_raw(req, 200, "application/x-gzip", c->saved);
+        api_reply_large(req, 200, "application/x-gzip", saved);
     }
-    free(saved);
+    shared_body_unref(saved);
 }
 
 static void snapshot(struct api_request *req)
@@ -40,7 +38,7 @@ static void snapshot(struct api_request *req)
     }
     c->restore = req->method == API_PUT;
     c->allow_stale = api_has_param(req, "stale");
-    c->archive = req->body;
+    c->archive = req->large;
     c->done = done;
     c->ctx = req;
     api_write_parse(req, &c->datacenter, &c->token);

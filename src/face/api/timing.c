@@ -17,17 +17,18 @@ struct timed {
 
 static const struct {
     const char *path, *name;
+    const char *ended; /* how outcomes are called; NULL: as the question */
 } counted[] = {
-    { "/v1/catalog/connect/", "catalog_connect_service_nodes" },
-    { "/v1/catalog/datacenters", "catalog_datacenters" },
-    { "/v1/catalog/deregister", "catalog_deregister" },
-    { "/v1/catalog/gateway-services/", "catalog_gateway_services" },
-    { "/v1/catalog/node-services/", "catalog_node_service_list" },
-    { "/v1/catalog/node/", "catalog_node_services" },
-    { "/v1/catalog/nodes", "catalog_nodes" },
-    { "/v1/catalog/register", "catalog_register" },
-    { "/v1/catalog/service/", "catalog_service_nodes" },
-    { "/v1/catalog/services", "catalog_services" },
+    { "/v1/catalog/connect/", "catalog_connect_service_nodes", "catalog_service_nodes" },
+    { "/v1/catalog/datacenters", "catalog_datacenters", NULL },
+    { "/v1/catalog/deregister", "catalog_deregister", NULL },
+    { "/v1/catalog/gateway-services/", "catalog_gateway_services", NULL },
+    { "/v1/catalog/node-services/", "catalog_node_service_list", NULL },
+    { "/v1/catalog/node/", "catalog_node_services", NULL },
+    { "/v1/catalog/nodes", "catalog_nodes", NULL },
+    { "/v1/catalog/register", "catalog_register", NULL },
+    { "/v1/catalog/service/", "catalog_service_nodes", NULL },
+    { "/v1/catalog/services", "catalog_services", NULL },
 };
 
 static void count(struct api *api, const char *kind, const char *name)
@@ -45,8 +46,9 @@ static void count_catalog(struct api *api, const struct api_route *route, int st
     for (size_t i = 0; i < sizeof counted / sizeof counted[0]; i++) {
         if (strcmp(counted[i].path, route->pattern) != 0) continue;
         count(api, "api", counted[i].name);
-        if (status == 200) count(api, "api.success", counted[i].name);
-        if (status >= 500) count(api, "rpc.error", counted[i].name);
+        const char *ended = counted[i].ended ? counted[i].ended : counted[i].name;
+        if (status == 200) count(api, "api.success", ended);
+        if (status >= 500) count(api, "rpc.error", ended);
     }
 }
 

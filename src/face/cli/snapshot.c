@@ -41,14 +41,14 @@ static int map_file(struct str path, struct str *out, struct error *err)
 static int verify(
     struct cli *c, struct str archive, struct snapshot_meta *meta, size_t *size, struct error *err)
 {
-    struct str state = STR_NIL;
+    struct shared_body *state = NULL;
     *size = 0;
     if (!str_has_prefix(archive, STR("\x1f\x8b")))
         return error_set(err, ERR_DECODE, "failed to decompress snapshot: gzip: invalid header");
     snapshot_init();
-    int rc = archive_read(archive, &c->arena, meta, &state, err);
-    *size = state.n;
-    free((void *)(uintptr_t)state.p);
+    int rc = archive_read(archive, NULL, &c->arena, meta, &state, err);
+    *size = shared_body_str(state).n;
+    shared_body_unref(state);
     return rc;
 }
 

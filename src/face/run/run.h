@@ -48,6 +48,7 @@ struct run {
     struct rpc_pool *rpc_pool;
     struct str domain;         /* of the names in certificates */
     struct str source;         /* IP that servers are dialled from; nil: any */
+    const char *spool_dir;     /* for what is too large for memory */
     struct rpc_router *router; /* clients only, as the next */
     struct rpc_limit limit;    /* of a server's own calls */
     struct snapshot_remote *snapshots;

@@ -78,6 +78,7 @@ struct raft_driver_transport *run_raft_create(struct run *r)
         .datacenter = str_dup(&r->arena, r->config->datacenter),
         .domain = r->domain,
         .source = r->source,
+        .metrics = r->metrics,
         .locate = locate,
         .ctx = rr });
     rr->lan = (struct pool_observer){ .member = on_member, .ctx = rr };

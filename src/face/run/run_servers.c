@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How an agent calls servers; and what a client agent asks: the servers that gossip tells of
  * (rpc.md 9.2). */
+#include <stdlib.h>
+
 #include "consuld/cluster/member.h"
 #include "run.h"
 
@@ -33,10 +35,18 @@ static struct str source_address(struct run *r)
     return str_dup(&r->arena, addr.host);
 }
 
+static const char *spool_dir(struct run *r)
+{
+    const char *other = getenv("TMPDIR");
+    if (r->config->data_dir.n && !r->config->dev_mode) return str_c(&r->arena, r->config->data_dir);
+    return other && *other ? other : "/tmp";
+}
+
 void run_calls_start(struct run *r)
 {
     r->domain = str_dup(&r->arena, r->config->dns_domain);
     r->source = source_address(r);
+    r->spool_dir = spool_dir(r);
     r->rpc_pool = rpc_pool_create(&(struct rpc_pool_options){ .world = r->world,
         .tls = r->tls,
         .gateways = r->gateways,
@@ -71,7 +81,8 @@ void run_servers_start(struct run *r)
         .unknown = RPC_ERR_NO_SERVERS,
         .tls = r->tls,
         .domain = r->domain,
-        .source = r->source });
+        .source = r->source,
+        .spool_dir = r->spool_dir });
     r->context.rpc = rpc_router_client(r->router);
     r->context.router = r->router;
     r->context.snapshots = snapshot_remote_client(r->snapshots);

@@ -54,7 +54,8 @@ static int raft_start(struct run *r, struct error *err)
         .multiplier = (uint32_t)(c->consul_raft_heartbeat_timeout / INT64_C(1000000000)),
         .snapshot_threshold = (uint64_t)c->raft_snapshot_threshold,
         .snapshot_interval_ms = ms(c->raft_snapshot_interval),
-        .trailing_logs = (uint64_t)c->raft_trailing_logs };
+        .trailing_logs = (uint64_t)c->raft_trailing_logs,
+        .metrics = r->metrics };
     if (raft.multiplier == 0) raft.multiplier = 1;
     raft.transport = run_raft_create(r);
     if (!failed) failed = raft_driver_create(&raft, &r->raft, err);
@@ -85,6 +86,7 @@ static int server_start(struct run *r, struct error *err)
         .ca_provider = c->connect_ca_provider,
         .ca_config = c->connect_ca_config,
         .metrics = r->metrics,
+        .spool_dir = r->spool_dir,
         .datacenter = c->datacenter,
         .primary_datacenter = c->primary_datacenter,
         .replication_token = c->acl_replication_token,
@@ -126,6 +128,7 @@ static int port_start(struct run *r, struct error *err)
         .rpc = server_rpc(r->server),
         .tls = r->tls,
         .snapshots = server_snapshots(r->server),
+        .spool_dir = r->spool_dir,
         .ip = str_c(&a, addr.host),
         .port = (uint16_t)addr.port,
         .handshake_timeout_ms = ms(c->rpc_handshake_timeout),
@@ -227,6 +230,7 @@ void run_api_options(const struct run *r, struct arena *a, struct api_options *o
         .refuse_silently = c->http_refuse_silently,
         .kv_max_value_size = c->kv_max_value_size,
         .txn_max_req_len = c->txn_max_req_len,
+        .spool_dir = r->spool_dir,
         .metrics = r->metrics,
         .node_name = c->node_name };
 }

@@ -47,7 +47,7 @@ struct mail {
     size_t from, to;
     struct raft_message m;
     struct raft_configuration configuration;
-    struct str snapshot; /* malloc'ed */
+    struct shared_body *snapshot;
 };
 
 struct cluster {
@@ -96,8 +96,7 @@ static void copy_snapshot(struct peer *p, struct mail *mail)
         fail_msg("no snapshot to send");
     assert_int_equal(meta.index, s->last_log_index);
     if (snapshot_file_open(dir, &meta, &bytes, &err)) fail_msg("%s", err.text);
-    mail->snapshot = (struct str){ malloc(bytes.n), bytes.n };
-    memcpy((void *)(uintptr_t)mail->snapshot.p, bytes.p, bytes.n);
+    mail->snapshot = shared_body_create(bytes);
     snapshot_file_close(bytes);
     mail->configuration = *s->configuration;
     s->configuration = &mail->configuration;
@@ -159,8 +158,7 @@ static void deliver(struct cluster *c, struct mail *mail)
     } else if (mail->m.type == RAFT_PROBE) {
         answer_probe(c, mail);
     } else if (mail->m.type == RAFT_INSTALL_SNAPSHOT) {
-        raft_driver_receive_snapshot(to->driver, &mail->m, mail->snapshot, false);
-        mail->snapshot = STR_NIL;
+        raft_driver_receive_snapshot(to->driver, &mail->m, mail->snapshot);
     } else {
         raft_driver_receive(to->driver, &mail->m);
     }
@@ -168,7 +166,7 @@ static void deliver(struct cluster *c, struct mail *mail)
 
 static void drop(struct mail *mail)
 {
-    free((void *)(uintptr_t)mail->snapshot.p);
+    shared_body_unref(mail->snapshot);
     arena_free(&mail->arena);
     free(mail);
 }

@@ -114,7 +114,7 @@ struct request {
     uint64_t index;
     enum result_kind kind;
     bool ok;
-    struct str saved;
+    struct shared_body *saved;
 };
 
 static void on_done(struct raft_driver_request *r)
@@ -584,8 +584,8 @@ static void no_failing_operation_loses_an_acknowledged_write(void **state)
     }
 }
 
-static void restore(struct fixture *f, struct request *q, struct str archive);
-static struct str save(struct fixture *f);
+static void restore(struct fixture *f, struct request *q, struct shared_body *archive);
+static struct shared_body *save(struct fixture *f);
 
 static void a_dev_server_needs_no_disk(void **state)
 {
@@ -613,19 +613,19 @@ static void a_dev_server_needs_no_disk(void **state)
     assert_int_equal(q.done, 1);
     assert_int_equal(q.code, 0);
     assert_int_equal(f->world.jobs_run, 0);
-    struct str archive = save(f);
+    struct shared_body *archive = save(f);
     put(f, "a", "2");
     struct request r = request();
     restore(f, &r, archive);
     assert_int_equal(r.code, 0);
     assert_true(has(f, "a", "1"));
     put(f, "b", "1");
-    free((void *)(uintptr_t)archive.p);
+    shared_body_unref(archive);
 }
 
 /* --- archives ------------------------------------------------------------------------------ */
 
-static struct str file_bytes(const char *path)
+static struct shared_body *file_body(const char *path)
 {
     FILE *in = fopen(path, "rb");
     if (!in) fail_msg("%s", path);
@@ -635,10 +635,12 @@ static struct str file_bytes(const char *path)
     char *p = malloc(n);
     assert_int_equal(fread(p, 1, n, in), n);
     fclose(in);
-    return (struct str){ p, n };
+    struct shared_body *b = shared_body_create((struct str){ p, n });
+    free(p);
+    return b;
 }
 
-static void restore(struct fixture *f, struct request *q, struct str archive)
+static void restore(struct fixture *f, struct request *q, struct shared_body *archive)
 {
     q->r.ctx = q;
     raft_driver_restore(f->driver, &q->r, archive);
@@ -650,11 +652,11 @@ static void on_saved(struct raft_driver_request *r)
 {
     struct request *q = r->ctx;
     q->saved = r->archive;
-    r->archive = STR_NIL;
+    r->archive = NULL;
     on_done(r);
 }
 
-static struct str save(struct fixture *f)
+static struct shared_body *save(struct fixture *f)
 {
     struct request q = request();
     q.r.done = on_saved;
@@ -669,7 +671,7 @@ static struct str save(struct fixture *f)
 static void an_archive_replaces_the_state(void **state)
 {
     struct fixture *f = *state;
-    struct str archive = file_bytes(TESTS_DIR "/vectors/fsm/catalog/snapshot.tgz");
+    struct shared_body *archive = file_body(TESTS_DIR "/vectors/fsm/catalog/snapshot.tgz");
     boot(f);
     put(f, "mine", "1");
     struct request q = request();
@@ -690,7 +692,7 @@ static void an_archive_replaces_the_state(void **state)
     assert_true(has(f, "after", "2"));
     assert_false(has(f, "mine", "1"));
     assert_int_equal(raft_driver_is_leader(f->driver), true);
-    free((void *)(uintptr_t)archive.p);
+    shared_body_unref(archive);
 }
 
 static void a_damaged_archive_is_refused_and_changes_nothing(void **state)
@@ -699,12 +701,17 @@ static void a_damaged_archive_is_refused_and_changes_nothing(void **state)
     boot(f);
     put(f, "mine", "1");
     struct request q = request(), r = request();
-    restore(f, &q, STR("no archive"));
+    struct shared_body *none = shared_body_create(STR("no archive"));
+    restore(f, &q, none);
+    shared_body_unref(none);
     assert_int_equal(q.code, ERR_DECODE);
-    struct str archive = file_bytes(TESTS_DIR "/vectors/fsm/catalog/snapshot.tgz");
-    restore(f, &r, str_slice(archive, 0, archive.n / 2));
+    struct shared_body *archive = file_body(TESTS_DIR "/vectors/fsm/catalog/snapshot.tgz");
+    struct shared_body *half =
+        shared_body_create(str_slice(shared_body_str(archive), 0, archive->n / 2));
+    restore(f, &r, half);
+    shared_body_unref(half);
     assert_int_equal(r.code, ERR_DECODE);
-    free((void *)(uintptr_t)archive.p);
+    shared_body_unref(archive);
     assert_true(has(f, "mine", "1"));
     put(f, "more", "1");
 }
@@ -712,7 +719,7 @@ static void a_damaged_archive_is_refused_and_changes_nothing(void **state)
 static void a_restore_that_cannot_be_stored_changes_nothing(void **state)
 {
     struct fixture *f = *state;
-    struct str archive = file_bytes(TESTS_DIR "/vectors/fsm/acl/snapshot.tgz");
+    struct shared_body *archive = file_body(TESTS_DIR "/vectors/fsm/acl/snapshot.tgz");
     boot(f);
     put(f, "mine", "1");
     f->disk.fail_at = f->disk.count + 3;
@@ -724,7 +731,7 @@ static void a_restore_that_cannot_be_stored_changes_nothing(void **state)
     restore(f, &r, archive);
     assert_int_equal(r.code, 0);
     assert_false(has(f, "mine", "1"));
-    free((void *)(uintptr_t)archive.p);
+    shared_body_unref(archive);
 }
 
 static void a_saved_archive_restores(void **state)
@@ -732,7 +739,7 @@ static void a_saved_archive_restores(void **state)
     struct fixture *f = *state;
     boot(f);
     put(f, "mine", "1");
-    struct str archive = save(f);
+    struct shared_body *archive = save(f);
     put(f, "mine", "2");
     put(f, "later", "1");
     struct request q = request();
@@ -740,12 +747,12 @@ static void a_saved_archive_restores(void **state)
     assert_int_equal(q.code, 0);
     assert_true(has(f, "mine", "1"));
     assert_false(has(f, "later", "1"));
-    free((void *)(uintptr_t)archive.p);
+    shared_body_unref(archive);
 }
 
 static void restores_fail_safely_at_any_operation(void **state)
 {
-    struct str archive = file_bytes(TESTS_DIR "/vectors/fsm/acl/snapshot.tgz");
+    struct shared_body *archive = file_body(TESTS_DIR "/vectors/fsm/acl/snapshot.tgz");
     bool failed = true;
     for (long k = 1; failed && k < 100; k++) {
         teardown(state);
@@ -766,7 +773,7 @@ static void restores_fail_safely_at_any_operation(void **state)
         boot(f);
         assert_true(has(f, "after", "1"));
     }
-    free((void *)(uintptr_t)archive.p);
+    shared_body_unref(archive);
 }
 
 static void stopping_fails_what_waits(void **state)

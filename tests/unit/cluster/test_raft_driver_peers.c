@@ -228,7 +228,9 @@ static void an_archive_restored_on_the_leader_reaches_all(void **state)
     size_t n = fread(bytes, 1, sizeof bytes, in);
     fclose(in);
     q.r.ctx = &q;
-    raft_driver_restore(leader(c)->driver, &q.r, (struct str){ bytes, n });
+    struct shared_body *archive = shared_body_create((struct str){ bytes, n });
+    raft_driver_restore(leader(c)->driver, &q.r, archive);
+    shared_body_unref(archive);
     cluster_advance(c, 5000);
     assert_int_equal(q.done, 1);
     if (q.r.code) fail_msg("%s", q.r.err.text);

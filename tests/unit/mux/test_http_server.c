@@ -68,6 +68,22 @@ static void request_is_the_same_in_pieces_of_any_size(void **state)
     }
 }
 
+static void nothing_may_come_within_a_body(void **state)
+{
+    (void)state;
+    struct http_server m;
+    http_server_init(&m);
+    struct str in = STR("PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhe");
+    assert_int_equal(http_server_recv(&m, &in), HTTP_EVENT_HEAD);
+    http_server_collect(&m, 100);
+    assert_int_equal(http_server_recv(&m, &in), HTTP_EVENT_MORE);
+    struct str nothing = STR_NIL, rest = STR("llo");
+    assert_int_equal(http_server_recv(&m, &nothing), HTTP_EVENT_MORE);
+    assert_int_equal(http_server_recv(&m, &rest), HTTP_EVENT_END);
+    assert_str(http_server_body(&m), "hello");
+    http_server_deinit(&m);
+}
+
 static void pipelined_requests_come_one_at_a_time(void **state)
 {
     (void)state;
@@ -328,6 +344,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(request_is_the_same_in_pieces_of_any_size),
+        cmocka_unit_test(nothing_may_come_within_a_body),
         cmocka_unit_test(pipelined_requests_come_one_at_a_time),
         cmocka_unit_test(chunked_body_is_collected_and_trailers_are_ignored),
         cmocka_unit_test(chunked_body_over_its_limit_is_cut),

@@ -37,7 +37,7 @@ static void refused(struct fixture *f, struct snapshot_call call, const char *wh
     wait(f, &o);
     assert_true(o.call.code < 0);
     assert_string_equal(o.call.err.text, why);
-    assert_null(o.call.saved.p);
+    assert_null(o.call.saved);
 }
 
 static void saved_state_comes_back(void **state)
@@ -48,7 +48,7 @@ static void saved_state_comes_back(void **state)
     ask(f, &save);
     wait(f, &save);
     if (save.call.code) fail_msg("%s", save.call.err.text);
-    assert_true(save.call.saved.n > 0 && save.call.known_leader);
+    assert_true(save.call.saved->n > 0 && save.call.known_leader);
     assert_int_equal(save.call.index, kv_index(f, "k"));
     kv_set(f, "k", "after");
     struct test_call watch = { 0 };
@@ -64,7 +64,7 @@ static void saved_state_comes_back(void **state)
     assert_true(str_is(kv_value(&watch), "before"));
     release(&watch);
     kv_set(f, "k", "later");
-    free((void *)(uintptr_t)save.call.saved.p);
+    shared_body_unref(save.call.saved);
 }
 
 static void what_cannot_be_done_is_said(void **state)
@@ -73,8 +73,10 @@ static void what_cannot_be_done_is_said(void **state)
     refused(f, (struct snapshot_call){ .datacenter = STR("dc2") }, "No path to datacenter");
     refused(f, (struct snapshot_call){ .restore = true, .allow_stale = true },
         "stale not allowed for restore");
-    refused(f, (struct snapshot_call){ .restore = true, .archive = STR("no snapshot") },
+    struct shared_body *none = shared_body_create(STR("no snapshot"));
+    refused(f, (struct snapshot_call){ .restore = true, .archive = none },
         "failed to decompress snapshot: gzip: invalid header");
+    shared_body_unref(none);
     assert_true(server_ready(f->server));
 }
 
@@ -92,7 +94,7 @@ static void stale_save_asks_no_leader(void **state)
     ask(f, &save);
     wait(f, &save);
     assert_int_equal(save.call.code, 0);
-    free((void *)(uintptr_t)save.call.saved.p);
+    shared_body_unref(save.call.saved);
 }
 
 static void cancelled_call_does_not_end(void **state)
@@ -105,7 +107,7 @@ static void cancelled_call_does_not_end(void **state)
     ask(f, &other);
     wait(f, &other);
     assert_int_equal(save.ended, 0);
-    free((void *)(uintptr_t)other.call.saved.p);
+    shared_body_unref(other.call.saved);
 }
 
 int main(void)

@@ -28,16 +28,16 @@ static void read_recorded(const char *set, uint64_t index, size_t size)
     struct arena a = ARENA_INIT;
     struct error err = { 0 };
     struct snapshot_meta meta;
-    struct str state;
+    struct shared_body *state;
     struct str archive = read_file(&a, str_printf(&a, VECTORS "fsm/%s/snapshot.tgz", set).p);
     struct str bin = read_file(&a, str_printf(&a, VECTORS "fsm/%s/state.bin", set).p);
-    if (archive_read(archive, &a, &meta, &state, &err)) fail_msg("%s", err.text);
+    if (archive_read(archive, NULL, &a, &meta, &state, &err)) fail_msg("%s", err.text);
     assert_int_equal(meta.version, 1);
     assert_int_equal(meta.index, index);
     assert_int_equal(meta.term, 2);
     assert_int_equal(meta.size, size);
-    assert_true(str_eq(state, bin));
-    free((void *)(uintptr_t)state.p);
+    assert_true(str_eq(shared_body_str(state), bin));
+    shared_body_unref(state);
     arena_free(&a);
 }
 
@@ -72,17 +72,19 @@ static void what_is_written_is_read_again(void **state)
         struct arena a = ARENA_INIT;
         struct error err = { 0 };
         struct snapshot_meta meta;
-        struct str back, bytes = { arena_alloc(&a, sizes[i]), sizes[i] };
+        struct shared_body *back;
+        const char *dir = i % 2 ? "/tmp" : NULL;
+        struct str bytes = { arena_alloc(&a, sizes[i]), sizes[i] };
         for (size_t j = 0; j < sizes[i]; j++)
             ((char *)(uintptr_t)bytes.p)[j] = (char)(j * 7 + j / 251);
-        if (archive_read(written(&a, bytes), &a, &meta, &back, &err)) fail_msg("%s", err.text);
+        if (archive_read(written(&a, bytes), dir, &a, &meta, &back, &err)) fail_msg("%s", err.text);
         assert_int_equal(meta.index, 7);
         assert_int_equal(meta.size, sizes[i]);
         assert_null(meta.crc.p);
         assert_int_equal(meta.configuration.servers.n, 1);
-        assert_int_equal(back.n, bytes.n);
-        if (bytes.n) assert_memory_equal(back.p, bytes.p, bytes.n);
-        free((void *)(uintptr_t)back.p);
+        assert_int_equal(back->n, bytes.n);
+        if (bytes.n) assert_memory_equal(back->bytes, bytes.p, bytes.n);
+        shared_body_unref(back);
         arena_free(&a);
     }
 }
@@ -91,9 +93,9 @@ static int read_quietly(struct str archive, struct error *err)
 {
     struct arena a = ARENA_INIT;
     struct snapshot_meta meta;
-    struct str back;
-    int code = archive_read(archive, &a, &meta, &back, err);
-    if (!code) free((void *)(uintptr_t)back.p);
+    struct shared_body *back;
+    int code = archive_read(archive, NULL, &a, &meta, &back, err);
+    if (!code) shared_body_unref(back);
     arena_free(&a);
     return code;
 }
@@ -122,14 +124,14 @@ static void every_changed_byte_is_refused_or_harmless(void **state)
         struct arena b = ARENA_INIT;
         struct error err;
         struct snapshot_meta meta;
-        struct str back;
+        struct shared_body *back;
         p[i] = (char)(p[i] ^ 0x20);
-        if (archive_read(whole, &b, &meta, &back, &err)) {
+        if (archive_read(whole, NULL, &b, &meta, &back, &err)) {
             refused++;
         } else {
-            assert_true(str_eq(back, STR("some state")));
+            assert_true(str_eq(shared_body_str(back), STR("some state")));
             assert_true(meta.index == 7 && meta.term == 2 && str_eq(meta.id, STR("2-7-1")));
-            free((void *)(uintptr_t)back.p);
+            shared_body_unref(back);
         }
         p[i] = (char)(p[i] ^ 0x20);
         arena_free(&b);

@@ -411,13 +411,14 @@ static void state_restored_from_the_recorded_archive_answers_them_too(void **sta
     struct run r = { .store = store_fresh(), .restored = true };
     struct arena a = ARENA_INIT;
     struct snapshot_meta meta;
-    struct str bytes;
+    struct shared_body *bytes;
     struct error err;
     struct str archive = read_file(&a, VECTORS "fsm/catalog/snapshot.tgz");
     snapshot_init();
-    if (archive_read(archive, &a, &meta, &bytes, &err)) fail_msg("%s", err.text);
-    if (snapshot_restore(r.store, bytes, meta.index, meta.term, &err)) fail_msg("%s", err.text);
-    free((void *)(uintptr_t)bytes.p);
+    if (archive_read(archive, NULL, &a, &meta, &bytes, &err)) fail_msg("%s", err.text);
+    if (snapshot_restore(r.store, shared_body_str(bytes), meta.index, meta.term, &err))
+        fail_msg("%s", err.text);
+    shared_body_unref(bytes);
     arena_free(&a);
     check_reads(&r);
     assert_int_equal(r.different, 2);
