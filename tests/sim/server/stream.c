@@ -105,7 +105,7 @@ static void reset(struct sim *s, struct end *e)
 /* Gives what has arrived to the owner, as far as it reads. */
 static void deliver(struct sim *s, struct end *e)
 {
-    while (!e->paused && !e->closing && lives(e) && !link_empty(&e->in)) {
+    while (e->base.events && !e->paused && !e->closing && lives(e) && !link_empty(&e->in)) {
         struct segment *g = container_of(link_pop(&e->in), struct segment, link);
         struct end *from = e->peer;
         from->in_flight -= g->n;
@@ -300,12 +300,8 @@ static void dial_over(struct dial_impl *d, struct stream *stream, const char *wh
 {
     struct dial *dial = d->dial;
     link_remove(&d->link);
-    if (!dial) {
-        if (stream) stream_close(stream);
-        free(d);
-        return;
-    }
     free(d);
+    if (!dial) return;
     dial->impl = NULL;
     if (!stream)
         error_set(&dial->err, ERR_IO, "dial tcp %.*s:%u: %s", STR_ARG(dial->host), dial->port, why);
@@ -315,9 +311,16 @@ static void dial_over(struct dial_impl *d, struct stream *stream, const char *wh
 static void on_dialled(struct sim *s, struct event *ev)
 {
     struct dial_impl *d = ev->p;
-    (void)s;
-    if (d->stream && self(d->stream)->closing) d->stream = NULL;
-    dial_over(d, d->stream, "connect: connection reset by peer");
+    struct end *e = self(d->stream);
+    if (e->closing || !d->dial) {
+        op_close(d->stream);
+        dial_over(d, NULL, "connect: connection reset by peer");
+        return;
+    }
+    e->base.events = d->dial->events;
+    e->base.owner = d->dial->owner;
+    dial_over(d, &e->base, NULL);
+    deliver(s, e);
 }
 
 static void on_refused(struct sim *s, struct event *ev)
@@ -356,8 +359,6 @@ static void try_dial(struct sim *s, struct event *ev)
     link_push(&s->conns, &c->link);
     end_init(c, 0, from, to->ip, d->dial->port);
     end_init(c, 1, to, from->ip, 40000);
-    c->ends[0].base.events = d->dial->events;
-    c->ends[0].base.owner = d->dial->owner;
     d->stream = &c->ends[0].base;
     sim_at(s, delay(s), ev->world, on_dialled, d, 0);
     to->world.touched = true;
