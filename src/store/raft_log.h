@@ -31,7 +31,7 @@ struct generation {
     bool continues; /* older generations hold what is before `start` */
     char path[LOG_PATH_MAX];
     struct job unlink;
-    bool removed; /* by that job */
+    bool removed;         /* by that job */
     struct raft_log *log; /* while unlinking; NULL when the log is gone */
     struct disk *disk;
 };
@@ -106,7 +106,7 @@ struct raft_log {
     bool committing;
     struct commit_job commit;
 
-    struct generation *unlinking;                     /* being unlinked on a worker */
+    struct generation *unlinking;          /* being unlinked on a worker */
     struct generation *dead[LOG_DEAD_MAX]; /* to be unlinked after it */
     size_t dead_n;
 };

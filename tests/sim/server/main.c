@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sim_server [--seeds N] [--seed S] [--nodes 3|5] [--trace] [--log] [--wrong sync|stale]
+ *            [--break FLAG]
  * Runs seeds S .. S+N-1 with 3 and 5 nodes (or as given). A failing run prints its seed, which
- * replays it. With --wrong it is a success when some seed fails. */
+ * replays it. With --wrong, or --break (the build with faults in the core only), it is a success
+ * when some history is not linearizable. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "../../../src/raft/broken.h"
 #include "consuld/model.h"
 #include "sim.h"
 
@@ -49,6 +52,29 @@ static enum wrong wrong_of(const char *name)
     exit(2);
 }
 
+#ifdef RAFT_BROKEN
+unsigned raft_broken;
+
+static enum wrong break_core(const char *flag)
+{
+    static const char *const flags[] = {
+#define FLAG_TEXT(name, text) text,
+        RAFT_BROKEN_LIST(FLAG_TEXT)
+    };
+    for (unsigned i = 0; i < sizeof flags / sizeof flags[0]; i++)
+        if (!strcmp(flags[i], flag)) raft_broken = 1u << i;
+    ensure(raft_broken);
+    return WRONG_CORE;
+}
+#else
+static enum wrong break_core(const char *flag)
+{
+    (void)flag;
+    fputs("this build has a sound core\n", stderr);
+    exit(2);
+}
+#endif
+
 int main(int argc, char **argv)
 {
     uint64_t first = 1, n = 10;
@@ -63,6 +89,7 @@ int main(int argc, char **argv)
         if (!strcmp(argv[i], "--seed")) first = strtoull(value, NULL, 10);
         if (!strcmp(argv[i], "--nodes")) nodes = (int)strtol(value, NULL, 10);
         if (!strcmp(argv[i], "--wrong")) o.wrong = wrong_of(value);
+        if (!strcmp(argv[i], "--break")) o.wrong = break_core(value);
     }
     if (access("/dev/shm", W_OK) == 0) setenv("TMPDIR", "/dev/shm", 0);
     model_init();

@@ -178,8 +178,9 @@ void sim_trace(struct sim *s, int node, const char *fmt, ...) __attribute__((for
 
 /* --- run.c ------------------------------------------------------------------------------------ */
 
-/* Faults that the checks must catch. */
-enum wrong { WRONG_NOTHING, WRONG_SYNC, WRONG_STALE };
+/* Faults on purpose, which the history alone must show: a disk that forgets what it synced, reads
+ * that any server answers, a core with a broken rule. */
+enum wrong { WRONG_NOTHING, WRONG_SYNC, WRONG_STALE, WRONG_CORE };
 
 struct sim {
     uint64_t seed, now, order, clock; /* clock: counts what clients see begin and end */
