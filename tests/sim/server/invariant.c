@@ -103,7 +103,7 @@ static uint64_t keys_hash(struct sim_node *n)
     struct list entries = { 0 };
     struct store_read *rd = store_read(n->store);
     store_kv_list(rd, NULL, STR(""), &a, &entries);
-    uint64_t h = record_hash(&type_dir_entry_list, &entries);
+    uint64_t h = record_hash(&type_dir_entry_list, &entries, NULL);
     arena_free(&a);
     return h;
 }
