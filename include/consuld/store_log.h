@@ -40,6 +40,8 @@ const char *disk_strerror(int code);
 int disk_reason(int code, const char *path);
 /* Syncs a folder, so that names in it are durable. */
 int disk_sync_dir(struct disk *d, const char *path);
+/* Makes a folder, if it is not there, whose name is durable. */
+int disk_make_dir(struct disk *d, const char *path);
 
 struct log_entry {
     uint64_t index;

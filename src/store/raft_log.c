@@ -22,7 +22,7 @@ int raft_log_open(const struct raft_log_options *opts, struct raft_log **out, st
         code = error_set(err, ERR_IO, "raft log: the path %s is too long", opts->dir);
     else
         snprintf(l->dir, sizeof l->dir, "%s", opts->dir);
-    if (!code && (code = l->disk->make_dir(l->disk, l->dir)))
+    if (!code && (code = disk_make_dir(l->disk, l->dir)))
         code = error_set(err, ERR_IO, "raft log: making %s: %s", l->dir, disk_strerror(code));
     if (!code) code = raft_log__load(l, err);
     if (!code) return 0;

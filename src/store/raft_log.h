@@ -19,6 +19,8 @@ struct log_cached {
     uint8_t bytes[];
 };
 
+#define LOG_DEAD_MAX (4 * LOG_GENERATIONS_MAX) /* generations given up, not unlinked yet */
+
 struct generation {
     uint64_t number;
     MDB_env *env; /* NULL: not open */
@@ -29,6 +31,7 @@ struct generation {
     bool continues; /* older generations hold what is before `start` */
     char path[LOG_PATH_MAX];
     struct job unlink;
+    bool removed;         /* by that job */
     struct raft_log *log; /* while unlinking; NULL when the log is gone */
     struct disk *disk;
 };
@@ -103,8 +106,8 @@ struct raft_log {
     bool committing;
     struct commit_job commit;
 
-    struct generation *unlinking;                     /* being unlinked on a worker */
-    struct generation *dead[LOG_GENERATIONS_MAX * 2]; /* to be unlinked after it */
+    struct generation *unlinking;          /* being unlinked on a worker */
+    struct generation *dead[LOG_DEAD_MAX]; /* to be unlinked after it */
     size_t dead_n;
 };
 

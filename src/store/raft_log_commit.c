@@ -167,23 +167,30 @@ static void unlink_run(struct job *job)
     struct generation *g = container_of(job, struct generation, unlink);
     struct error err;
     generation_close(g);
-    if (generation_remove(g, g->disk, &err)) log_warn(SUBSYSTEM, err.text);
+    g->removed = generation_remove(g, g->disk, &err) == 0;
+    if (!g->removed) log_warn(SUBSYSTEM, err.text);
 }
 
 static void unlink_done(struct job *job)
 {
     struct generation *g = container_of(job, struct generation, unlink);
-    if (g->log) {
-        g->log->unlinking = NULL;
-        raft_log__unlink(g->log, NULL);
+    struct raft_log *l = g->log;
+    if (l) l->unlinking = NULL;
+    if (l && !g->removed) {
+        /* Newer ones must not go before it. It is tried again with the next that is given up. */
+        ensure(l->dead_n < LOG_DEAD_MAX);
+        memmove(l->dead + 1, l->dead, l->dead_n++ * sizeof l->dead[0]);
+        l->dead[0] = g;
+        return;
     }
+    if (l) raft_log__unlink(l, NULL);
     free(g);
 }
 
 void raft_log__unlink(struct raft_log *l, struct generation *g)
 {
-    if (g && l->dead_n == LOG_GENERATIONS_MAX * 2) {
-        /* Left on disk: the next open removes it. */
+    if (g && l->dead_n + 1 == LOG_DEAD_MAX) {
+        /* Left on disk. It lies before one that does not continue it: the next open removes it. */
         generation_close(g);
         free(g);
     } else if (g) {
@@ -201,7 +208,7 @@ void raft_log__unlink(struct raft_log *l, struct generation *g)
 
 void raft_log__drop_generations(struct raft_log *l)
 {
-    while (l->generations_n > 1) {
+    while (l->generations_n > 1 && l->dead_n + LOG_GENERATIONS_MAX + 1 < LOG_DEAD_MAX) {
         uint64_t end = UINT64_MAX;
         for (size_t i = 1; i < l->generations_n; i++)
             if (l->generations[i]->start < end) end = l->generations[i]->start;

@@ -106,3 +106,15 @@ int disk_sync_dir(struct disk *d, const char *path)
     close(fd);
     return code;
 }
+
+int disk_make_dir(struct disk *d, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char parent[4352];
+    int code = d->make_dir(d, path);
+    if (code) return code;
+    int n = slash ? (int)(slash - path) : 0;
+    if (n >= (int)sizeof parent) return ENAMETOOLONG;
+    snprintf(parent, sizeof parent, "%.*s", n ? n : 1, n ? path : slash ? "/" : ".");
+    return disk_sync_dir(d, parent);
+}

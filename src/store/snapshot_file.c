@@ -151,7 +151,7 @@ static int write_files(struct disk *disk, const char *dir, const char *id,
     char tmp[PATH_SIZE], path[PATH_SIZE + 16], final[PATH_SIZE];
     snprintf(tmp, sizeof tmp, "%s/%s.tmp", dir, id);
     snprintf(final, sizeof final, "%s/%s", dir, id);
-    int code = disk->make_dir(disk, dir);
+    int code = disk_make_dir(disk, dir);
     if (code) return fail(err, "making", dir, code);
     code = disk->make_dir(disk, tmp);
     if (code) return fail(err, "making", tmp, code);
