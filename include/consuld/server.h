@@ -72,7 +72,12 @@ struct server_options {
     struct str ca_provider;  /* empty: "consul" */
     struct value ca_config;  /* V_MAP of the provider's settings, over the defaults; copied */
     const char *spool_dir;   /* for archives that come from outside; NULL: memory */
+    bool auto_encrypt;       /* client agents without a certificate get one */
+    bool auto_config;        /* auto_config.authorization.enabled, which is not built */
     struct metrics *metrics; /* NULL: nobody counts. Outlive the server */
+    /* Told all roots of Connect (-> struct ca_root), at the start and whenever they change, on
+     * every server; may be NULL. */
+    void (*roots_changed)(void *ctx, const struct list *roots);
     /* called when leadership was gained and established, and when it was lost; may be NULL */
     void (*leadership)(void *ctx, bool leader);
     void *ctx;

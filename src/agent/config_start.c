@@ -57,13 +57,12 @@ int config_check_tls(const struct agent_config *c, struct buf *error)
     int rc = check_file(c->ca_file, error);
     if (rc) return rc;
     bool authority = c->ca_file.n || c->ca_path.n;
-    if (c->verify_outgoing && !authority && !c->auto_encrypt_tls)
+    if (c->verify_outgoing && !authority)
         return refuse(error, "VerifyOutgoing set, and no CA certificate provided!");
     bool incoming = c->verify_incoming || c->verify_incoming_rpc || c->verify_incoming_https;
     if (incoming && !authority)
         return refuse(error, "VerifyIncoming set but no CA certificates were provided");
-    if (incoming && (c->cert_file.n == 0 || c->key_file.n == 0) && !c->auto_encrypt_tls &&
-        !(c->server_mode && c->auto_encrypt_allow_tls))
+    if (incoming && (c->cert_file.n == 0 || c->key_file.n == 0) && !c->auto_encrypt_tls)
         return refuse(error,
             "VerifyIncoming requires either a Cert and Key pair in the configuration file, "
             "or auto_encrypt/auto_config be enabled");

@@ -16,8 +16,8 @@
 struct leaf {
     struct leaves *all;
     struct arena keys; /* of what it is of */
-    struct str key, service, token, datacenter;
-    struct list dns_names;
+    struct str key, service, agent, token, datacenter;
+    struct list dns_names, addresses;
     struct link link; /* all->idle_first, the one unused for longest first */
     struct link waiters;
     uint64_t used_ms;
@@ -45,6 +45,7 @@ struct leaves {
     struct link all;
     /* the roots, watched from the first certificate on */
     bool watching;
+    unsigned watch_failures;
     uint64_t roots_index;
     struct rpc_call watch;
     struct cache_outcome outcome;
@@ -125,15 +126,20 @@ static void stop_fetch(struct leaf *f)
     arena_reset(&f->call_arena);
 }
 
+static uint64_t pause_ms(unsigned failures)
+{
+    uint64_t wait = UINT64_C(1000) << (failures < 6 ? failures : 6);
+    return wait < RETRY_MAX_MS ? wait : RETRY_MAX_MS;
+}
+
 static void failed(struct leaf *f)
 {
     struct error err = f->err;
     bool limited = str_find(str_of(err.text), STR("Rate limit reached")) >= 0;
-    uint64_t wait = UINT64_C(1000) << (f->failures < 6 ? f->failures : 6);
+    uint64_t wait = pause_ms(f->failures++);
     arena_reset(&f->call_arena);
-    f->failures++;
     if (limited) wait = SPREAD_MS / 2 + world_random_below(f->all->opts.world, SPREAD_MS);
-    if (f->cert) timer_start(&f->renewal, wait < RETRY_MAX_MS ? wait : RETRY_MAX_MS);
+    if (f->cert) timer_start(&f->renewal, wait);
     settle(f, &err);
 }
 
@@ -150,36 +156,33 @@ static uint64_t renewal_ms(struct leaf *f)
     return at > now ? (uint64_t)(at - now) : 1000;
 }
 
-static void signed_done(struct rpc_call *call)
+/* The new certificate; its texts are not the former one's. */
+static int take(struct leaf *f, const struct issued_cert *got, struct str private_key)
 {
-    struct leaf *f = call->ctx;
-    const struct certifier *certifier = f->all->opts.certifier;
     struct cert_facts facts = { 0 };
-    f->asking_sign = false;
-    if (call->code) {
-        failed(f);
-        return;
-    }
-    const struct issued_cert *got = call->reply->record;
-    int rc = certifier->facts(&f->call_arena, got->cert_pem, &facts, &f->err);
-    if (rc == 0) {
-        arena_reset(&f->arena);
-        f->cert = arena_new(&f->arena, struct issued_cert);
-        record_copy(&f->arena, &type_issued_cert, f->cert, got);
-        f->cert->private_key_pem = str_dup(&f->arena, f->private_key);
-        f->signed_by = str_dup(&f->arena, facts.authority_id);
-        f->fetched_ms = world_now_ms(f->all->opts.world);
-        f->failures = 0;
-    }
-    rpc_reply_unref(call->reply);
-    if (rc) {
-        failed(f);
-        return;
-    }
+    int rc = f->all->opts.certifier->facts(&f->call_arena, got->cert_pem, &facts, &f->err);
+    if (rc) return rc;
+    arena_reset(&f->arena);
+    f->cert = arena_new(&f->arena, struct issued_cert);
+    record_copy(&f->arena, &type_issued_cert, f->cert, got);
+    f->cert->private_key_pem = str_dup(&f->arena, private_key);
+    f->signed_by = str_dup(&f->arena, facts.authority_id);
+    f->fetched_ms = world_now_ms(f->all->opts.world);
+    f->failures = 0;
     arena_reset(&f->call_arena);
     timer_start(&f->renewal, renewal_ms(f));
     watch_roots(f->all);
     settle(f, NULL);
+    return 0;
+}
+
+static void signed_done(struct rpc_call *call)
+{
+    struct leaf *f = call->ctx;
+    struct rpc_reply *reply = call->reply;
+    f->asking_sign = false;
+    if (call->code || take(f, reply->record, f->private_key) != 0) failed(f);
+    rpc_reply_unref(reply);
 }
 
 static void ask_sign(struct certify_job *j)
@@ -211,16 +214,22 @@ static void make_request(struct leaf *f, struct str trust_domain)
 {
     struct arena *a = &f->call_arena;
     const struct leaves_options *o = &f->all->opts;
-    struct spiffe_id id = { .kind = SPIFFE_SERVICE,
+    struct spiffe_id id = { .kind = f->agent.n ? SPIFFE_AGENT : SPIFFE_SERVICE,
         .host = trust_domain,
         .namespace = STR("default"),
         .datacenter = f->datacenter,
-        .service = f->service };
+        .service = f->service,
+        .agent = f->agent };
     struct certify_job wanted = { .by = o->certifier,
         .make = o->certifier->request,
         .key_type = STR("ec"),
         .key_bits = 256,
-        .order = { .common_name = spiffe_common_name(a, &id), .uri = spiffe_uri(a, &id) },
+        .order = { .common_name = spiffe_common_name(a, &id),
+            .uri = spiffe_uri(a, &id),
+            .dns_names = f->dns_names.v,
+            .n_dns_names = f->dns_names.n,
+            .addresses = f->addresses.v,
+            .n_addresses = f->addresses.n },
         .done = ask_sign,
         .ctx = f };
     f->job = certify_submit(o->world, &wanted);
@@ -312,8 +321,9 @@ static void watched(struct rpc_call *call)
     l->watching = false;
     if (call->code) {
         l->roots_index = 0;
-        wait = SPREAD_MS;
+        wait = pause_ms(l->watch_failures++);
     } else {
+        l->watch_failures = 0;
         struct str key = active_key(call->reply->record);
         l->roots_index = call->reply->index;
         link_each (it, &l->all) {
@@ -363,8 +373,9 @@ static struct leaf *find(struct leaves *l, const struct leaf_call *c)
 {
     struct arena a = ARENA_INIT;
     struct str datacenter = c->datacenter.n ? c->datacenter : l->opts.datacenter;
-    struct str key = str_printf(&a, "%zu:%.*s%zu:%.*s%.*s", c->service.n, STR_ARG(c->service),
-        datacenter.n, STR_ARG(datacenter), STR_ARG(c->token));
+    struct str name = c->agent.n ? c->agent : c->service;
+    struct str key = str_printf(&a, "%s%zu:%.*s%zu:%.*s%.*s", c->agent.n ? "agent" : "", name.n,
+        STR_ARG(name), datacenter.n, STR_ARG(datacenter), STR_ARG(c->token));
     for (size_t i = 0; i < c->dns_names.n; i++)
         key = str_printf(
             &a, "%.*s\n%.*s", STR_ARG(key), STR_ARG(LIST_AT(&c->dns_names, struct str, i)));
@@ -375,9 +386,11 @@ static struct leaf *find(struct leaves *l, const struct leaf_call *c)
         f->all = l;
         f->key = str_dup(&f->keys, key);
         f->service = str_dup(&f->keys, c->service);
+        f->agent = str_dup(&f->keys, c->agent);
         f->token = str_dup(&f->keys, c->token);
         f->datacenter = str_dup(&f->keys, datacenter);
         record_copy(&f->keys, &type_list_str, &f->dns_names, &c->dns_names);
+        record_copy(&f->keys, &type_list_str, &f->addresses, &c->addresses);
         link_init(&f->link);
         link_init(&f->waiters);
         timer_init(&f->renewal, l->opts.world, renew);
@@ -388,6 +401,15 @@ static struct leaf *find(struct leaves *l, const struct leaf_call *c)
     f->used_ms = world_now_ms(l->opts.world);
     arena_free(&a);
     return f;
+}
+
+void leaf_put(struct leaves *l, const struct leaf_call *of, const struct issued_cert *cert)
+{
+    struct leaf *f = find(l, of);
+    struct arena a = ARENA_INIT;
+    stop_fetch(f);
+    if (take(f, cert, str_dup(&a, cert->private_key_pem)) != 0) failed(f);
+    arena_free(&a);
 }
 
 void leaf_submit(struct leaves *l, struct leaf_call *c)

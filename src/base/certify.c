@@ -20,6 +20,14 @@ static void done(struct job *job)
     free(j);
 }
 
+static void copy_texts(struct arena *a, const struct str **texts, size_t n)
+{
+    struct str *own = arena_array(a, n, sizeof *own);
+    for (size_t i = 0; i < n; i++)
+        own[i] = str_dup(a, (*texts)[i]);
+    *texts = own;
+}
+
 struct certify_job *certify_submit(struct world *w, const struct certify_job *wanted)
 {
     struct certify_job *j = xmalloc(sizeof *j);
@@ -29,6 +37,8 @@ struct certify_job *certify_submit(struct world *w, const struct certify_job *wa
         &o->signer_key, &o->common_name, &o->uri };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (texts[i]->p) *texts[i] = str_dup(&j->arena, *texts[i]);
+    copy_texts(&j->arena, &o->dns_names, o->n_dns_names);
+    copy_texts(&j->arena, &o->addresses, o->n_addresses);
     j->job = (struct job){ .run = run, .done = done };
     job_submit(w, &j->job);
     return j;

@@ -151,16 +151,10 @@ static void done(struct rpc_call *rpc)
 
 /* --- requests ------------------------------------------------------------------------------- */
 
-/* Registered for agents without a certificate alone (rpc.md 11). */
-static bool is_insecure(struct str service)
-{
-    return str_is(service, "AutoEncrypt") || str_is(service, "AutoConfig");
-}
-
 static bool service_exists(struct str service, bool insecure)
 {
     struct str other;
-    if (is_insecure(service) != insecure) return false;
+    if (method_service_insecure(service) != insecure) return false;
     for (size_t i = 0; i < method_count; i++) {
         if (rpc_method_service(str_of(method_table[i].method), &other) && str_eq(other, service))
             return true;
@@ -176,7 +170,7 @@ static const struct method_types *find_method(struct str name, bool insecure, st
         return NULL;
     }
     const struct method_types *m = method_find(name);
-    if (m && is_insecure(service) == insecure) return m;
+    if (m && method_service_insecure(service) == insecure) return m;
     bool known = service_exists(service, insecure);
     error_set(err, ERR_NOT_FOUND, known ? NO_METHOD : NO_SERVICE, STR_ARG(name));
     return NULL;

@@ -6,6 +6,11 @@
 
 /* --- ends ----------------------------------------------------------------------------------- */
 
+void rpc_pool__gone(struct rpc_pool *p)
+{
+    if (p->closing && link_empty(&p->all) && link_empty(&p->insecure)) tick_mark(&p->gone);
+}
+
 static void end_calls(struct pool_conn *c, const char *why)
 {
     while (!link_empty(&c->streams)) {
@@ -42,7 +47,7 @@ static void conn_free(struct pool_conn *c)
     timer_stop(&c->unused);
     struct arena a = c->arena;
     arena_free(&a);
-    if (p->closing && link_empty(&p->all)) tick_mark(&p->gone);
+    rpc_pool__gone(p);
 }
 
 /* The connection carries nothing any more. */
@@ -326,7 +331,7 @@ static void all_gone(struct tick *t)
     struct rpc_pool *p = container_of(t, struct rpc_pool, gone);
     void (*closed)(void *) = p->closed;
     void *ctx = p->closed_ctx;
-    ensure(link_empty(&p->all) && p->counters.in_flight == 0);
+    ensure(link_empty(&p->all) && link_empty(&p->insecure) && p->counters.in_flight == 0);
     map_deinit(&p->conns);
     rpc_pool__answers_deinit(p);
     buf_deinit(&p->scratch);
@@ -348,6 +353,7 @@ struct rpc_pool *rpc_pool_create(const struct rpc_pool_options *o)
     p->scratch = (struct buf)BUF_INIT(YAMUX_QUEUE_MAX);
     p->batch = (struct buf)BUF_INIT(2 * RPC_POOL_BATCH);
     link_init(&p->all);
+    link_init(&p->insecure);
     tick_init(&p->gone, o->world, all_gone);
     return p;
 }
@@ -373,7 +379,8 @@ void rpc_pool_close(struct rpc_pool *p, void (*closed)(void *ctx), void *ctx)
         tick_cancel(&c->tick);
         conn_free(c);
     }
-    if (link_empty(&p->all)) tick_mark(&p->gone);
+    rpc_pool__insecure_shutdown(p);
+    rpc_pool__gone(p);
 }
 
 struct rpc_pool_counters rpc_pool_counters(const struct rpc_pool *p)

@@ -18,12 +18,14 @@
 
 struct pool_conn;
 struct pool_call;
+struct pool_insecure;
 
 /* Where the records of a method have what the pool looks at; -1: nowhere. */
 struct pool_method {
     const struct method_types *types;
     int min_query_index, max_query_time;
     int index, last_contact, known_leader;
+    bool insecure; /* method_service_insecure */
 };
 
 /* An answer of late, with the bytes it was read from. */
@@ -41,8 +43,9 @@ struct pool_answers {
 
 struct rpc_pool {
     struct rpc_pool_options opts;
-    struct map conns; /* name.datacenter:address -> struct pool_conn that takes new calls */
-    struct link all;  /* every connection */
+    struct map conns;     /* name.datacenter:address -> struct pool_conn that takes new calls */
+    struct link all;      /* every connection */
+    struct link insecure; /* those of rpc_pool_insecure.c */
     struct tick gone;
     struct buf scratch, batch;
     uint64_t seq;
@@ -94,7 +97,8 @@ struct pool_call {
     struct pool_stream *stream; /* NULL: waits for the connection */
     struct link link;           /* conn->waiting */
     struct timer deadline;
-    bool retried; /* its first connection took no stream */
+    bool retried;                   /* its first connection took no stream */
+    struct pool_insecure *insecure; /* its own connection; then there is no `conn` */
 };
 
 /* rpc_pool.c */
@@ -103,6 +107,8 @@ struct pool_conn *rpc_pool__conn(struct rpc_pool *p, const struct rpc_target *to
 void rpc_pool__retire(struct pool_conn *c);
 /* No new calls. */
 void rpc_pool__forget(struct pool_conn *c);
+/* The pool goes when it is closed and has no connection left. */
+void rpc_pool__gone(struct rpc_pool *p);
 /* A call left: is the connection still of use? */
 void rpc_pool__settle(struct pool_conn *c);
 
@@ -114,6 +120,17 @@ void rpc_pool__fail(struct pool_call *pc, const char *prefix, const char *why);
 void rpc_pool__data(struct pool_stream *st, struct str bytes);
 /* Takes the stream out of use. */
 void rpc_pool__drop_stream(struct pool_stream *st, bool reset);
+/* The result that *body holds, which becomes the reply's own copy; NULL and *err: it cannot be
+ * read. */
+struct rpc_reply *rpc_pool__decode(const struct pool_call *pc, struct str *body, struct error *err);
+/* Ends the call well. */
+void rpc_pool__succeed(struct pool_call *pc, struct rpc_reply *reply);
+
+/* rpc_pool_insecure.c */
+void rpc_pool__insecure_begin(struct pool_call *pc, const struct rpc_target *to);
+/* Gives its connection up, if there is one. */
+void rpc_pool__insecure_end(struct pool_call *pc);
+void rpc_pool__insecure_shutdown(struct rpc_pool *p);
 
 /* rpc_pool_answer.c: an answer that has the same bytes as the last one to the same question is that
  * one, with all that was made of it. */

@@ -27,6 +27,9 @@ void rpc_pool__methods_init(struct rpc_pool *p)
         m->index = offset_of(t->reply, "Index");
         m->last_contact = offset_of(t->reply, "LastContact");
         m->known_leader = offset_of(t->reply, "KnownLeader");
+        struct str service;
+        m->insecure =
+            rpc_method_service(str_of(t->method), &service) && method_service_insecure(service);
     }
 }
 

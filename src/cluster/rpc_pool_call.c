@@ -172,32 +172,45 @@ static void read_meta(struct rpc_reply *r, const struct pool_method *m)
     r->known_leader = *((const bool *)r->record + m->known_leader);
 }
 
-/* NULL and *err: it cannot be read. */
-static struct rpc_reply *read_reply(const struct pool_call *pc, struct str body, struct error *err)
+struct rpc_reply *rpc_pool__decode(const struct pool_call *pc, struct str *body, struct error *err)
 {
-    struct rpc_reply *r = rpc_pool__answer_find(pc, body);
-    if (r) return r;
     const struct type *t = pc->method->types->reply;
-    r = rpc_reply_create(t);
+    struct rpc_reply *r = rpc_reply_create(t);
     struct cursor c;
-    arena_reserve(&r->arena, body.n + t->size + 256);
-    body = str_dup(&r->arena, body);
+    arena_reserve(&r->arena, body->n + t->size + 256);
+    *body = str_dup(&r->arena, *body);
     r->record = arena_alloc(&r->arena, t->size);
-    cursor_init(&c, body.p, body.n, err);
+    cursor_init(&c, body->p, body->n, err);
     if (msgpack_decode(&c, &r->arena, t, r->record)) {
         rpc_reply_unref(r);
         return NULL;
     }
     read_meta(r, pc->method);
-    rpc_pool__answer_keep(pc, r, body);
     return r;
+}
+
+static struct rpc_reply *read_reply(const struct pool_call *pc, struct str body, struct error *err)
+{
+    struct rpc_reply *r = rpc_pool__answer_find(pc, body);
+    if (r) return r;
+    r = rpc_pool__decode(pc, &body, err);
+    if (r) rpc_pool__answer_keep(pc, r, body);
+    return r;
+}
+
+void rpc_pool__succeed(struct pool_call *pc, struct rpc_reply *reply)
+{
+    struct rpc_call *call = pc->call;
+    leave(pc);
+    call->code = 0;
+    call->reply = reply;
+    call->done(call);
 }
 
 static void respond(struct pool_stream *st, struct str message)
 {
     struct pool_call *pc = st->call;
     struct pool_conn *c = st->conn;
-    struct rpc_call *call = pc->call;
     struct response_header h;
     struct error err;
     struct rpc_reply *r = NULL;
@@ -212,11 +225,8 @@ static void respond(struct pool_stream *st, struct str message)
         return;
     }
     keep_stream(st);
-    leave(pc);
-    call->code = 0;
-    call->reply = r;
     rpc_pool__settle(c);
-    call->done(call);
+    rpc_pool__succeed(pc, r);
 }
 
 static void broken(struct pool_stream *st)
@@ -291,6 +301,7 @@ static void late(struct timer *t)
     struct pool_call *pc = container_of(t, struct pool_call, deadline);
     pc->pool->counters.timed_out++;
     if (pc->stream) rpc_pool__drop_stream(pc->stream, true);
+    rpc_pool__insecure_end(pc);
     rpc_pool__fail(pc, MAKING_CALL, "i/o deadline reached");
 }
 
@@ -321,6 +332,10 @@ void rpc_pool_submit(struct rpc_pool *p, const struct rpc_target *to, struct rpc
         return;
     }
     timer_start(&pc->deadline, p->opts.call_timeout_ms + wait_ms(pc));
+    if (pc->method->insecure) {
+        rpc_pool__insecure_begin(pc, to);
+        return;
+    }
     pc->conn = rpc_pool__conn(p, to);
     if (pc->conn->dialling) {
         link_push(&pc->conn->waiting, &pc->link);
@@ -336,6 +351,7 @@ void rpc_pool_cancel(struct rpc_pool *p, struct rpc_call *call)
     if (!pc) return;
     struct pool_conn *c = pc->conn;
     if (pc->stream) rpc_pool__drop_stream(pc->stream, true);
+    rpc_pool__insecure_end(pc);
     leave(pc);
-    rpc_pool__settle(c);
+    if (c) rpc_pool__settle(c);
 }

@@ -16,7 +16,8 @@ static void begin_protocol(struct server_dial *d, struct stream *s)
 {
     s->events = d->events;
     s->owner = d->owner;
-    (void)put_byte(s, (uint8_t)d->protocol); /* a failure shows as `closed` */
+    if (d->protocol != SERVER_TLS_INSECURE)
+        (void)put_byte(s, (uint8_t)d->protocol); /* a failure shows as `closed` */
     d->done(d, s);
 }
 
@@ -41,7 +42,7 @@ static void begin_tls(struct server_dial *d, struct stream *s)
     struct tls_options o = {
         .use = TLS_DIAL_RPC, .server_name = str_of(name), .timeout_ms = d->timeout_ms
     };
-    (void)put_byte(s, SERVER_TLS);
+    (void)put_byte(s, d->protocol == SERVER_TLS_INSECURE ? SERVER_TLS_INSECURE : SERVER_TLS);
     d->handshake = handshake_start(d->tls, s, o, secured, d);
 }
 
@@ -52,7 +53,7 @@ static void dialled(struct dial *dial, struct stream *s)
     struct server_dial *d = container_of(dial, struct server_dial, dial);
     if (!s) {
         d->done(d, NULL);
-    } else if (d->tls && d->tls->facts.dial_rpc) {
+    } else if (d->tls && (d->tls->facts.dial_rpc || d->protocol == SERVER_TLS_INSECURE)) {
         begin_tls(d, s);
     } else {
         begin_protocol(d, s);

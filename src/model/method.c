@@ -134,3 +134,8 @@ const struct method_types *method_find(struct str method)
     }
     return NULL;
 }
+
+bool method_service_insecure(struct str service)
+{
+    return str_is(service, "AutoEncrypt") || str_is(service, "AutoConfig");
+}

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <arpa/inet.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
@@ -224,15 +225,32 @@ static void add_authority_id(struct work *w, const X509 *authority)
     AUTHORITY_KEYID_free(by);
 }
 
+/* GEN_DNS, GEN_URI, or GEN_IPADD of a text. */
+static void push_name(struct work *w, GENERAL_NAMES *names, int type, struct str text)
+{
+    unsigned char ip[16];
+    struct str value = text;
+    GENERAL_NAME *name = GENERAL_NAME_new();
+    ASN1_STRING *bytes =
+        ASN1_STRING_type_new(type == GEN_IPADD ? V_ASN1_OCTET_STRING : V_ASN1_IA5STRING);
+    ensure(names && name && bytes);
+    if (type == GEN_IPADD) {
+        const char *host = str_c(w->a, text);
+        size_t n = inet_pton(AF_INET, host, ip) == 1    ? 4
+                   : inet_pton(AF_INET6, host, ip) == 1 ? 16
+                                                        : 0;
+        step(w, n > 0, "an address is none");
+        value = (struct str){ (const char *)ip, n };
+    }
+    step(w, ASN1_STRING_set(bytes, value.p, (int)value.n), "names");
+    GENERAL_NAME_set0_value(name, type, bytes);
+    step(w, sk_GENERAL_NAME_push(names, name), "names");
+}
+
 static GENERAL_NAMES *one_uri(struct work *w, struct str uri)
 {
     GENERAL_NAMES *names = sk_GENERAL_NAME_new_null();
-    GENERAL_NAME *name = GENERAL_NAME_new();
-    ASN1_IA5STRING *text = ASN1_IA5STRING_new();
-    ensure(names && name && text);
-    step(w, ASN1_STRING_set(text, uri.p, (int)uri.n), "URI");
-    GENERAL_NAME_set0_value(name, GEN_URI, text);
-    step(w, sk_GENERAL_NAME_push(names, name), "URI");
+    push_name(w, names, GEN_URI, uri);
     return names;
 }
 
@@ -396,7 +414,12 @@ static int cross_sign(
 static void fill_request(struct work *w, const struct cert_order *o)
 {
     STACK_OF(X509_EXTENSION) *extensions = NULL;
-    GENERAL_NAMES *names = one_uri(w, o->uri);
+    GENERAL_NAMES *names = sk_GENERAL_NAME_new_null();
+    for (size_t i = 0; i < o->n_dns_names; i++)
+        push_name(w, names, GEN_DNS, o->dns_names[i]);
+    for (size_t i = 0; i < o->n_addresses; i++)
+        push_name(w, names, GEN_IPADD, o->addresses[i]);
+    push_name(w, names, GEN_URI, o->uri);
     step(w, X509_REQ_set_pubkey(w->request, w->key), "public key");
     set_common_name(w, X509_REQ_get_subject_name(w->request), o->common_name);
     step(w, X509V3_add1_i2d(&extensions, NID_subject_alt_name, names, 0, 0), "names");

@@ -10,6 +10,7 @@ struct tls_material {
     SSL_CTX *dial;
     SSL_CTX *system; /* checks by the system's CAs; made on first use */
     struct tls_facts facts;
+    struct arena arena; /* of facts.cas */
     bool require_https;
     bool agent_tls_for_checks;
     char check_name[TLS_NAME_MAX];

@@ -24,6 +24,9 @@
 struct loading {
     const struct tls_config *c;
     struct error *err;
+    struct arena *a;   /* the material's */
+    struct str *texts; /* of files of authorities */
+    size_t n_texts, texts_room;
     X509_STORE *cas;
     STACK_OF(X509_NAME) * ca_names;
     size_t n_cas, n_files;
@@ -92,11 +95,24 @@ static int add_pem(struct loading *l, struct str pem)
     return l->n_cas > before ? 0 : error_set(l->err, ERR_BAD_REQUEST, "no certificates found");
 }
 
+static void keep_text(struct loading *l, struct str text)
+{
+    if (l->n_texts == l->texts_room) {
+        size_t room = l->texts_room ? l->texts_room * 2 : 1;
+        struct str *more = arena_array(l->a, room, sizeof *more);
+        if (l->n_texts) memcpy(more, l->texts, l->n_texts * sizeof *more);
+        l->texts = more;
+        l->texts_room = room;
+    }
+    l->texts[l->n_texts++] = str_dup(l->a, text);
+}
+
 static int add_file(struct loading *l, const char *path)
 {
     struct buf text = BUF_INIT(TLS_FILE_MAX);
     int failed = read_file(path, &text, l->err);
     if (!failed) failed = add_pem(l, buf_str(&text));
+    if (!failed) keep_text(l, buf_str(&text));
     if (failed) error_prefix(l->err, "Error loading from %s: ", path);
     buf_deinit(&text);
     return failed;
@@ -308,7 +324,9 @@ static void set_facts(struct tls_material *m, const struct loading *l, const X50
         .dial_rpc = c->verify_outgoing || c->verify_server_hostname || c->auto_tls,
         .verify_dialled =
             c->verify_outgoing || c->verify_server_hostname || (c->auto_tls && l->n_cas > 0),
-        .verify_names = c->verify_server_hostname };
+        .verify_names = c->verify_server_hostname,
+        .cas = l->texts,
+        .n_cas = l->n_texts };
     m->require_https = c->verify_incoming || c->verify_incoming_https;
     m->agent_tls_for_checks = c->agent_tls_for_checks;
     snprintf(m->check_name, sizeof m->check_name, "%.*s", STR_ARG(c->check_name));
@@ -352,7 +370,7 @@ int tls_material_load(const struct tls_config *c, struct tls_material **out, str
         *out = m;
         return 0;
     }
-    struct loading l = { .c = c, .err = err, .cas = X509_STORE_new() };
+    struct loading l = { .c = c, .err = err, .a = &m->arena, .cas = X509_STORE_new() };
     l.ca_names = sk_X509_NAME_new_null();
     int failed = l.cas && l.ca_names ? load(&l, m) : error_set(err, ERR_INTERNAL, "out of memory");
     X509_STORE_free(l.cas);
@@ -372,5 +390,6 @@ void tls_material_free(struct tls_material *m)
     SSL_CTX_free(m->accept);
     SSL_CTX_free(m->dial);
     SSL_CTX_free(m->system);
+    arena_free(&m->arena);
     free(m);
 }

@@ -377,6 +377,10 @@ void server__submit(struct rpc_client *client, struct rpc_call *call)
     }
     const struct method_layout *l = &s->layouts[m - server__methods];
     const void *args;
+    if (m->admit && m->admit(s, call->args, call->err)) {
+        server__fail(call, call->err->code);
+        return;
+    }
     struct str dc = datacenter_of(s, call, m, l, &args);
     if (!str_eq(dc, s->opts.datacenter)) {
         server__remote(make_pending(s, call, m, l, args), dc);

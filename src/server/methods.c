@@ -21,6 +21,10 @@
     { \
         .name = method, .mode = MODE_WRITE, .flags = how, .write = fn \
     }
+#define ADMITTED(method, check, fn) \
+    { \
+        .name = method, .mode = MODE_WRITE, .admit = check, .write = fn \
+    }
 #define LOCAL(method, how, fn) \
     { \
         .name = method, .mode = MODE_LOCAL, .flags = how, .read = fn \
@@ -38,7 +42,6 @@
 #define ACL_OFF(method) LOCAL(method, METHOD_DC_OPTIONAL, acl_disabled)
 
 #define ACL "ACL system"
-#define AUTO "automatic configuration"
 
 /* clang-format off */
 const struct method server__methods[] = {
@@ -78,8 +81,8 @@ const struct method server__methods[] = {
     ACL_OFF("ACL.TokenList"),
     ACL_OFF("ACL.TokenRead"),
     ACL_OFF("ACL.TokenSet"),
-    ABSENT("AutoConfig.InitialConfiguration", LOCAL, AUTO),
-    ABSENT("AutoEncrypt.Sign",        LOCAL, AUTO),
+    ADMITTED("AutoConfig.InitialConfiguration", auto_config_admit, auto_config_initial),
+    ADMITTED("AutoEncrypt.Sign", auto_encrypt_admit, auto_encrypt_sign),
     WRITE("Catalog.Deregister",       0,     catalog_deregister),
     READ("Catalog.GatewayServices",   S,     catalog_gateway_services),
     LOCAL("Catalog.ListDatacenters",  0,     catalog_list_datacenters),

@@ -83,6 +83,7 @@ int server_create(const struct server_options *opts, struct server **out, struct
     server__snapshots_init(s);
     server__leader_init(s);
     server__gateway_watch_init(s);
+    server__root_watch_init(s);
     s->observer.changed = raft_changed;
     raft_driver_observe(s->raft, &s->observer);
     struct raft_driver_state state = raft_driver_state(s->raft);
@@ -99,6 +100,7 @@ void server_destroy(struct server *s)
     s->leaving = true;
     server__leader_deinit(s);
     server__gateway_watch_deinit(s);
+    server__root_watch_deinit(s);
     server__autopilot_deinit(s);
     server__blocking_deinit(s);
     server__fail_calls(s, "the server is shutting down");

@@ -63,6 +63,8 @@ struct method {
     int (*read)(struct eval *e);
     int (*write)(struct write *w);
     const char *part;
+    /* May be NULL: what whoever got the call refuses, wherever it belongs. */
+    int (*admit)(const struct server *s, const void *args, struct error *err);
     /* A read's: the reply is not all; the call goes on and ends on its own. NULL: it ends. */
     bool (*more)(struct pending *p, struct rpc_reply *reply);
 };
@@ -150,6 +152,12 @@ struct gateway_watch {
     bool settled;
 };
 
+/* auto_encrypt.c */
+struct root_watch {
+    struct watch_set ws;
+    struct tick tick;
+};
+
 /* --- the server ---------------------------------------------------------------------------- */
 
 struct bootstrap;
@@ -167,6 +175,7 @@ struct server {
     bool leader, ready, leaving;
     struct link calls; /* held, verifying, writing and forwarded calls */
     struct gateway_watch gateway_watch;
+    struct root_watch root_watch;
     struct federation_sync *federation;
     struct replication *replication;
     struct map routes;     /* datacenter -> its servers: routes.c */
@@ -294,6 +303,10 @@ void server__gateway_watch_init(struct server *s);
 void server__gateway_watch_deinit(struct server *s);
 /* Raft may have heard from a leader. */
 void server__gateway_watch_raft(struct server *s);
+
+/* auto_encrypt.c: tells of the roots, on every server */
+void server__root_watch_init(struct server *s);
+void server__root_watch_deinit(struct server *s);
 
 /* routes.c: other datacenters, as the WAN pool knows them */
 void server__routes_member(
@@ -523,6 +536,10 @@ int connect_ca_configuration_set(struct write *w);
 int connect_ca_roots(struct eval *e);
 int connect_ca_sign(struct write *w);
 int connect_ca_sign_intermediate(struct write *w);
+int auto_encrypt_admit(const struct server *s, const void *args, struct error *err);
+int auto_encrypt_sign(struct write *w);
+int auto_config_admit(const struct server *s, const void *args, struct error *err);
+int auto_config_initial(struct write *w);
 int discovery_chain_get(struct eval *e);
 int intentions_list(struct eval *e);
 int intentions_get(struct eval *e);

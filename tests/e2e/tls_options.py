@@ -15,6 +15,7 @@ from https import Authority
 OUTGOING = {'verify_outgoing': True}
 INCOMING = {'verify_incoming': True}
 NAMES = {'verify_outgoing': True, 'verify_server_hostname': True}
+CLIENT = {'server': False, 'bootstrap': False, 'auto_encrypt': {'tls': True}}
 
 
 def files(authority, pair=None):
@@ -157,8 +158,16 @@ def test_refused_at_the_start(opts):
                 ({'cert_file': cert, 'key_file': other}, 'Failed to load cert/key pair: tls: '),
                 ({'tls_min_version': 'tls9'}, 'TLSMinVersion: value tls9 not supported'),
                 ({'tls_cipher_suites': 'TLS_NONE'}, 'unsupported cipher "TLS_NONE"'),
-                ({'server': False, 'bootstrap': False, 'auto_encrypt': {'tls': True}},
-                 'auto_encrypt.tls is not available in this build yet')):
+                (dict(CLIENT, **OUTGOING), 'VerifyOutgoing set, and no CA certificate provided!'),
+                (dict(CLIENT, **INCOMING), 'VerifyIncoming set but no CA certificates were provided'),
+                ({'auto_encrypt': {'allow_tls': True}, 'verify_incoming': True, 'ca_file': ca.ca},
+                 'VerifyIncoming requires either a Cert and Key pair in the configuration file'),
+                ({'auto_encrypt': {'tls': True}}, 'auto_encrypt.tls can only be used on a client.'),
+                ({'server': False, 'bootstrap': False, 'auto_encrypt': {'allow_tls': True}},
+                 'auto_encrypt.allow_tls can only be used on a server.'),
+                ({'server': False, 'bootstrap': False, 'ca_file': ca.ca, 'verify_outgoing': True,
+                  'auto_config': {'enabled': True, 'intro_token': 'x', 'server_addresses': ['x']}},
+                 'auto_config.enabled is not available in this build yet')):
             a = agent.Agent(opts, options)
             a.spawn()
             assert a.wait_end() == 1 and why in a.log(), (options, a.log())

@@ -30,8 +30,10 @@ void leaves_destroy(struct leaves *l);
 struct leaf_call {
     /* the caller's, until the end */
     struct str service, token;
+    struct str agent;      /* instead of a service: the name of the agent's node */
     struct str datacenter; /* whose authority signs; empty: the own one */
     struct list dns_names; /* further names, struct str */
+    struct list addresses; /* IP, struct str */
     uint64_t min_index;    /* waits for a later one ... */
     uint64_t wait_ms;      /* ... that long; 0: ten minutes */
     void (*done)(struct leaf_call *c);
@@ -48,6 +50,9 @@ struct leaf_call {
     struct timer late;
 };
 
+/* A certificate that was come by in another way is kept and renewed as if it had been asked for.
+ * `of` says whose it is; `cert` with its private key is copied. */
+void leaf_put(struct leaves *l, const struct leaf_call *of, const struct issued_cert *cert);
 /* May end before it returns. */
 void leaf_submit(struct leaves *l, struct leaf_call *c);
 /* Only for a call whose `done` was not called. */

@@ -35,6 +35,10 @@ struct cert_order {
     struct str common_name;        /* root, request and leaf */
     struct str uri;                /* root, request: its name; leaf: instead of the request's */
     bool authority;                /* a request: of an intermediate */
+    const struct str *dns_names;   /* a request: beside its URI */
+    size_t n_dns_names;
+    const struct str *addresses; /* the same, IP */
+    size_t n_addresses;
     uint64_t serial;
     int64_t not_before_s, not_after_s;
 };

@@ -77,6 +77,8 @@ struct tls_facts {
     bool verify_dialled;    /* the servers' certificates are verified */
     bool verify_names;      /* verify_server_hostname */
     int64_t served_until_s; /* the end of the served certificate, Unix time; 0: there is none */
+    const struct str *cas;  /* texts of the configured files of authorities */
+    size_t n_cas;
 };
 
 struct tls_counters {

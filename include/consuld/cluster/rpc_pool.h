@@ -23,6 +23,8 @@ struct rpc_pool_options {
     struct tls *tls;           /* NULL: none */
     struct gateways *gateways; /* to servers of other datacenters; NULL: they are dialled */
     struct str domain;         /* of the names in certificates; outlives the pool */
+    struct str datacenter;     /* the own one, which calls without certificate do not leave;
+                                * outlives the pool */
     struct str source;         /* IP to dial from; nil: any. Outlives the pool */
     /* 0 stands for the default in the comment */
     uint64_t dial_timeout_ms;  /* 10 s */
@@ -35,7 +37,8 @@ struct rpc_pool *rpc_pool_create(const struct rpc_pool_options *o);
 /* Ends calls with "rpc error: shutdown", closes connections, frees, then calls `closed`. */
 void rpc_pool_close(struct rpc_pool *p, void (*closed)(void *ctx), void *ctx);
 
-/* Makes the call at that server. `to` is copied. */
+/* Makes the call at that server. `to` is copied. Procedures for agents without certificate
+ * (method_service_insecure) are called over a connection of their own, with TLS always. */
 void rpc_pool_submit(struct rpc_pool *p, const struct rpc_target *to, struct rpc_call *call);
 void rpc_pool_cancel(struct rpc_pool *p, struct rpc_call *call);
 

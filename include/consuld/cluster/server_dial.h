@@ -34,7 +34,8 @@ struct server_dial {
     const struct stream_events *events; /* of the stream that comes of it */
     void *owner;                        /* the stream's */
     /* Called once, never from server_dial_start: with a stream whose first byte is written, or NULL
-     * and dial.err filled. */
+     * and dial.err filled. SERVER_TLS_INSECURE always has TLS and no byte in it; it is for servers
+     * of the own datacenter. */
     void (*done)(struct server_dial *d, struct stream *s);
     /* its own */
     struct dial dial;

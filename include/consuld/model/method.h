@@ -15,3 +15,6 @@ extern const struct method_types method_table[];
 extern const size_t method_count;
 
 const struct method_types *method_find(struct str method);
+/* Services for agents that have no certificate yet: they are there behind the first byte 0x07 and
+ * nowhere else (rpc.md 11). */
+bool method_service_insecure(struct str service);

@@ -99,6 +99,7 @@ static int configure(struct run *r)
 static void run_free(struct run *r)
 {
     net_tls_destroy(r->tls);
+    arena_free(&r->given_arena);
     arena_free(&r->reload_arena);
     arena_free(&r->arena);
     free(r->args);

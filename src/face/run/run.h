@@ -4,6 +4,7 @@
  * loop. */
 #pragma once
 #include "consuld/base/metrics.h"
+#include "consuld/agent/auto_encrypt.h"
 #include "consuld/agent/cache.h"
 #include "consuld/agent/config.h"
 #include "consuld/agent/local.h"
@@ -74,6 +75,10 @@ struct run {
     struct proxies *proxies;
     struct watches *watches; /* of the configuration */
     struct tls *tls;
+    struct auto_credentials given; /* what TLS has beside the configuration */
+    struct arena given_arena;
+    struct auto_encrypt *auto_encrypt; /* NULL: off */
+    bool starting;                     /* waits for it */
     struct api *api;
     struct face_context context;
     struct net_signal *signals[RUN_SIGNALS];
@@ -107,8 +112,13 @@ void run_log_close(struct run *r);
 
 /* run_tls.c */
 struct tls_material;
-int run_tls_load(
-    const struct agent_config *c, struct tls_material **out, struct error *err) must_check;
+/* Of a configuration and of what was given beside it. */
+int run_tls_load(const struct run *r, const struct agent_config *c, struct tls_material **out,
+    struct error *err) must_check;
+/* Takes authorities and a certificate into use beside the configured ones. */
+int run_tls_give(struct run *r, const struct auto_credentials *given, struct error *err) must_check;
+/* Takes the authority's roots (-> struct ca_root) into use; ctx is the run. */
+void run_tls_roots(void *ctx, const struct list *roots);
 int run_tls_create(struct run *r, struct error *err) must_check;
 /* run_socket.c: owner, group and mode of a unix socket as configured. */
 int run_socket_access(const struct agent_config *c, const char *path, struct error *err) must_check;
@@ -116,6 +126,9 @@ int run_socket_access(const struct agent_config *c, const char *path, struct err
 void run_socket_replace(const char *path);
 /* Warns of a certificate near its end. */
 void run_tls_tell(const struct run *r);
+
+/* run_auto_encrypt.c: asks for the certificate, then calls `upgraded` with the run. */
+void run_auto_encrypt_start(struct run *r, void (*upgraded)(void *ctx));
 
 /* run_banner.c */
 void run_banner(const struct run *r);

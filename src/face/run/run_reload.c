@@ -74,7 +74,7 @@ static int switch_to(struct run *r, struct error *err)
     struct api_options api;
     struct tls_material *tls = NULL;
     int failed = load(r, &a, &fresh, &meta, err);
-    if (!failed) failed = run_tls_load(fresh, &tls, err);
+    if (!failed) failed = run_tls_load(r, fresh, &tls, err);
     if (failed) {
         arena_free(&a);
         return failed;
@@ -140,7 +140,7 @@ void run_reload(struct run *r, struct api_request *req)
     struct dict meta;
     r->reload_req = req;
     struct tls_material *tls = NULL;
-    if (load(r, &a, &fresh, &meta, &err) != 0 || run_tls_load(fresh, &tls, &err) != 0) {
+    if (load(r, &a, &fresh, &meta, &err) != 0 || run_tls_load(r, fresh, &tls, &err) != 0) {
         end(r, &err);
         arena_free(&a);
         return;

@@ -51,6 +51,7 @@ void run_calls_start(struct run *r)
         .tls = r->tls,
         .gateways = r->gateways,
         .domain = r->domain,
+        .datacenter = r->context.datacenter,
         .source = r->source });
 }
 

@@ -85,6 +85,8 @@ static int server_start(struct run *r, struct error *err)
         .certifier = c->connect_enabled ? &net_certifier : NULL,
         .ca_provider = c->connect_ca_provider,
         .ca_config = c->connect_ca_config,
+        .auto_encrypt = c->auto_encrypt_allow_tls,
+        .auto_config = c->auto_config.authorizer.enabled,
         .metrics = r->metrics,
         .spool_dir = r->spool_dir,
         .datacenter = c->datacenter,
@@ -114,6 +116,7 @@ static int server_start(struct run *r, struct error *err)
         .autopilot_min_quorum = c->autopilot_min_quorum,
         .leadership = on_leadership,
         .ctx = r };
+    if (c->connect_enabled && (s.auto_encrypt || s.auto_config)) s.roots_changed = run_tls_roots;
     return server_create(&s, &r->server, err);
 }
 
@@ -344,6 +347,18 @@ static void proxies_begin(struct run *r)
 
 static const int signums[RUN_SIGNALS] = { SIGINT, SIGTERM, SIGHUP };
 
+static int start_rest(struct run *r, struct error *err);
+
+static void upgraded(void *ctx)
+{
+    struct run *r = ctx;
+    struct error err;
+    r->starting = false;
+    if (start_rest(r, &err) == 0) return;
+    log_error("agent", "Error starting agent", "error", err.text);
+    run_shutdown(r, 1);
+}
+
 int run_start(struct run *r, struct error *err)
 {
     const struct agent_config *c = r->config;
@@ -365,7 +380,17 @@ int run_start(struct run *r, struct error *err)
         r->signals[i] = net_signal_create(r->world, signums[i], run_signal, r);
     r->events = r->context.events = user_events_create(c->node_name);
     run_federation_create(r);
-    failed = run_pools_create(r, err);
+    if (!c->server_mode) run_servers_start(r);
+    if (!c->auto_encrypt_tls) return start_rest(r, err);
+    r->starting = true;
+    run_auto_encrypt_start(r, upgraded);
+    return 0;
+}
+
+static int start_rest(struct run *r, struct error *err)
+{
+    const struct agent_config *c = r->config;
+    int failed = run_pools_create(r, err);
     if (failed) return failed;
     run_metrics_pools(r);
     run_federation_watch(r);
@@ -382,8 +407,6 @@ int run_start(struct run *r, struct error *err)
         r->context.server = r->server;
         r->context.raft = r->raft;
         r->context.port = r->port;
-    } else {
-        run_servers_start(r);
     }
     r->cache = r->context.cache = cache_create(&(struct cache_options){ .world = r->world,
         .rpc = r->context.rpc,
@@ -407,6 +430,7 @@ int run_start(struct run *r, struct error *err)
     user_events_services(r->events, r->local);
     proxies_begin(r);
     watches_begin(r);
+    if (r->auto_encrypt) auto_encrypt_follow(r->auto_encrypt, r->leaves, r->cache);
     run_joins_start(r);
     run_memory_start(r);
     return 0;

@@ -77,6 +77,8 @@ static void port_gone(void *ctx)
     r->proxies = r->context.proxies = NULL;
     local_destroy(r->local);
     r->local = NULL;
+    auto_encrypt_destroy(r->auto_encrypt);
+    r->auto_encrypt = NULL;
     leaves_destroy(r->leaves);
     r->leaves = r->context.leaves = NULL;
     cache_destroy(r->cache);
@@ -110,6 +112,7 @@ void run_shutdown(struct run *r, int exit_code)
         run_raft_leave_stop(r);
         pool_forget(&r->leave);
     }
+    auto_encrypt_stop(r->auto_encrypt);
     run_joins_stop(r);
     watches_destroy(r->watches);
     r->watches = NULL;
@@ -214,7 +217,16 @@ void run_signal(void *ctx, int signum)
 {
     struct run *r = ctx;
     const char *name = signum == SIGHUP ? "hangup" : signum == SIGINT ? "interrupt" : "terminated";
+    if (r->starting && signum == SIGHUP) {
+        log_error("agent", "Caught", "signal", name, "error", "cannot reload before agent started");
+        return;
+    }
     log_info("agent", "Caught", "signal", name);
+    if (r->starting) {
+        log_error("agent", "Error starting agent", "error", "interrupted");
+        run_shutdown(r, 1);
+        return;
+    }
     if (signum == SIGHUP) {
         run_reload(r, NULL);
         return;
