@@ -48,6 +48,8 @@ int auto_encrypt_sign(struct write *w)
     struct signed_response *out = reply->record;
     int rc = give_roots(w, a, &out->connect_ca_roots);
     if (rc) return rc;
+    if (out->connect_ca_roots.roots.n == 0) /* the signing might come after the first root */
+        return error_set(w->err, ERR_INTERNAL, "internal error: CA root is nil");
     for (size_t i = 0; tls && i < tls->facts.n_cas; i++)
         *LIST_PUSH(a, &out->manual_ca_roots, struct str) = str_dup(a, tls->facts.cas[i]);
     out->verify_server_hostname = tls && tls->facts.verify_names;

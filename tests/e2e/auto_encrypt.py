@@ -37,7 +37,7 @@ def client(opts, of, **config):
 
 
 def roots(a):
-    return {r['ID']: r for r in a.get('/v1/connect/ca/roots').json()['Roots']}
+    return {r['ID']: r for r in a.get('/v1/connect/ca/roots').json()['Roots'] or []}
 
 
 def served(a):

@@ -87,7 +87,7 @@ class Replay:
         """What was recorded and what is answered now, in comparable form."""
         request = bytes.fromhex(c['request']['header_hex'])
         body = self.index_known(self.known(bytes.fromhex(c['request']['body_hex'])))
-        st = self.stream(c['stream'])
+        st = self.stream(c.get('stream'))
         st.send(request + body)
         header, answer, raw = st.reply()
         recorded_header, _ = rpcwire.unpack(bytes.fromhex(c['response']['header_hex']))
