@@ -35,7 +35,8 @@ struct cert_order {
     struct str common_name;        /* root, request and leaf */
     struct str uri;                /* root, request: its name; leaf: instead of the request's */
     bool authority;                /* a request: of an intermediate */
-    const struct str *dns_names;   /* a request: beside its URI */
+    const char *purposes;          /* an agent's certificate: "serverAuth,clientAuth"; NULL: none */
+    const struct str *dns_names;   /* a request, an agent's: beside the URI */
     size_t n_dns_names;
     const struct str *addresses; /* the same, IP */
     size_t n_addresses;
@@ -43,6 +44,8 @@ struct cert_order {
     int64_t not_before_s, not_after_s;
 };
 
+typedef int certify_pair(struct arena *a, const struct cert_order *o, struct str *certificate,
+    struct str *key, struct error *err);
 typedef int certify_make(
     struct arena *a, const struct cert_order *o, struct str *out, struct error *err);
 
@@ -57,6 +60,10 @@ struct certifier {
     int (*check_issued)(const struct cert_order *o, struct str certificate, struct error *err);
     int (*facts)(
         struct arena *a, struct str certificate, struct cert_facts *out, struct error *err);
+    /* For files (wanfed.md 14.1), with a key of their own: an authority, which signs for nothing
+     * but the order's DNS names if there are any; and what it signs, which is verified against it.
+     */
+    certify_pair *agent_authority, *agent;
     /* SHA-256 in hex. */
     struct str (*digest)(struct arena *a, struct str text);
 };

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tls.h"
-
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "cli.h"
+#include "consuld/net/tls.h"
+
 #define NUMBERS_MAX 10000
+#define DAYS_MAX 36500
+#define DAY_S 86400
 
 /* --- files ----------------------------------------------------------------------------------- */
 
@@ -48,22 +52,42 @@ static int write_pair(
     return status ? status : write_file(c, key_path, key);
 }
 
+/* From now on, as long as -days says. */
+static int set_dates(struct cli *c, struct cert_order *o)
+{
+    int64_t days = cli_int(c, "days");
+    if (days < -DAYS_MAX || days > DAYS_MAX)
+        return cli_fail(c, "x509: %lld days are too many", (long long)days);
+    o->not_before_s = (int64_t)time(NULL);
+    o->not_after_s = o->not_before_s + days * DAY_S;
+    return 0;
+}
+
+static void set_names(struct cert_order *o, const struct list *names)
+{
+    o->dns_names = names->v;
+    o->n_dns_names = names->n;
+}
+
 /* --- ca create ------------------------------------------------------------------------------- */
 
 static int ca_create(struct cli *c)
 {
     struct error err;
-    struct str cert, key;
-    const struct tls_ca_options options = { .domain = cli_text(c, "domain"),
-        .days = cli_int(c, "days"),
-        .constrain = cli_bool(c, "name-constraint"),
-        .additional = cli_list(c, "additional-name-constraint") };
-    const char *cert_path = str_printf(&c->arena, "%.*s-agent-ca.pem", STR_ARG(options.domain)).p;
-    const char *key_path =
-        str_printf(&c->arena, "%.*s-agent-ca-key.pem", STR_ARG(options.domain)).p;
+    struct str cert, key, domain = cli_text(c, "domain");
+    struct cert_order order = { .common_name = STR("Consul Agent CA") };
+    struct list names = cli_list(c, "additional-name-constraint");
+    const char *cert_path = str_printf(&c->arena, "%.*s-agent-ca.pem", STR_ARG(domain)).p;
+    const char *key_path = str_printf(&c->arena, "%.*s-agent-ca-key.pem", STR_ARG(domain)).p;
     if (exists(cert_path)) return cli_fail(c, "%s already exists.", cert_path);
     if (exists(key_path)) return cli_fail(c, "%s already exists.", key_path);
-    if (tls_ca_make(c, &options, &cert, &key, &err) != 0) return cli_fail(c, "%s", err.text);
+    *LIST_PUSH(&c->arena, &names, struct str) = domain;
+    *LIST_PUSH(&c->arena, &names, struct str) = STR("localhost");
+    if (cli_bool(c, "name-constraint")) set_names(&order, &names);
+    int status = set_dates(c, &order);
+    if (status) return status;
+    if (net_certifier.agent_authority(&c->arena, &order, &cert, &key, &err) != 0)
+        return cli_fail(c, "%s", err.text);
     return write_pair(c, cert_path, cert, key_path, key);
 }
 
@@ -105,19 +129,22 @@ static const char *path_of(struct cli *c, const char *flag)
         .p;
 }
 
-static void names_of(struct cli *c, const struct role *role, struct tls_cert_options *o)
+static void names_of(struct cli *c, const struct role *role, struct cert_order *o)
 {
     struct arena *a = &c->arena;
     struct str dc = cli_text(c, "dc"), domain = cli_text(c, "domain"), node = cli_text(c, "node");
-    o->name = str_printf(a, "%s.%.*s.%.*s", role->flag, STR_ARG(dc), STR_ARG(domain));
-    if (role->additional) o->names = cli_list(c, "additional-dnsname");
+    struct list names = { 0 }, addresses = cli_list(c, "additional-ipaddress");
+    o->common_name = str_printf(a, "%s.%.*s.%.*s", role->flag, STR_ARG(dc), STR_ARG(domain));
+    if (role->additional) names = cli_list(c, "additional-dnsname");
     if (node.n)
-        *LIST_PUSH(a, &o->names, struct str) =
+        *LIST_PUSH(a, &names, struct str) =
             str_printf(a, "%.*s.server.%.*s.%.*s", STR_ARG(node), STR_ARG(dc), STR_ARG(domain));
-    *LIST_PUSH(a, &o->names, struct str) = o->name;
-    *LIST_PUSH(a, &o->names, struct str) = STR("localhost");
-    o->addresses = cli_list(c, "additional-ipaddress");
-    if (role->local) *LIST_PUSH(a, &o->addresses, struct str) = STR("127.0.0.1");
+    *LIST_PUSH(a, &names, struct str) = o->common_name;
+    *LIST_PUSH(a, &names, struct str) = STR("localhost");
+    if (role->local) *LIST_PUSH(a, &addresses, struct str) = STR("127.0.0.1");
+    set_names(o, &names);
+    o->addresses = addresses.v;
+    o->n_addresses = addresses.n;
 }
 
 /* The first free pair of names. */
@@ -138,7 +165,7 @@ static int cert_create(struct cli *c)
     struct error err;
     struct str cert, key;
     const char *cert_path, *key_path;
-    struct tls_cert_options o = { .days = cli_int(c, "days") };
+    struct cert_order o = { 0 };
     if (!cli_text(c, "ca").n) return cli_fail(c, "Please provide the ca");
     if (!cli_text(c, "key").n) return cli_fail(c, "Please provide the key");
     const struct role *role = role_of(c);
@@ -147,11 +174,11 @@ static int cert_create(struct cli *c)
     const char *ca = path_of(c, "ca"), *ca_key = path_of(c, "key");
     if (!free_paths(c, role, &cert_path, &key_path))
         return cli_fail(c, "Could not find a filename that doesn't already exist");
-    o.usages = role->usages;
+    o.purposes = role->usages;
     names_of(c, role, &o);
-    if (cli_read_file(c, str_of(ca), &o.authority, &err) != 0)
+    if (cli_read_file(c, str_of(ca), &o.signer, &err) != 0)
         return cli_fail(c, "Error reading CA: %s", err.text);
-    if (cli_read_file(c, str_of(ca_key), &o.authority_key, &err) != 0)
+    if (cli_read_file(c, str_of(ca_key), &o.signer_key, &err) != 0)
         return cli_fail(c, "Error reading CA key: %s", err.text);
     if (role == &roles[0])
         cli_say(c, "==> WARNING: Server Certificates grants authority to become a\n"
@@ -159,7 +186,10 @@ static int cert_create(struct cli *c)
                    "    and all ACL tokens. Do not distribute them to production hosts\n"
                    "    that are not server nodes. Store them as securely as CA keys.");
     cli_say(c, "==> Using %s and %s", ca, ca_key);
-    if (tls_cert_make(c, &o, &cert, &key, &err) != 0) return cli_fail(c, "%s", err.text);
+    int status = set_dates(c, &o);
+    if (status) return status;
+    if (net_certifier.agent(&c->arena, &o, &cert, &key, &err) != 0)
+        return cli_fail(c, "%s", err.text);
     return write_pair(c, cert_path, cert, key_path, key);
 }
 
