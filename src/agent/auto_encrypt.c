@@ -131,7 +131,7 @@ static void stop_asking(struct auto_encrypt *e)
     certify_forget(e->job);
     e->job = NULL;
     resolve_cancel(&e->resolve);
-    if (e->calling) rpc_pool_cancel(e->opts.pool, &e->call);
+    if (e->calling) e->opts.cancel(e->opts.ctx, &e->call);
     e->calling = e->asking = false;
     arena_reset(&e->call_arena);
     arena_reset(&e->ask);
@@ -267,7 +267,7 @@ static void next_address(struct auto_encrypt *e)
         .done = answered,
         .ctx = e,
         .err = &e->err };
-    rpc_pool_submit(e->opts.pool, &to, &e->call);
+    e->opts.submit(e->opts.ctx, &to, &e->call);
 }
 
 static void resolved(struct resolve *r)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Nobody outside: dials wait until the test says how they end, names are looked up for ever,
- * processes cannot be started.
+/* Nobody outside: dials and lookups wait until the test says how they end, processes cannot be
+ * started.
  * Included by one file of a test binary: it defines the functions of base/outside.h. */
 #pragma once
 #include "consuld/base/outside.h"
@@ -29,12 +29,16 @@ __attribute__((unused)) static void fake_dial_refuse(void)
     d->done(d, NULL);
 }
 
+static struct resolve *fake_lookup; /* the same */
+
 void resolve_start(struct resolve *r)
 {
-    r->impl = NULL;
+    fake_lookup = r;
+    r->impl = (struct resolve_impl *)(void *)r;
 }
 void resolve_cancel(struct resolve *r)
 {
+    if (fake_lookup == r) fake_lookup = NULL;
     r->impl = NULL;
 }
 

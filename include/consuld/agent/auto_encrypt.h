@@ -11,7 +11,7 @@
 struct auto_encrypt;
 struct cache;
 struct leaves;
-struct rpc_pool;
+struct rpc_call;
 struct rpc_target;
 struct world;
 
@@ -25,7 +25,6 @@ struct auto_credentials {
 /* What is pointed to outlives the agent's certificate. */
 struct auto_encrypt_options {
     struct world *world;
-    struct rpc_pool *pool;
     const struct certifier *certifier;
     struct str datacenter, node_name;
     const struct list *start_join, *retry_join; /* -> struct str; their ports are those of gossip */
@@ -34,6 +33,9 @@ struct auto_encrypt_options {
     struct str key_type;                        /* of the first key: "ec", "rsa" ... */
     int64_t key_bits;
     struct str (*token)(void *ctx);
+    /* A call without certificate at one server: as rpc_pool_submit, rpc_pool_cancel. */
+    void (*submit)(void *ctx, const struct rpc_target *to, struct rpc_call *call);
+    void (*cancel)(void *ctx, struct rpc_call *call);
     /* A server that gossip knows, texts of `a`; false: none. */
     bool (*server)(void *ctx, struct arena *a, struct rpc_target *out);
     /* Takes the new credentials into use; they are asked for again when it fails. */
@@ -50,5 +52,5 @@ struct auto_encrypt *auto_encrypt_create(const struct auto_encrypt_options *o);
 void auto_encrypt_follow(struct auto_encrypt *e, struct leaves *leaves, struct cache *cache);
 /* Forgets what is under way. Idempotent; NULL is fine. */
 void auto_encrypt_stop(struct auto_encrypt *e);
-/* Before the pool goes. NULL is fine. */
+/* NULL is fine. */
 void auto_encrypt_destroy(struct auto_encrypt *e);

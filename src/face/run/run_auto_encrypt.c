@@ -23,6 +23,16 @@ static bool first_server(void *ctx, struct arena *a, struct rpc_target *out)
     return true;
 }
 
+static void submit(void *ctx, const struct rpc_target *to, struct rpc_call *call)
+{
+    rpc_pool_submit(((struct run *)ctx)->rpc_pool, to, call);
+}
+
+static void cancel(void *ctx, struct rpc_call *call)
+{
+    rpc_pool_cancel(((struct run *)ctx)->rpc_pool, call);
+}
+
 static int changed(void *ctx, const struct auto_credentials *given, struct error *err)
 {
     return run_tls_give(ctx, given, err);
@@ -46,7 +56,6 @@ void run_auto_encrypt_start(struct run *r, void (*upgraded)(void *ctx))
     const struct value *type = value_get(&c->connect_ca_config, STR("PrivateKeyType"));
     const struct value *bits = value_get(&c->connect_ca_config, STR("PrivateKeyBits"));
     const struct auto_encrypt_options o = { .world = r->world,
-        .pool = r->rpc_pool,
         .certifier = &net_certifier,
         .datacenter = c->datacenter,
         .node_name = c->node_name,
@@ -58,6 +67,8 @@ void run_auto_encrypt_start(struct run *r, void (*upgraded)(void *ctx))
         .dns_names = joined(&r->arena, names, 1, &c->auto_encrypt_dns_san),
         .addresses = joined(&r->arena, addresses, 2, &c->auto_encrypt_ip_san),
         .token = token,
+        .submit = submit,
+        .cancel = cancel,
         .server = first_server,
         .changed = changed,
         .upgraded = upgraded,
