@@ -54,6 +54,7 @@ struct auto_encrypt {
     struct leaves *leaves;
     struct cache *cache;
     struct leaf_call leaf;
+    struct arena leaf_arena; /* of its token */
     bool leaf_waits;
     struct rpc_call roots;
     struct cache_outcome outcome;
@@ -374,6 +375,8 @@ static void watch_leaf(struct auto_encrypt *e)
 {
     e->leaf_waits = true;
     e->leaf = own_leaf(e);
+    arena_reset(&e->leaf_arena);
+    e->leaf.token = str_dup(&e->leaf_arena, e->leaf.token);
     e->leaf.min_index = e->cert->modify_index;
     e->leaf.done = leaf_done;
     e->leaf.ctx = e;
@@ -448,6 +451,13 @@ void auto_encrypt_follow(struct auto_encrypt *e, struct leaves *leaves, struct c
     watch_roots(e);
 }
 
+void auto_encrypt_token(struct auto_encrypt *e)
+{
+    if (!e->leaf_waits || str_eq(e->leaf.token, e->opts.token(e->opts.ctx))) return;
+    leaf_cancel(&e->leaf);
+    watch_leaf(e);
+}
+
 /* --- life ---------------------------------------------------------------------------------------
  */
 
@@ -481,6 +491,7 @@ void auto_encrypt_destroy(struct auto_encrypt *e)
 {
     if (!e) return;
     auto_encrypt_stop(e);
+    arena_free(&e->leaf_arena);
     arena_free(&e->roots_arena);
     arena_free(&e->call_arena);
     arena_free(&e->round);

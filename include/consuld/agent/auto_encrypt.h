@@ -50,6 +50,8 @@ struct auto_encrypt *auto_encrypt_create(const struct auto_encrypt_options *o);
 /* The agent runs: the certificate is kept current from now on, until auto_encrypt_stop, which comes
  * before the leaves and the cache go. */
 void auto_encrypt_follow(struct auto_encrypt *e, struct leaves *leaves, struct cache *cache);
+/* The token may be another one: then a certificate is asked for with it. */
+void auto_encrypt_token(struct auto_encrypt *e);
 /* Forgets what is under way. Idempotent; NULL is fine. */
 void auto_encrypt_stop(struct auto_encrypt *e);
 /* NULL is fine. */

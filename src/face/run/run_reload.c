@@ -108,6 +108,7 @@ static int switch_to(struct run *r, struct error *err)
     net_tls_switch(r->tls, tls);
     /* What the catalog lost meanwhile is put back. */
     local_sync_full(r->local, 0);
+    if (r->auto_encrypt) auto_encrypt_token(r->auto_encrypt);
     run_calls_limit(r);
     cache_limit(
         r->cache, whole->cache.entry_fetch_rate, (uint64_t)whole->cache.entry_fetch_max_burst);

@@ -37,6 +37,7 @@ static struct {
     bool down; /* ordinary calls fail */
     bool gossip_knows;
     const char *refuse; /* new credentials */
+    struct str token;
 } t;
 
 /* --- the servers ------------------------------------------------------------------------------ */
@@ -126,7 +127,7 @@ static void new_roots(const char *text)
 static struct str token(void *ctx)
 {
     (void)ctx;
-    return STR("secret");
+    return t.token;
 }
 
 static bool known(void *ctx, struct arena *a, struct rpc_target *out)
@@ -189,6 +190,7 @@ static int setup(void **state)
     model_init();
     fake_world_init(&t.world);
     t.index = 10;
+    t.token = STR("secret");
     snprintf(t.roots, sizeof t.roots, "root");
     t.rpc = (struct rpc_client){ submit, cancel };
     push(&t.names, "localhost");
@@ -431,6 +433,19 @@ static void new_roots_are_taken_into_use(void **state)
     assert_int_equal(t.changes, changes + 1);
 }
 
+static void another_token_brings_another_certificate(void **state)
+{
+    (void)state;
+    begin_following();
+    auto_encrypt_token(t.e);
+    pass(10);
+    assert_int_equal(t.signs, 1);
+    t.token = STR("other");
+    auto_encrypt_token(t.e);
+    pass(10);
+    assert_string_equal(t.used_cert, "cert 2 by call");
+}
+
 static void one_that_ran_out_is_asked_for_as_at_the_start(void **state)
 {
     (void)state;
@@ -464,6 +479,7 @@ int main(void)
         T(it_can_be_stopped_at_any_point),
         T(it_is_renewed_between_60_and_90_percent_of_its_life),
         T(new_roots_are_taken_into_use),
+        T(another_token_brings_another_certificate),
         T(one_that_ran_out_is_asked_for_as_at_the_start),
     };
     return cmocka_run_group_tests_name("auto_encrypt", tests, NULL, NULL);
