@@ -58,7 +58,7 @@ static void node(struct config_load *load)
 {
     struct agent_config *c = load->config;
     const struct value *name = config_get(load, "node_name");
-    c->node_name = str_trim(name ? name->s : load->args->host.name);
+    c->node_name = str_trim(name && name->s.n ? name->s : load->args->host.name);
     c->leave_on_term = config_get_bool(load, "leave_on_terminate", !c->server_mode);
     c->skip_leave_on_int = config_get_bool(load, "skip_leave_on_interrupt", c->server_mode);
     c->enable_local_script_checks =

@@ -84,6 +84,22 @@ int config_check_start(const struct agent_config *c, struct buf *error)
     return rc ? rc : check_node_id(c->node_id, error);
 }
 
+int config_check_protocols(const struct agent_config *c, struct buf *error)
+{
+    const char *what = c->server_mode ? "server" : "client";
+    int64_t gossip = c->rpc_protocol, raft = c->raft_protocol;
+    if (gossip > 0 && (gossip < 2 || gossip > 3))
+        return refuse(error,
+            "Failed to start Consul %s: Protocol version '%lld' too %s. Must be in range: [2, 3]",
+            what, (long long)gossip, gossip < 2 ? "low" : "high");
+    if (c->server_mode && raft != 0 && (raft < 1 || raft > 3))
+        return refuse(error,
+            "Failed to start Consul server: Failed to start Raft: Protocol version %lld must be >= "
+            "1 and <= 3",
+            (long long)raft);
+    return 0;
+}
+
 int config_check_keyring(const struct agent_config *c, struct buf *error)
 {
     struct arena a = ARENA_INIT;
@@ -91,6 +107,7 @@ int config_check_keyring(const struct agent_config *c, struct buf *error)
     bool decoded = base64_decode(c->encrypt_key, &a, &key);
     size_t n = key.n;
     arena_free(&a);
+    if (c->data_dir.n && !c->dev_mode && !c->disable_keyring_file) return 0; /* the file counts */
     if (c->encrypt_key.n == 0 || (decoded && (n == 16 || n == 24 || n == 32))) return 0;
     return refuse(error, "Failed to configure keyring: key size must be 16, 24 or 32 bytes");
 }

@@ -170,15 +170,6 @@ static int check_limits(struct config_load *load)
     return rc ? rc : check_not_negative(load, "dns_config.a_record_limit", c->dns_a_record_limit);
 }
 
-/* Position of the first byte that is no base64, as Go counts it. */
-static size_t base64_fault(struct str s)
-{
-    size_t i = 0;
-    while (i < s.n && is_word(str_slice(s, i, i + 1), true, "+/"))
-        i++;
-    return i;
-}
-
 static int check_node(struct config_load *load)
 {
     struct agent_config *c = load->config;
@@ -186,9 +177,8 @@ static int check_node(struct config_load *load)
     struct str key;
     if (service_meta_validate(&c->node_meta, false, &err) != 0)
         return config_refuse(load, "node_meta invalid: %s", err.text);
-    if (c->encrypt_key.n && !base64_decode(c->encrypt_key, load->arena, &key))
-        return config_refuse(load, "encrypt has invalid key: illegal base64 data at input byte %zu",
-            base64_fault(c->encrypt_key));
+    if (c->encrypt_key.n && base64_parse(c->encrypt_key, load->arena, &key, &err) != 0)
+        return config_refuse(load, "encrypt has invalid key: %s", err.text);
     return 0;
 }
 

@@ -70,6 +70,13 @@ ptrdiff_t str_find_char(struct str s, char c)
     return at ? at - s.p : -1;
 }
 
+ptrdiff_t str_find_last(struct str s, char c)
+{
+    for (size_t i = s.n; i-- > 0;)
+        if (s.p[i] == c) return (ptrdiff_t)i;
+    return -1;
+}
+
 bool str_cut(struct str s, char sep, struct str *head, struct str *tail)
 {
     ptrdiff_t at = str_find_char(s, sep);

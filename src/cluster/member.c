@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "consuld/cluster/member.h"
+#include "consuld/base/host_port.h"
 #include "consuld/gossip/serf.h"
 
 #define ID_VERSION_MIN "0.8.5" /* builds that give each node an id of its own */
@@ -57,21 +58,11 @@ static bool optional(const struct dict *tags, const char *key, int64_t *out)
     return !has(tags, key) || str_to_i64(tag(tags, key), out);
 }
 
-/* "host:port", "[v6]:port" with a numeric port. */
-static bool host_port(struct str text)
+static bool is_place(struct str text)
 {
-    int64_t port;
-    ptrdiff_t colon = -1;
-    for (size_t i = 0; i < text.n; i++)
-        if (text.p[i] == ':') colon = (ptrdiff_t)i;
-    if (colon < 0) return false;
-    struct str host = str_slice(text, 0, (size_t)colon);
-    if (host.n >= 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
-        host = str_slice(host, 1, host.n - 1);
-    else if (str_find_char(host, ':') >= 0)
-        return false;
-    if (str_find_char(host, '[') >= 0 || str_find_char(host, ']') >= 0) return false;
-    return str_to_i64(str_slice(text, (size_t)colon + 1, text.n), &port);
+    struct str host, port;
+    int64_t number;
+    return !host_port_split(text, &host, &port) && str_to_i64(port, &number);
 }
 
 /* Tags whose names begin with a prefix. */
@@ -80,7 +71,7 @@ static bool families_readable(const struct dict *tags)
     for (size_t i = 0; i < tags->n; i++) {
         const struct str_pair *pair = &((const struct str_pair *)tags->v)[i];
         int64_t number;
-        if (str_has_prefix(pair->key, STR("sl_")) && !host_port(pair->value)) return false;
+        if (str_has_prefix(pair->key, STR("sl_")) && !is_place(pair->value)) return false;
         if (str_has_prefix(pair->key, STR("ft_")) && !str_to_i64(pair->value, &number))
             return false;
     }

@@ -10,7 +10,7 @@
 
 int pool__step(struct pool *p, const struct serf_event *ev)
 {
-    if (p->stopping) return ERR_CANCELLED;
+    if (p->closed || !p->started) return ERR_CANCELLED;
     int rc = serf_step(p->core, world_now_ms(p->world), ev, NULL);
     tick_mark(&p->tick);
     return rc;
@@ -139,7 +139,7 @@ static void settle(struct pool *p, const struct serf_output *o)
         const struct serf_notice *n = &o->notices[i];
         if (n->type == SERF_RESULT) pool__request_result(p, n);
         if (n->type == SERF_SAVE_KEYS) save_keys(p, n);
-        if (n->type == SERF_NAME_LOST) log_error(p->log_name, "the name of this node is another's");
+        if (n->type == SERF_NAME_LOST) p->name_lost = true;
     }
 }
 
@@ -174,12 +174,36 @@ static void try_end_stop(struct pool *p)
     p->on_stopped(p->stopped_ctx);
 }
 
+static void close_sockets(struct pool *p)
+{
+    if (p->socket) {
+        p->counters.packets = packet_socket_counters(p->socket);
+        packet_socket_close(p->socket);
+    }
+    if (p->listener) listener_close(p->listener);
+    packet_roads_destroy(p->roads);
+    p->socket = NULL;
+    p->listener = NULL;
+    p->roads = NULL;
+}
+
+/* From now on nothing comes in and nothing goes out. */
+static void fall_silent(struct pool *p)
+{
+    p->closed = true;
+    timer_stop(&p->timer);
+    close_sockets(p);
+    pool__streams_close(p);
+    pool__requests_fail_all(p);
+    tick_mark(&p->tick);
+}
+
 static void turn(struct tick *t)
 {
     struct pool *p = container_of(t, struct pool, tick);
-    if (p->stopping) {
+    if (p->closed) {
         pool__requests_tell(p);
-        try_end_stop(p);
+        if (p->stopping) try_end_stop(p);
         return;
     }
     struct serf_output out;
@@ -199,6 +223,10 @@ static void turn(struct tick *t)
     tell(p, notices, n);
     pool__requests_tell(p);
     arena_reset(&p->arena);
+    if (p->name_lost && !p->closed) {
+        log_error(p->log_name, "the pool says that our name is another's: out of it until restart");
+        fall_silent(p);
+    }
 }
 
 /* --- life --------------------------------------------------------------------------------------
@@ -316,8 +344,11 @@ int pool_create(const struct pool_options *o, struct pool **out, struct error *e
     tick_init(&p->tick, p->world, turn);
     timer_init(&p->timer, p->world, on_timer);
     int failed = pool__keys_load(p, o, err);
-    if (!failed) failed = open_sockets(p, o, err);
-    if (!failed) failed = make_core(p, o, err);
+    if (!failed) {
+        failed = open_sockets(p, o, err);
+        if (!failed) failed = make_core(p, o, err);
+        if (failed) error_prefix(err, "Failed to start %s Serf: ", o->label);
+    }
     if (failed) {
         pool_destroy(p);
         return failed;
@@ -334,9 +365,10 @@ int pool_create(const struct pool_options *o, struct pool **out, struct error *e
 int pool_start(struct pool *p, struct error *err)
 {
     int failed = serf_start(p->core, world_now_ms(p->world), err);
-    if (!failed) p->started = true;
+    if (failed) return error_prefix(err, "Failed to start %s Serf: ", p->opts.label);
+    p->started = true;
     tick_mark(&p->tick);
-    return failed;
+    return 0;
 }
 
 static void file_closed(void *ctx)
@@ -346,19 +378,6 @@ static void file_closed(void *ctx)
     tick_mark(&p->tick);
 }
 
-static void close_sockets(struct pool *p)
-{
-    if (p->socket) {
-        p->counters.packets = packet_socket_counters(p->socket);
-        packet_socket_close(p->socket);
-    }
-    if (p->listener) listener_close(p->listener);
-    packet_roads_destroy(p->roads);
-    p->socket = NULL;
-    p->listener = NULL;
-    p->roads = NULL;
-}
-
 void pool_stop(struct pool *p, void (*stopped)(void *ctx), void *ctx)
 {
     struct append_file *snapshot = p->snapshot, *keyring = p->keyring;
@@ -366,20 +385,16 @@ void pool_stop(struct pool *p, void (*stopped)(void *ctx), void *ctx)
     ensure(!p->stopping);
     p->on_stopped = stopped;
     p->stopped_ctx = ctx;
-    if (p->started) {
+    if (p->started && !p->closed) {
         serf_collect(p->core, &out);
         record(p, &out.snapshot);
         transmit(p, &out.swim);
     }
     p->stopping = true;
-    timer_stop(&p->timer);
-    close_sockets(p);
-    pool__streams_close(p);
-    pool__requests_fail_all(p);
+    fall_silent(p);
     p->snapshot = p->keyring = NULL;
     if (snapshot) append_file_close(snapshot, file_closed, p);
     if (keyring) append_file_close(keyring, file_closed, p);
-    tick_mark(&p->tick);
 }
 
 void pool_destroy(struct pool *p)

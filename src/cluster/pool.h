@@ -40,6 +40,8 @@ struct pool {
     struct arena arena; /* of one turn's notices */
     struct pool_counters counters;
     bool started, leaving;
+    bool name_lost; /* the pool voted against us */
+    bool closed;    /* for that reason, or because it is stopping */
     bool stopping, stopped;
     size_t files_open;
     void (*on_stopped)(void *ctx);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "consuld/base/host_port.h"
 #include "pool.h"
 
 #define JOIN_ERROR_MAX (ERROR_TEXT_MAX - 64)
@@ -15,7 +16,8 @@ struct join_text {
     struct str node; /* before the slash, nil without */
     struct str host;
     uint16_t port;
-    struct gossip_address address; /* ip_n != 0: nothing to look up */
+    struct gossip_address address; /* ip_n == 0: none */
+    bool look_up;
 };
 
 struct pool_join {
@@ -35,37 +37,50 @@ static void note(struct pool_join *j, const char *verb, struct str what, struct 
     buf_printf(&j->errors, "\t* Failed to %s %.*s: %.*s\n", verb, STR_ARG(what), STR_ARG(why));
 }
 
-/* False for a malformed text. Without a port it is `port`. */
-static bool parse(struct arena *a, struct join_text *t, uint16_t port)
+/* True if there is one behind the host; IPv6 addresses without brackets have none. */
+static bool has_port(struct str text)
 {
-    struct str rest = t->text, tail;
-    uint64_t number = port;
-    if (str_cut(t->text, '/', &t->node, &tail))
-        rest = tail;
-    else
+    ptrdiff_t first = str_find_char(text, ':'), last = str_find_last(text, ':');
+    if (str_find_last(text, '[') == 0) return last > str_find_last(text, ']');
+    return first >= 0 && first == last;
+}
+
+static struct str without_brackets(struct str text)
+{
+    while (text.n && (text.p[0] == '[' || text.p[0] == ']'))
+        text = str_slice(text, 1, text.n);
+    while (text.n && (text.p[text.n - 1] == '[' || text.p[text.n - 1] == ']'))
+        text.n--;
+    return text;
+}
+
+/* Nil, or why the text is malformed. Without a port it is `port`. */
+static struct str parse(struct arena *a, struct join_text *t, uint16_t port)
+{
+    struct str rest = t->text, number;
+    uint64_t v;
+    if (!str_cut(t->text, '/', &t->node, &rest)) {
+        rest = t->text;
         t->node = STR_NIL;
-    t->port = port;
-    t->host = rest;
-    if (gossip_address_parse(&t->address, str_c(a, rest), port)) return true; /* bare IPv6 too */
-    ptrdiff_t colon = -1;
-    for (size_t i = 0; i < rest.n; i++)
-        if (rest.p[i] == ':') colon = (ptrdiff_t)i;
-    if (rest.n && rest.p[0] == '[') {
-        ptrdiff_t close = str_find_char(rest, ']');
-        if (close < 0) return false;
-        t->host = str_slice(rest, 1, (size_t)close);
-        if (colon < close) colon = -1;
-        if (colon < 0 && (size_t)close + 1 != rest.n) return false;
-    } else if (colon >= 0) {
-        t->host = str_slice(rest, 0, (size_t)colon);
+    } else if (t->node.n == 0) {
+        return STR("empty node name provided");
     }
-    if (colon >= 0 && (!str_to_u64(str_slice(rest, (size_t)colon + 1, rest.n), &number) ||
-                          number == 0 || number > UINT16_MAX))
-        return false;
-    t->port = (uint16_t)number;
-    if (t->host.n == 0) return false;
+    if (!has_port(rest)) {
+        rest = without_brackets(rest);
+        rest = str_printf(a, str_find_char(rest, ':') >= 0 ? "[%.*s]:%u" : "%.*s:%u", STR_ARG(rest),
+            (unsigned)port);
+    }
+    const char *why = host_port_split(rest, &t->host, &number);
+    if (why) return str_printf(a, "address %.*s: %s", STR_ARG(rest), why);
+    bool digits = number.n > 0;
+    for (size_t i = 0; i < number.n; i++)
+        digits = digits && number.p[i] >= '0' && number.p[i] <= '9';
+    if (!digits || !str_to_u64(number, &v) || v > UINT16_MAX)
+        return str_printf(a, "strconv.ParseUint: parsing \"%.*s\": %s", STR_ARG(number),
+            digits ? "value out of range" : "invalid syntax");
+    t->port = (uint16_t)v;
     if (!gossip_address_parse(&t->address, str_c(a, t->host), t->port)) t->address.ip_n = 0;
-    return true;
+    return STR_NIL;
 }
 
 static void add(struct serf_join_address *all, size_t *n, const struct gossip_address *address,
@@ -135,13 +150,10 @@ void pool_join(struct pool *p, struct pool_request *r, const struct str *texts, 
         struct join_text *t = &j->texts[i];
         t->join = j;
         t->text = str_dup(&j->arena, texts[i]);
-        if (!parse(&j->arena, t, p->port)) {
-            note(j, "resolve", t->text, STR("malformed address"));
-            t->host = STR_NIL;
-            t->address.ip_n = 0;
-        } else if (t->address.ip_n == 0) {
-            j->waiting++;
-        }
+        struct str why = parse(&j->arena, t, p->port);
+        if (why.p) note(j, "resolve", t->text, why);
+        t->look_up = !why.p && t->address.ip_n == 0;
+        j->waiting += t->look_up;
     }
     if (j->waiting == 0) {
         ask(j);
@@ -149,7 +161,7 @@ void pool_join(struct pool *p, struct pool_request *r, const struct str *texts, 
     }
     for (size_t i = 0; i < n; i++) {
         struct join_text *t = &j->texts[i];
-        if (t->address.ip_n || t->host.n == 0) continue;
+        if (!t->look_up) continue;
         t->resolve = (struct resolve){ .world = p->world, .host = t->host, .done = resolved };
         resolve_start(&t->resolve);
     }

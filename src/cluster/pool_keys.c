@@ -35,16 +35,17 @@ static int parse_ring(
     struct keyring *ring, struct arena *a, const char *path, struct str text, struct error *err)
 {
     struct list keys = { 0 };
-    if (json_decode(text, a, &type_list_str, &keys, 0, err) != 0)
-        return error_prefix(err, "%s: ", path);
-    if (keys.n == 0) return error_set(err, ERR_DECODE, "no keys present in keyring: %s", path);
-    for (size_t i = 0; i < keys.n; i++) {
+    int failed = json_decode(text, a, &type_list_str, &keys, 0, err);
+    if (failed && str_has_suffix(str_of(err->text), STR("EOF")))
+        return error_set(err, failed, "unexpected end of JSON input");
+    if (!failed && keys.n == 0)
+        return error_set(err, ERR_DECODE, "no keys present in keyring: %s", path);
+    for (size_t i = 0; i < keys.n && !failed; i++) {
         struct str raw;
-        if (base64_parse(LIST_AT(&keys, struct str, i), a, &raw, err) != 0 ||
-            keyring_install(ring, raw, err) != 0)
-            return error_prefix(err, "%s: ", path);
+        failed = base64_parse(LIST_AT(&keys, struct str, i), a, &raw, err);
+        if (!failed) failed = keyring_install(ring, raw, err);
     }
-    return 0;
+    return failed;
 }
 
 static struct str mark_path(struct arena *a, const char *path)
@@ -79,6 +80,14 @@ static int write_ring(struct pool *p, struct arena *a, const char *path, struct 
     return failed;
 }
 
+static int first_key(
+    struct pool *p, const struct pool_options *o, struct arena *a, struct error *err)
+{
+    int failed = keyring_install(p->keys, o->key, err);
+    if (failed && o->keyring_path) return error_prefix(err, "Invalid key: ");
+    return failed || !o->keyring_path ? failed : write_ring(p, a, o->keyring_path, err);
+}
+
 static int use_ring(struct pool *p, const struct pool_options *o, struct arena *a, struct str text,
     struct error *err)
 {
@@ -86,16 +95,15 @@ static int use_ring(struct pool *p, const struct pool_options *o, struct arena *
     if (failed) return failed;
     p->keys_unproven = access(mark_path(a, o->keyring_path).p, F_OK) == 0;
     if (o->key.n == 0 || keyring_has(p->keys, o->key)) return 0;
-    if (!p->keys_unproven) {
-        log_warn("agent", "keyring doesn't include key provided with -encrypt, using keyring",
+    if (!p->keys_unproven || o->keep_ring) {
+        log_warn("agent", " keyring doesn't include key provided with -encrypt, using keyring",
             "keyring", o->label);
         return 0;
     }
     log_warn("agent", "no peer was ever read with the keyring, using the key of -encrypt",
         "keyring", o->label);
     keyring_clear(p->keys);
-    failed = keyring_install(p->keys, o->key, err);
-    return failed ? failed : write_ring(p, a, o->keyring_path, err);
+    return first_key(p, o, a, err);
 }
 
 int pool__keys_load(struct pool *p, const struct pool_options *o, struct error *err)
@@ -109,20 +117,28 @@ int pool__keys_load(struct pool *p, const struct pool_options *o, struct error *
     if (found > 0) {
         failed = use_ring(p, o, &a, text, err);
     } else if (found == 0 && o->key.n) {
-        failed = keyring_install(p->keys, o->key, err);
-        if (!failed && o->keyring_path) failed = write_ring(p, &a, o->keyring_path, err);
+        failed = first_key(p, o, &a, err);
     }
     arena_free(&a);
-    return failed;
+    return failed ? error_prefix(err, "Failed to configure keyring: ") : 0;
 }
 
-void pool__keys_prove(struct pool *p)
+static void remove_mark(struct pool *p)
 {
-    if (!p->keys_unproven || p->keys->keys[0].opened == 0) return;
     struct arena a = ARENA_INIT;
     p->keys_unproven = false;
     unlink(mark_path(&a, p->keyring_path).p);
     arena_free(&a);
+}
+
+void pool__keys_prove(struct pool *p)
+{
+    if (p->keys_unproven && p->keys->keys[0].opened) remove_mark(p);
+}
+
+bool pool_keys_unproven(const struct pool *p)
+{
+    return p->keys_unproven;
 }
 
 void pool__keys_written(void *ctx, uint64_t save, const char *why)
@@ -131,6 +147,8 @@ void pool__keys_written(void *ctx, uint64_t save, const char *why)
     if (why) {
         p->counters.file_failures++;
         log_error(p->log_name, "the key ring file was not written", "error", why);
+    } else if (p->keys_unproven) {
+        remove_mark(p); /* somebody means these keys */
     }
     struct serf_event ev = { .type = SERF_KEYS_SAVED,
         .keys_saved = { .save = save, .error = str_of(why ? why : "") } };

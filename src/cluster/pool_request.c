@@ -15,7 +15,7 @@ bool pool__request_begin(struct pool *p, struct pool_request *r)
     r->handle = ++p->next_handle;
     link_init(&r->link);
     p->requests_n++;
-    if (p->stopping) {
+    if (p->closed) {
         pool__request_fail(r, ERR_CANCELLED, "the pool is shut down");
         return false;
     }

@@ -101,7 +101,7 @@ void pool__accept(void *ctx, struct stream *stream)
 
 void pool_take_stream(struct pool *p, struct stream *stream)
 {
-    if (p->stopping) {
+    if (p->closed) {
         stream_close(stream);
         return;
     }

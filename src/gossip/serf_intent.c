@@ -91,6 +91,7 @@ static void bury(struct serf *s, struct str name)
 static void erase_pruned(struct serf *s, struct member *m)
 {
     bury(s, m->view.name);
+    (void)keep(s, m->view.name, SERF_MSG_JOIN, m->view.status_ltime);
     s->counters.pruned++;
     serf__member_erase(s, m);
 }
@@ -176,7 +177,8 @@ bool serf__leave_intent(struct serf *s, const struct serf_leave_intent *m)
 {
     serf__witness(&s->member_clock, m->ltime);
     struct member *member = serf__member(s, m->node);
-    if (!member) return keep(s, m->node, SERF_MSG_LEAVE, m->ltime);
+    /* Who comes after a prune is alive: the same word heard once more must not make it leave. */
+    if (!member) return keep(s, m->node, m->prune ? SERF_MSG_JOIN : SERF_MSG_LEAVE, m->ltime);
     /* The time of one that left creeps on by push/pull; that must not save it from being pruned. */
     bool overdue = m->prune && member->view.status == SERF_LEFT;
     if (m->ltime <= member->view.status_ltime && !overdue) return false;

@@ -66,8 +66,8 @@ void serf__conflict_done(struct serf *s, const struct ask *q)
 {
     size_t majority = q->answered.n / 2 + 1;
     bool lost = q->matching < majority;
-    serf__log(s, lost ? LOG_WARN : LOG_INFO, "serf: %s in name conflict resolution [%zu / %zu]",
-        lost ? "minority" : "majority", q->matching, q->answered.n);
+    serf__log(s, lost ? LOG_WARN : LOG_INFO, "serf: %s in name conflict resolution%s [%zu / %zu]",
+        lost ? "minority" : "majority", lost ? ", quiting" : "", q->matching, q->answered.n);
     if (lost) serf__notice(s, SERF_NAME_LOST);
 }
 

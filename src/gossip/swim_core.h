@@ -127,6 +127,8 @@ struct swim {
     struct buf datagram; /* the packet that is being written */
     struct outbox out;
     struct swim_counters counters;
+    struct gossip_address claimant; /* of the last name conflict */
+    uint64_t claims;                /* of that one in a row */
     struct swim_offender offenders[SWIM_OFFENDERS_MAX];
     size_t offenders_n;
     uint64_t fault_minute_ms; /* since when lines about faults are counted */

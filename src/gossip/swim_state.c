@@ -121,12 +121,15 @@ static bool may_move(struct swim *s, const struct member *m, const struct gossip
     if (n->state == SWIM_LEFT) return true;
     if (n->state == SWIM_DEAD && reclaim > 0 && s->now - n->since_ms > reclaim) return true;
     char old[GOSSIP_ADDRESS_TEXT_MAX], new[GOSSIP_ADDRESS_TEXT_MAX];
-    uint64_t times = ++s->counters.conflicts;
-    if ((times & (times - 1)) == 0)
+    s->counters.conflicts++;
+    if (!gossip_address_equal(&s->claimant, address)) s->claims = 0;
+    s->claimant = *address;
+    if ((s->claims & (s->claims + 1)) == 0)
         swim__log(s, LOG_ERROR,
-            "memberlist: Conflicting address for %.*s. Mine: %s Theirs: %s (%llu conflicts)",
+            "memberlist: Conflicting address for %.*s. Mine: %s Theirs: %s Old state: %d",
             STR_ARG(n->name), gossip_address_text(&n->address, old),
-            gossip_address_text(address, new), (unsigned long long)times);
+            gossip_address_text(address, new), (int)n->state);
+    s->claims++;
     if (s->o.delegate.conflict) s->o.delegate.conflict(s->o.delegate.ctx, n, address);
     return false;
 }

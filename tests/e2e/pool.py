@@ -48,8 +48,11 @@ def statuses(a):
 
 def agree(agents, expected, what):
     for a in agents:
-        eventually(lambda: statuses(a) == expected, '%s at %s: %s instead of %s' % (
-            what, a.config['node_name'], statuses(a), expected))
+        try:
+            eventually(lambda: statuses(a) == expected, what)
+        except AssertionError:
+            raise AssertionError('%s at %s: %s instead of %s' % (
+                what, a.config['node_name'], statuses(a), expected))
 
 
 class Five:

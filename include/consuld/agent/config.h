@@ -69,8 +69,10 @@ int config_check_start(const struct agent_config *c, struct buf *error) must_che
 /* The TLS part of them, for a reload. */
 int config_check_tls(const struct agent_config *c, struct buf *error) must_check;
 
-/* Checked when an agent starts, behind its banner: the size of the gossip key, and the watches. */
+/* Checked when an agent starts, behind its banner: the size of the gossip key, the versions of the
+ * protocols, and the watches. */
 int config_check_keyring(const struct agent_config *c, struct buf *error) must_check;
+int config_check_protocols(const struct agent_config *c, struct buf *error) must_check;
 int config_check_watches(const struct agent_config *c, struct buf *error) must_check;
 
 /* `consul validate`: argv behind the subcommand. Fills `out` (standard output) and `err` (standard

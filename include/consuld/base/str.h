@@ -31,6 +31,7 @@ bool str_has_suffix(struct str s, struct str suffix);
 /* Position of the first `needle`, or -1. An empty needle is at 0. */
 ptrdiff_t str_find(struct str s, struct str needle);
 ptrdiff_t str_find_char(struct str s, char c);
+ptrdiff_t str_find_last(struct str s, char c);
 /* Splits at the first `sep`: true and both parts, or false with head = s, tail = nil. */
 bool str_cut(struct str s, char sep, struct str *head, struct str *tail);
 struct str str_slice(struct str s, size_t from, size_t to);

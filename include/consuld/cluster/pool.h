@@ -34,6 +34,7 @@ struct pool_options {
     const char *snapshot_path; /* NULL: none */
     const char *keyring_path;  /* NULL: keys live in memory alone */
     struct str key;            /* of -encrypt, raw; empty: none */
+    bool keep_ring;            /* the file's ring counts, even if no peer was read with it yet */
     const struct cipher *cipher;
     bool verify_incoming, verify_outgoing;
     struct disk *disk; /* NULL: the real one (consuld/store_log.h) */
@@ -42,9 +43,9 @@ struct pool_options {
     struct gateways *gateways;
 };
 
-/* Reads the files, binds the sockets, makes the core. Errors in Consul's words: Failed to start UDP
- * listener ..., no keys present in keyring: PATH, Encoded length of tags exceeds limit of 512
- * bytes. */
+/* Reads the files, binds the sockets, makes the core. Errors in Consul's words: Failed to configure
+ * keyring: no keys present in keyring: PATH, Failed to start LAN Serf: Failed to start UDP listener
+ * ... */
 int pool_create(const struct pool_options *o, struct pool **out, struct error *err) must_check;
 /* Announces ourselves and begins. Fails with the text of the merge rule if it refuses us. */
 int pool_start(struct pool *p, struct error *err) must_check;
@@ -118,6 +119,8 @@ void pool_unobserve(struct pool_observer *o);
 const struct serf *pool_serf(const struct pool *p);
 uint16_t pool_port(const struct pool *p);
 bool pool_encrypted(const struct pool *p);
+/* The key of -encrypt was written to the file, but no peer was read with it, ever. */
+bool pool_keys_unproven(const struct pool *p);
 /* True once pool_leave has begun. */
 bool pool_leaving(const struct pool *p);
 

@@ -244,8 +244,12 @@ DECLARE_RECORD(api_server_health, API_SERVER_HEALTH_FIELDS)
 DECLARE_RECORD(api_health_reply, API_HEALTH_REPLY_FIELDS)
 
 /* /v1/operator/keyring. */
+/* Token and LocalOnly have no effect here, nor with Consul: the request itself says them. */
 #define KEYRING_BODY_FIELDS(X, S) \
-    X(S, key, STR, "Key")
+    X(S, key, STR, "Key") \
+    X(S, token, STR, "Token") \
+    X(S, relay_factor, UINT, "RelayFactor", .bits = 8) \
+    X(S, local_only, BOOL, "LocalOnly")
 DECLARE_RECORD(keyring_body, KEYRING_BODY_FIELDS)
 
 /* {"ID": ...} of creations. */

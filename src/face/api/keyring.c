@@ -37,12 +37,13 @@ static void finish(struct state_call *c)
     buf_deinit(&text);
 }
 
-/* False if it was refused. */
+/* What the body says stays where the query says nothing. False if it was refused. */
 static bool read_relay_factor(struct api_request *req, uint64_t *out)
 {
     struct str text = api_param_str(req, "relay-factor");
     int64_t v = 0;
-    if (text.n && !str_to_i64(text, &v)) {
+    if (text.n == 0) return true;
+    if (!str_to_i64(text, &v)) {
         api_reply_bad_request(req,
             "Error parsing relay factor: strconv.Atoi: parsing \"%.*s\": invalid syntax",
             STR_ARG(text));
@@ -85,6 +86,7 @@ static void keyring(struct api_request *req)
         api_reply_bad_request(req, "Request decode failed: %s", err.text);
         return;
     }
+    args->relay_factor = body.relay_factor;
     if (!read_relay_factor(req, &args->relay_factor) || !read_local_only(req, &args->local_only))
         return;
     if (!state_context(req)->server) {

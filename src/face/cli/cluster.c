@@ -68,8 +68,9 @@ static int leave(struct cli *c)
     struct client_request r = { .path = STR("/v1/agent/leave") };
     if (c->args.n > 0) {
         struct str words = texts_join(c, &c->args, " ");
+        int status = cli_fail(c, "Error found unexpected args: [%.*s]", STR_ARG(words));
         cli_help_command(c->command, c->io.out);
-        return cli_fail(c, "Error found unexpected args: [%.*s]", STR_ARG(words));
+        return status;
     }
     if (put(c, &r, &err) != 0) return cli_fail(c, "Error leaving: %s", err.text);
     cli_say(c, "Graceful leave complete");

@@ -155,40 +155,47 @@ static void began(struct run *r)
 
 static void start_wan(struct run *r);
 
+static void synced(const char *text, const struct pool_request *req)
+{
+    char count[24];
+    snprintf(count, sizeof count, "%zu", req->joined);
+    log_info("agent", text, "agent_count", count);
+}
+
 static void wan_answered(struct pool_request *req)
 {
     struct run *r = req->ctx;
     join_log_outcome(req, "WAN");
     if (req->code) {
-        log_error("agent", "Error joining the WAN", "error", req->err.text);
+        log_error("agent", req->err.text);
         run_shutdown(r, 1);
         return;
     }
+    synced("Join -wan completed. Initial agents synced with", req);
     began(r);
 }
 
 static void lan_answered(struct pool_request *req)
 {
     struct run *r = req->ctx;
-    struct arena a = ARENA_INIT;
     join_log_outcome(req, "LAN");
     if (req->code) {
-        log_error("agent", "Error joining the cluster", "error", req->err.text);
+        log_error("agent", req->err.text);
         run_shutdown(r, 1);
     } else {
-        log_info("agent", "Join completed. Initial agents synced with", "agent_count",
-            str_printf(&a, "%zu", req->joined).p);
+        synced("Join completed. Initial agents synced with", req);
         lan_joined(r);
         start_wan(r);
     }
-    arena_free(&a);
 }
 
 static void start_once(struct run *r, struct pool *p, const char *label, const struct list *texts,
     void (*done)(struct pool_request *r))
 {
+    bool wan = p == r->wan;
     r->join = (struct pool_request){ .done = done, .ctx = r };
-    log_info("agent", "Joining cluster");
+    if (!r->config->logging.log_json) printf("==> Joining %scluster...\n", wan ? "-wan " : "");
+    fflush(stdout);
     join_logged(p, &r->join, label, texts->v, texts->n);
 }
 

@@ -36,7 +36,7 @@ static struct dict make_tags(const struct run *r, struct arena *a, bool wan)
     put(a, &t, "id", str_of(r->node_id));
     put(a, &t, "role", c->server_mode ? STR("consul") : STR("node"));
     put(a, &t, "segment", STR(""));
-    put(a, &t, "vsn", STR("2"));
+    put(a, &t, "vsn", decimal(a, c->rpc_protocol > 0 ? c->rpc_protocol : 2));
     put(a, &t, "vsn_max", STR("3"));
     put(a, &t, "vsn_min", STR("2"));
     if (!c->server_mode) return t;
@@ -107,6 +107,7 @@ static void lan_options(const struct run *r, struct arena *a, struct serf_option
     o->swim.suspicion_mult = (uint32_t)c->gossip_lan_suspicion_mult;
     if (c->reconnect_timeout_lan > 0)
         o->reconnect_timeout_ms = (uint64_t)(c->reconnect_timeout_lan / NS_PER_MS);
+    o->resolve_conflicts = !server;
     o->self_preservation = server && c->self_preservation;
     o->merge = lan_merge;
     o->log_name = server ? "agent.server.serf.lan" : "agent.client.serf.lan";
@@ -157,6 +158,8 @@ static int create(struct run *r, bool wan, struct pool **out, struct error *err)
     struct pool_options o = { .world = r->world,
         .label = wan ? "WAN" : "LAN",
         .gateways = wan ? r->gateways : NULL,
+        /* a lone server is no doubt about the key of its datacenter */
+        .keep_ring = wan && !pool_keys_unproven(r->lan),
         .cipher = &cipher_openssl,
         .verify_incoming = c->encrypt_verify_incoming,
         .verify_outgoing = c->encrypt_verify_outgoing };
@@ -180,7 +183,6 @@ static int create(struct run *r, bool wan, struct pool **out, struct error *err)
         o.keyring_path = str_printf(&a, "%s/serf/%s.keyring", dir, name).p;
     if (c->encrypt_key.n && base64_parse(c->encrypt_key, &a, &key, &ignored) == 0) o.key = key;
     int failed = pool_create(&o, out, err);
-    if (failed) error_prefix(err, "Failed to start %s Serf: ", o.label);
     arena_free(&a);
     return failed;
 }
@@ -218,15 +220,12 @@ static void on_lan_event(
 
 int run_pools_start(struct run *r, struct error *err)
 {
-
     r->lan_observer =
         (struct pool_observer){ .member = on_lan_member, .user_event = on_lan_event, .ctx = r };
     pool_observe(r->lan, &r->lan_observer);
     run_metrics_gossip(r);
     int failed = pool_start(r->lan, err);
-    if (failed) return error_prefix(err, "Failed to start LAN Serf: ");
-    failed = r->wan ? pool_start(r->wan, err) : 0;
-    return failed ? error_prefix(err, "Failed to start WAN Serf: ") : 0;
+    return failed || !r->wan ? failed : pool_start(r->wan, err);
 }
 
 /* --- the end ---------------------------------------------------------------------------------- */

@@ -363,6 +363,7 @@ int run_start(struct run *r, struct error *err)
 {
     const struct agent_config *c = r->config;
     int failed = late_check(config_check_keyring, c, err);
+    if (!failed) failed = late_check(config_check_protocols, c, err);
     if (failed) return failed;
     r->context.world = r->world;
     r->context.datacenter = c->datacenter;

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "consuld/base.h"
+#include "consuld/base/host_port.h"
 
 static void map_finds_what_was_put_and_nothing_else(void **state)
 {
@@ -84,6 +85,42 @@ static void numbers_are_read_whole_or_refused(void **state)
     assert_true(str_to_i64(STR("-9223372036854775808"), &i));
     assert_true(i == INT64_MIN);
     assert_false(str_to_i64(STR("9223372036854775808"), &i));
+}
+
+static void host_and_port_are_split_as_go_does(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *host, *port, *why;
+    } rows[] = {
+        { "a:1", "a", "1", NULL },
+        { ":x", "", "x", NULL },
+        { "a:", "a", "", NULL },
+        { "[::1]:8301", "::1", "8301", NULL },
+        { "[]:1", "", "1", NULL },
+        { "", NULL, NULL, "missing port in address" },
+        { "a", NULL, NULL, "missing port in address" },
+        { "[::1]", NULL, NULL, "missing port in address" },
+        { "[::1]x:1", NULL, NULL, "missing port in address" },
+        { "::1", NULL, NULL, "too many colons in address" },
+        { "[::1]:1:2", NULL, NULL, "too many colons in address" },
+        { "[::1", NULL, NULL, "missing ']' in address" },
+        { "x[y:1", NULL, NULL, "unexpected '[' in address" },
+        { "[[::1]:1", NULL, NULL, "unexpected '[' in address" },
+        { "x]y:1", NULL, NULL, "unexpected ']' in address" },
+        { "[::1]:1]", NULL, NULL, "unexpected ']' in address" },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct str host, port;
+        const char *why = host_port_split(str_of(rows[i].text), &host, &port);
+        if (rows[i].why) {
+            assert_non_null(why);
+            assert_string_equal(why, rows[i].why);
+        } else {
+            assert_null(why);
+            assert_true(str_is(host, rows[i].host) && str_is(port, rows[i].port));
+        }
+    }
 }
 
 static void strings_compare_bytewise(void **state)
@@ -172,6 +209,7 @@ int main(void)
         cmocka_unit_test(map_survives_churn_of_one_slot),
         cmocka_unit_test(buffer_stops_at_its_maximum),
         cmocka_unit_test(numbers_are_read_whole_or_refused),
+        cmocka_unit_test(host_and_port_are_split_as_go_does),
         cmocka_unit_test(strings_compare_bytewise),
         cmocka_unit_test(arena_memory_is_zeroed_and_aligned),
         cmocka_unit_test(uuids_round_trip),

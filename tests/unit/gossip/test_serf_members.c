@@ -222,6 +222,25 @@ static void a_prune_reaches_whom_push_pull_told_of_the_removal(void **state)
     pool_destroy(p);
 }
 
+static void a_prune_heard_again_does_not_harm_who_returned_by_its_snapshot(void **state)
+{
+    (void)state;
+    struct pool *p = pool_create();
+    for (size_t i = 0; i < 4; i++)
+        prepare(p)->o.snapshot = true;
+    meet(p);
+    stop(p, 3);
+    run_for(p, DETECTED / 4);
+    for (size_t i = 0; i < 3; i++) /* all of them send it, and hear it of the others */
+        force_leave(p, i, "d", true);
+    run_for(p, 3000);
+    everybody_sees(p, 3, SERF_NONE);
+    start(p, 3);
+    run_for(p, 5000);
+    everybody_sees(p, 3, SERF_ALIVE);
+    pool_destroy(p);
+}
+
 static void a_name_nobody_knows_can_be_removed(void **state)
 {
     (void)state;
@@ -363,6 +382,7 @@ int main(void)
         cmocka_unit_test(a_pruned_member_does_not_come_back_by_push_pull),
         cmocka_unit_test(a_pruned_member_may_return_at_once),
         cmocka_unit_test(a_prune_reaches_whom_push_pull_told_of_the_removal),
+        cmocka_unit_test(a_prune_heard_again_does_not_harm_who_returned_by_its_snapshot),
         cmocka_unit_test(a_name_nobody_knows_can_be_removed),
         cmocka_unit_test(the_gone_are_reaped_in_time),
         cmocka_unit_test(a_failed_member_is_looked_for_again),
