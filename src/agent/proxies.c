@@ -265,7 +265,11 @@ static struct proxy *create(struct proxies *all, struct str id)
 
 static void keep_registration(struct proxy *p, const struct node_service *s, struct str token)
 {
-    struct arena a = ARENA_INIT;
+    struct arena measure = ARENA_INIT, a = ARENA_INIT;
+    struct node_service copy;
+    record_copy(&measure, &type_node_service, &copy, s);
+    arena_reserve(&a, measure.used + token.n + 64);
+    arena_free(&measure);
     record_copy(&a, &type_node_service, &p->service, s);
     p->token = str_dup(&a, token);
     arena_free(&p->arena);

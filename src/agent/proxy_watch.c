@@ -10,6 +10,7 @@
 #define WAIT_NS (INT64_C(600) * 1000000000)
 #define RETRY_MIN_MS UINT64_C(1000)
 #define RETRY_MAX_MS UINT64_C(60000)
+#define CALL_ROOM 384 /* of the cache, beside the arguments: watches are many and live long */
 
 /* --- answers --------------------------------------------------------------------------------- */
 
@@ -174,7 +175,10 @@ struct proxy_subscription *proxy__subscribe(
     s->token = str_dup(&a, token);
     s->args = arena_alloc(&a, t->size);
     record_copy(&a, t, s->args, want->args);
-    if (s->part == PROXY_LEAF) s->leaf = arena_new(&a, struct leaf_call);
+    if (s->part == PROXY_LEAF)
+        s->leaf = arena_new(&a, struct leaf_call);
+    else
+        arena_reserve(&s->call_arena, t->size + CALL_ROOM);
     timer_init(&s->again, proxies__options(all)->world, on_again);
     s->arena = a;
     ask(s);
