@@ -8,6 +8,7 @@
 #define BACK_OFF_MAX_MS 60000
 /* A query that is still out after the peer must have answered a ping has contact. */
 #define CONTACT_MS 31000
+#define CALL_ROOM 1280 /* of router and pool, beside the arguments: entries are many */
 
 static void *at(void *args, int offset)
 {
@@ -123,6 +124,7 @@ static void on_again(struct timer *t)
 void cache_fetch_init(struct cache_entry *e)
 {
     timer_init(&e->again, e->cache->opts.world, on_again);
+    arena_reserve(&e->call_arena, e->layout->args->size + CALL_ROOM);
     e->tokens = (double)e->cache->opts.fetch_burst;
     e->tokens_ms = world_now_ms(e->cache->opts.world);
 }

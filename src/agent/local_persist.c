@@ -3,12 +3,12 @@
  * (agent.md 7), and the loading of everything at start and on reload. */
 #include <dirent.h>
 #include <errno.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "consuld/base/md5.h"
 #include "consuld/model.h"
 #include "local_state.h"
 
@@ -53,13 +53,7 @@ static const char *source_word(enum local_source source)
 /* DATA_DIR/folder/MD5-of-id */
 static const char *path_of(struct local *l, struct arena *a, const char *folder, struct str id)
 {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned n = 0;
-    char hex[2 * EVP_MAX_MD_SIZE + 1];
-    ensure(EVP_Digest(id.p, id.n, digest, &n, EVP_md5(), NULL) == 1);
-    for (unsigned i = 0; i < n; i++)
-        snprintf(hex + 2 * (size_t)i, 3, "%02x", digest[i]);
-    return str_printf(a, "%.*s/%s/%s", STR_ARG(l->opts.data_dir), folder, hex).p;
+    return str_printf(a, "%.*s/%s/%s", STR_ARG(l->opts.data_dir), folder, md5_hex(a, id).p).p;
 }
 
 static void keep(

@@ -25,8 +25,10 @@ struct proxy {
 struct proxies {
     struct proxies_options opts;
     struct arena arena;
-    struct error err; /* of calls */
-    struct map map;   /* service ID -> struct proxy */
+    struct error err;  /* of calls */
+    size_t failing;    /* watches */
+    struct error told; /* the last failure said */
+    struct map map;    /* service ID -> struct proxy */
     struct link list;
     struct link unplanned;
     struct link watchers;
@@ -42,6 +44,22 @@ const struct proxies_options *proxies__options(const struct proxies *all)
 struct error *proxies__error(struct proxies *all)
 {
     return &all->err;
+}
+
+/* Lost servers make all watches fail at once, and alike. */
+void proxy__failing(struct proxy_subscription *s, const struct error *err)
+{
+    struct proxies *all = s->all;
+    if (all->failing++ && strcmp(all->told.text, err->text) == 0) return;
+    all->told = *err;
+    log_warn("agent.proxycfg", "watch error", "service_id", s->proxy->service.id.p, "id", s->id.p,
+        "error", err->text);
+}
+
+void proxy__fine(struct proxy_subscription *s)
+{
+    ensure(s->all->failing > 0);
+    s->all->failing--;
 }
 
 /* --- views ----------------------------------------------------------------------------------- */
@@ -247,7 +265,11 @@ static struct proxy *create(struct proxies *all, struct str id)
 
 static void keep_registration(struct proxy *p, const struct node_service *s, struct str token)
 {
-    struct arena a = ARENA_INIT;
+    struct arena measure = ARENA_INIT, a = ARENA_INIT;
+    struct node_service copy;
+    record_copy(&measure, &type_node_service, &copy, s);
+    arena_reserve(&a, measure.used + token.n + 64);
+    arena_free(&measure);
     record_copy(&a, &type_node_service, &p->service, s);
     p->token = str_dup(&a, token);
     arena_free(&p->arena);

@@ -101,5 +101,8 @@ void proxy__checks_read(struct proxy_subscription *s);
 
 /* proxies.c: s has another value. */
 void proxy__value(struct proxy_subscription *s);
+/* It begins to fail; goes on well, or ends. */
+void proxy__failing(struct proxy_subscription *s, const struct error *err);
+void proxy__fine(struct proxy_subscription *s);
 const struct proxies_options *proxies__options(const struct proxies *all);
 struct error *proxies__error(struct proxies *all);

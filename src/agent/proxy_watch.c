@@ -10,6 +10,7 @@
 #define WAIT_NS (INT64_C(600) * 1000000000)
 #define RETRY_MIN_MS UINT64_C(1000)
 #define RETRY_MAX_MS UINT64_C(60000)
+#define CALL_ROOM 384 /* of the cache, beside the arguments: watches are many and live long */
 
 /* --- answers --------------------------------------------------------------------------------- */
 
@@ -18,8 +19,7 @@ static void failed(struct proxy_subscription *s, const struct error *err)
     struct world *w = proxies__options(s->all)->world;
     uint64_t wait = RETRY_MIN_MS << (s->failures < 6 ? s->failures : 6);
     if (wait > RETRY_MAX_MS) wait = RETRY_MAX_MS;
-    if (s->failures++ == 0)
-        log_warn("agent.proxycfg", "watch error", "id", s->id.p, "error", err->text);
+    if (s->failures++ == 0) proxy__failing(s, err);
     s->index = 0;
     timer_start(&s->again, wait / 2 + world_random_below(w, wait / 2 + 1));
 }
@@ -55,6 +55,7 @@ static bool same_value(const struct rpc_reply *x, const struct rpc_reply *y)
 static void take(struct proxy_subscription *s, struct rpc_reply *reply)
 {
     bool same = s->value && same_value(s->value, reply);
+    if (s->failures) proxy__fine(s);
     s->failures = 0;
     rpc_reply_unref(s->value);
     s->value = reply;
@@ -174,7 +175,10 @@ struct proxy_subscription *proxy__subscribe(
     s->token = str_dup(&a, token);
     s->args = arena_alloc(&a, t->size);
     record_copy(&a, t, s->args, want->args);
-    if (s->part == PROXY_LEAF) s->leaf = arena_new(&a, struct leaf_call);
+    if (s->part == PROXY_LEAF)
+        s->leaf = arena_new(&a, struct leaf_call);
+    else
+        arena_reserve(&s->call_arena, t->size + CALL_ROOM);
     timer_init(&s->again, proxies__options(all)->world, on_again);
     s->arena = a;
     ask(s);
@@ -184,6 +188,7 @@ struct proxy_subscription *proxy__subscribe(
 void proxy__unsubscribe(struct proxy_subscription *s)
 {
     timer_stop(&s->again);
+    if (s->failures) proxy__fine(s);
     if (s->asking && s->leaf)
         leaf_cancel(s->leaf);
     else if (s->asking)
