@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Three servers of one raft: they bootstrap by expectation, replicate, survive the death of any one of
 them, are restarted in turn, catch up by snapshot, leave and come back."""
+import base64
 import http.client
 import json
 import os
@@ -243,6 +244,17 @@ def test_an_archive_of_many_pieces_passes_a_follower_both_ways(opts):
             assert follower.get('/v1/kv/%s?raw' % key).body == value, key
         left = [n for _, _, names in os.walk(follower.data_dir) for n in names if n.endswith('.tmp')]
         assert not left, left
+
+
+def test_a_large_answer_comes_through_a_follower(opts):
+    with Cluster(opts) as c:
+        leader, follower = c.leader(), c.followers()[0]
+        value = os.urandom(500000)
+        for i in range(150):
+            assert leader.put('/v1/kv/large/%03d' % i, value).body.strip() == b'true'
+        rows = follower.must(follower.get('/v1/kv/large/?recurse')).json()
+        assert [r['Key'] for r in rows] == ['large/%03d' % i for i in range(150)]
+        assert all(base64.b64decode(r['Value']) == value for r in rows)
 
 
 def test_peers_json_makes_a_cluster_of_what_is_left(opts):
