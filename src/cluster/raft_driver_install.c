@@ -57,6 +57,8 @@ static void verify_done(struct job *job)
     struct raft_driver *d = j->driver;
     struct raft_driver_work *w = j->work;
     j->work = NULL;
+    shared_body_unref(j->archive);
+    j->archive = NULL;
     if (j->err.code || d->stopping) {
         driver_finish(d, w, j->err.code ? j->err.code : ERR_INTERNAL,
             j->err.code ? j->err.text : RAFT_ERR_SHUTDOWN);

@@ -9,6 +9,8 @@
 
 #define MEMO_MSGPACK UINT64_MAX
 #define SCRATCH_KEPT ((size_t)1 << 20)
+/* An answer of more bytes is not copied on its way out. */
+#define LARGE ((size_t)256 << 10)
 /* Arena of a request beside message and argument: what the callee needs to let it wait. */
 #define CALLEE_ROOM 320
 
@@ -30,7 +32,7 @@ void rpc_channel_init(
     struct rpc_channel *ch, struct rpc_port *port, const struct rpc_channel_ops *ops)
 {
     *ch = (struct rpc_channel){
-        .ops = ops, .port = port, .input = BUF_INIT(LIMIT_RPC_MESSAGE + YAMUX_WINDOW)
+        .ops = ops, .port = port, .input = BUF_INIT(LIMIT_RPC_REQUEST + YAMUX_WINDOW)
     };
     rpc_scan_init(&ch->scan, 1, RPC_HEADER_MAX);
 }
@@ -74,10 +76,10 @@ struct shared_body *rpc_reply_msgpack(struct rpc_reply *r)
 {
     struct shared_body *body = rpc_reply_memo(r, MEMO_MSGPACK);
     if (body) return body;
-    struct buf out = BUF_INIT(LIMIT_RPC_MESSAGE);
+    struct buf out = BUF_INIT(LIMIT_RPC_ANSWER);
     msgpack_encode(r->type, r->record, &out);
     if (!out.overflow) {
-        body = shared_body_create(buf_str(&out));
+        body = shared_body_take(&out);
         rpc_reply_memo_put(r, MEMO_MSGPACK, body);
         shared_body_unref(body);
     }
@@ -112,8 +114,11 @@ static bool send_reply(struct rpc_channel *ch, const struct served *q, struct rp
         msgpack_encode(r->type, r->record, out);
     }
     if (out->overflow) return false;
-    parts[0] = (struct stream_part){ out->p, out->n, NULL };
+    struct shared_body *large = out->n > LARGE ? shared_body_take(out) : NULL;
+    struct str bytes = large ? shared_body_str(large) : buf_str(out);
+    parts[0] = (struct stream_part){ bytes.p, bytes.n, large };
     ch->ops->send(ch, parts, parts[1].n ? 2 : 1);
+    shared_body_unref(large);
     return true;
 }
 
@@ -243,7 +248,7 @@ static bool header_whole(struct rpc_channel *ch, struct str bytes)
     struct request_header h;
     if (rpc_read_request(bytes, &h)) return false;
     ch->header_n = ch->at;
-    rpc_scan_init(&ch->scan, 1, LIMIT_RPC_MESSAGE);
+    rpc_scan_init(&ch->scan, 1, LIMIT_RPC_REQUEST);
     return true;
 }
 

@@ -97,7 +97,7 @@ static struct pool_stream *take_stream(struct pool_conn *c)
         st = (struct pool_stream *)yamux_open(&c->yamux);
         if (!st) return NULL;
         st->conn = c;
-        st->input = (struct buf)BUF_INIT(LIMIT_RPC_MESSAGE + RPC_HEADER_MAX);
+        st->input = (struct buf)BUF_INIT(LIMIT_RPC_ANSWER + RPC_HEADER_MAX);
         link_init(&st->link);
         clear_input(st);
     }
@@ -241,7 +241,7 @@ static bool header_whole(struct pool_stream *st, struct str bytes)
     struct response_header h;
     if (rpc_read_response(bytes, &h)) return false;
     st->header_n = st->at;
-    rpc_scan_init(&st->scan, 1, LIMIT_RPC_MESSAGE);
+    rpc_scan_init(&st->scan, 1, LIMIT_RPC_ANSWER);
     return true;
 }
 
@@ -287,6 +287,8 @@ void rpc_pool__data(struct pool_stream *st, struct str bytes)
         return;
     }
     buf_put_str(&st->input, bytes);
+    /* The answer has begun: from now on it is its bytes that must not stop. */
+    timer_start(&st->call->deadline, st->conn->pool->opts.call_timeout_ms);
     if (st->input.overflow) {
         broken(st);
     } else {

@@ -5,11 +5,12 @@
 
 #include "consuld/base/tls.h"
 #include "consuld/cluster/gateways.h"
+#include "consuld/model.h"
 #include "rpc_port.h"
 
 #define UNKNOWN_BYTE "unrecognized RPC byte"
 #define HANDSHAKE_FAILED "failed TLS handshake"
-#define SCRATCH_MAX ((size_t)80 << 20)
+#define SCRATCH_MAX (LIMIT_RPC_ANSWER + RPC_HEADER_MAX)
 
 /* The filter between the socket and the protocol: it knows the address to give back. */
 enum layer {

@@ -40,7 +40,7 @@ struct raft_wish {
 enum raft_join {
     RAFT_JOIN_NONE,   /* it is in, or has no need to be */
     RAFT_JOIN_CLASH,  /* it and another one are told to bootstrap: it stays out */
-    RAFT_JOIN_REMOVE, /* first another entry with its id or address must go */
+    RAFT_JOIN_REMOVE, /* first another entry with its address must go */
     RAFT_JOIN_ADD,
 };
 /* What brings the living server `m` into the configuration `have`. */

@@ -53,14 +53,20 @@ enum raft_join raft_join_change(const struct raft_driver_server *have, size_t n,
     bool by_id = least >= 2 && m->raft_version >= 3;
     struct str id = by_id ? m->id : m->address;
     if (another_bootstraps(servers, m)) return RAFT_JOIN_CLASH;
-    if (self && n < 3) return RAFT_JOIN_NONE;
+    const struct raft_driver_server *other = NULL;
+    bool moved = false;
     for (size_t i = 0; i < n; i++) {
         bool address = str_eq(have[i].address, m->address), same_id = str_eq(have[i].id, id);
         if (address && (same_id || !by_id)) return RAFT_JOIN_NONE;
-        if (!address && !same_id) continue;
-        *out = (struct raft_wish){ DRIVER_REMOVE, have[i].id, have[i].address };
+        if (address) other = &have[i];
+        moved |= same_id;
+    }
+    if (self && n < 3 && (other || !moved)) return RAFT_JOIN_NONE;
+    if (other) {
+        *out = (struct raft_wish){ DRIVER_REMOVE, other->id, other->address };
         return RAFT_JOIN_REMOVE;
     }
+    /* For one that is known by its id this changes the address alone. */
     *out =
         (struct raft_wish){ least >= 3 ? DRIVER_ADD_NONVOTER : DRIVER_ADD_VOTER, id, m->address };
     return RAFT_JOIN_ADD;

@@ -2,7 +2,8 @@
 #include "consuld/store_snapshot.h"
 #include "snapshot.h"
 
-#define CHECKPOINT_BYTES (32u << 20)
+/* LMDB keeps the memory of the pages it wrote in one go. */
+#define CHECKPOINT_BYTES (4u << 20)
 
 static int read_records(struct str bytes, snapshot_record_fn record, void *ctx,
     uint64_t *last_index, struct snapshot_progress *progress, struct error *err)

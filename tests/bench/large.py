@@ -68,6 +68,8 @@ class Large(bench.Consuld):
     def disk(self, part):
         total = 0
         for folder, _, names in os.walk(os.path.join(self.folder, 'data', part)):
+            if part == 'raft' and 'snapshots' in folder:
+                continue
             total += sum(os.lstat(os.path.join(folder, n)).st_blocks * 512 for n in names)
         return total / 1e6
 
@@ -161,7 +163,8 @@ def first_server(opts, archive):
         row('writing %d entries of %d bytes' % (opts.entries, opts.value), '%8.1f s', took)
         snapshots_settle(server)
         row('memory: heap, all', '%8.1f MB %8.1f MB', server.rss('RssAnon'), server.rss())
-        row('disk: state, log', '%8.1f MB %8.1f MB', server.disk('state'), server.disk('raft'))
+        row('disk: state, log, snapshots', '%8.1f MB %8.1f MB %8.1f MB', server.disk('state'),
+            server.disk('raft'), server.disk('raft/snapshots'))
         took = write(server, opts, 0, opts.overwrite)
         high = server.disk('raft')
         snapshots_settle(server)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Three servers of one raft: they bootstrap by expectation, replicate, survive the death of any one of
 them, are restarted in turn, catch up by snapshot, leave and come back."""
+import base64
 import http.client
 import json
 import os
@@ -243,6 +244,65 @@ def test_an_archive_of_many_pieces_passes_a_follower_both_ways(opts):
             assert follower.get('/v1/kv/%s?raw' % key).body == value, key
         left = [n for _, _, names in os.walk(follower.data_dir) for n in names if n.endswith('.tmp')]
         assert not left, left
+
+
+def test_a_large_answer_comes_through_a_follower(opts):
+    with Cluster(opts) as c:
+        leader, follower = c.leader(), c.followers()[0]
+        value = os.urandom(500000)
+        for i in range(150):
+            assert leader.put('/v1/kv/large/%03d' % i, value).body.strip() == b'true'
+        rows = follower.must(follower.get('/v1/kv/large/?recurse')).json()
+        assert [r['Key'] for r in rows] == ['large/%03d' % i for i in range(150)]
+        assert all(base64.b64decode(r['Value']) == value for r in rows)
+
+
+def test_servers_that_all_moved_elect_again_by_their_ids(opts):
+    with Cluster(opts) as c:
+        c.accepts('before')
+        c.equal()
+        ids = {s: s.get('/v1/agent/self').json()['Config']['NodeID'] for s in c.servers}
+        for s in c.servers:
+            s.kill()
+        for number, s in enumerate(c.servers):
+            s.address = on(opts, number + 11).bind
+            s.config.update(bind_addr=s.address, client_addr=s.address)
+        for s in c.servers:
+            s.config['retry_join'] = [lan(o) for o in c.servers if o is not s]
+            s.write_config('base.json', s.config)
+            s.spawn()
+        for s in c.servers:
+            s.wait_http()
+        c.accepts('after')
+        c.equal()
+        assert c.leader().keys() == ['after', 'before']
+        assert ids == {s: s.get('/v1/agent/self').json()['Config']['NodeID'] for s in c.servers}
+        # The configuration follows: without gossip's help addresses are right again.
+        eventually(lambda: c.leader().voters() == sorted(s.raft_address for s in c.servers),
+                   'the new addresses in the configuration')
+
+
+def test_a_wiped_server_at_its_old_address_is_a_new_voter(opts):
+    with Cluster(opts) as c:
+        c.accepts('before')
+        wiped = c.followers()[0]
+        old = wiped.get('/v1/agent/self').json()['Config']['NodeID']
+        for _ in range(2):
+            wiped.kill()
+            shutil.rmtree(wiped.data_dir)
+            wiped.spawn().wait_http()
+            new = wiped.get('/v1/agent/self').json()['Config']['NodeID']
+            assert new != old
+
+            def is_voter():
+                answer = c.leader().get('/v1/operator/raft/configuration')
+                ids = {s['ID']: s['Voter'] for s in answer.json()['Servers']}
+                return old not in ids and ids.get(new) and len(ids) == 3
+            eventually(is_voter, 'the new id as a voter, the old one gone')
+            c.accepts('after')
+            c.equal()
+            assert wiped.keys() == ['after', 'before']
+            old = new
 
 
 def test_peers_json_makes_a_cluster_of_what_is_left(opts):

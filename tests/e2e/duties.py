@@ -215,6 +215,62 @@ def test_metrics_tell_of_raft_and_of_calls(opts):
         assert gauges['consul.raft.applied_index'] > 3, gauges
 
 
+def metrics(server):
+    """Values by name with labels, and kinds by name."""
+    values, kinds = {}, {}
+    for line in server.get('/v1/agent/metrics?format=prometheus').text().split('\n'):
+        if line.startswith('# TYPE '):
+            kinds[line.split()[2]] = line.split()[3]
+        elif line and not line.startswith('#'):
+            values[line.rsplit(' ', 1)[0]] = float(line.rsplit(' ', 1)[1])
+    return values, kinds
+
+
+def test_metrics_of_raft_have_the_names_of_the_original(opts):
+    telemetry = {'prometheus_retention_time': '1h', 'disable_hostname': True}
+    missing = []
+    with Cluster(opts, telemetry=telemetry, connect={'enabled': True}) as c:
+        leader, follower = c.leader(), c.followers()[0]
+        for i in range(3):
+            assert leader.write('m%d' % i)
+        leader.must(leader.put('/v1/config', '{"Kind": "service-defaults", "Name": "w"}'))
+        archive = leader.must(leader.get('/v1/snapshot')).body
+        leader.must(leader.put('/v1/snapshot', archive))
+        c.equal()
+        ids = {s.config['node_name']: s.get('/v1/agent/self').json()['Config']['NodeID'] for s in c.servers}
+        peer = ids[follower.config['node_name']].replace('-', '_')
+
+        def complete(server, names):
+            values, kinds = metrics(server)
+            missing.clear()
+            for name, kind in names.items():
+                bare, _, labels = name.partition('{')
+                shown = bare + '_count' * (kind == 'summary') + '{' * bool(labels) + labels
+                if kinds.get(bare) != kind or shown not in values:
+                    missing.append(name)
+            return not missing
+        samples = ['consul_raft_commitTime', 'consul_raft_fsm_apply', 'consul_raft_leader_dispatchLog',
+                   'consul_raft_leader_lastContact', 'consul_raft_fsm_snapshot', 'consul_raft_fsm_restore',
+                   'consul_raft_snapshot_create', 'consul_raft_snapshot_persist', 'consul_fsm_persist',
+                   'consul_raft_snapshot_takeSnapshot', 'consul_raft_compactLogs',
+                   'consul_raft_restoreUserSnapshot', 'consul_fsm_kvs{op="set"}', 'consul_fsm_register',
+                   'consul_fsm_config_entry_service_defaults{op="upsert"}',
+                   'consul_fsm_ca{op="set-roots"}', 'consul_consul_fsm_ca{op="set-roots"}',
+                   'consul_leader_reconcile', 'consul_leader_reconcileMember']
+        samples += ['consul_raft_replication_%s_%s' % (what, peer) for what in (
+            'heartbeat', 'appendEntries_rpc', 'installSnapshot')]
+        wanted = dict.fromkeys(samples, 'summary')
+        wanted.update({'consul_raft_replication_appendEntries_logs_' + peer: 'counter',
+                       'consul_raft_restore': 'counter', 'consul_raft_state_leader': 'counter',
+                       'consul_raft_leader_dispatchNumLogs': 'gauge', 'consul_raft_commitNumLogs': 'gauge'})
+        eventually(lambda: complete(leader, wanted), 'the metrics of a leader')
+        wanted = dict.fromkeys(['consul_raft_rpc_appendEntries', 'consul_raft_rpc_processHeartbeat',
+                                'consul_raft_rpc_appendEntries_storeLogs', 'consul_raft_rpc_installSnapshot',
+                                'consul_raft_fsm_restore', 'consul_fsm_kvs{op="set"}'], 'summary')
+        wanted['consul_rpc_raft_handoff'] = 'counter'
+        eventually(lambda: complete(follower, wanted), 'the metrics of a follower')
+
+
 def received(sockets):
     """Lines that came to each socket so far."""
     lines = []

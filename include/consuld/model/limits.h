@@ -32,8 +32,9 @@
 #define LIMIT_HTTP_CONNS_PER_CLIENT_DEFAULT 200
 #define DEFAULT_RPC_HANDSHAKE_TIMEOUT (5 * SECOND_NS)
 #define DEFAULT_RPC_HOLD_TIMEOUT (7 * SECOND_NS)
-/* One message; the original has no bound. */
-#define LIMIT_RPC_MESSAGE (64 * 1024 * 1024)
+/* One request, and one answer; the original has no bounds. */
+#define LIMIT_RPC_REQUEST ((size_t)64 << 20)
+#define LIMIT_RPC_ANSWER ((size_t)1 << 30)
 /* Raft entries above this are cut into chunks. */
 #define LIMIT_RAFT_ENTRY (512 * 1024)
 

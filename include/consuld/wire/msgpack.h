@@ -19,7 +19,7 @@ struct cursor {
 
 /* Above JSON_DEPTH_MAX, so that what came in by JSON can be read back from the log. */
 #define MSGPACK_DEPTH_MAX 256
-#define MSGPACK_ELEMENTS_MAX 4000000
+#define MSGPACK_ELEMENTS_MAX 64000000
 /* memory_max of an input of n bytes. */
 #define MSGPACK_MEMORY_MAX(n) ((size_t)32 * 1024 * 1024 + 64 * (n))
 

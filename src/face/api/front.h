@@ -13,7 +13,7 @@
 #define INPUT_MAX ((size_t)64 << 10) /* pipelined bytes kept; more is left to the socket */
 #define INPUT_CAP ((size_t)1 << 20)
 #define BACKLOG_MAX ((size_t)64 << 10) /* unsent bytes above which no request is begun */
-#define ANSWER_MAX ((size_t)256 << 20) /* one body */
+#define ANSWER_MAX ((size_t)1 << 30)   /* one body */
 /* Unsent bytes of a connection: an answer, or a large one, of which nothing is copied. */
 #define QUEUE_MAX ((size_t)API_ARCHIVE_MAX + 2 * ANSWER_MAX)
 #define STREAM_MAX ((size_t)1 << 20) /* unsent bytes of an endless answer */

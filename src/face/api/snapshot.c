@@ -45,6 +45,8 @@ static void snapshot(struct api_request *req)
     req->state = c;
     req->on_abort = aborted;
     client->submit(client, c);
+    shared_body_unref(req->large); /* who needs it has it */
+    req->large = NULL;
 }
 
 const struct api_route api_snapshot_routes[] = {

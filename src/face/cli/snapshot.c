@@ -43,8 +43,6 @@ static int verify(
 {
     struct shared_body *state = NULL;
     *size = 0;
-    if (!str_has_prefix(archive, STR("\x1f\x8b")))
-        return error_set(err, ERR_DECODE, "failed to decompress snapshot: gzip: invalid header");
     snapshot_init();
     int rc = archive_read(archive, NULL, &c->arena, meta, &state, err);
     *size = shared_body_str(state).n;
