@@ -371,7 +371,8 @@ int run_start(struct run *r, struct error *err)
     run_federation_watch(r);
     if (c->server_mode) {
         run_calls_start(r);
-        failed = raft_start(r, err);
+        failed = run_rejoin_check(r, err);
+        if (!failed) failed = raft_start(r, err);
         if (!failed) failed = server_start(r, err);
         if (!failed) failed = port_start(r, err);
         if (failed) return failed;
@@ -402,6 +403,7 @@ int run_start(struct run *r, struct error *err)
     if (failed) return failed;
     tell_missing(c);
     if (r->raft) run_raft_start(r);
+    if (r->raft) run_rejoin_start(r);
     log_info("agent", "started state syncer");
     local_start(r->local);
     user_events_services(r->events, r->local);

@@ -111,6 +111,7 @@ void run_shutdown(struct run *r, int exit_code)
         pool_forget(&r->leave);
     }
     run_joins_stop(r);
+    run_rejoin_stop(r);
     watches_destroy(r->watches);
     r->watches = NULL;
     run_memory_stop(r);
