@@ -375,6 +375,7 @@ uint64_t raft_term_at(const struct raft *r, uint64_t index);
 /* Replication state of one peer, leader only: false if there is none. */
 struct raft_peer_state {
     uint64_t match_index, next_index;
+    uint64_t needs_index;     /* the first entry it lacks, once it has the snapshot on its way */
     uint64_t last_contact_ms; /* 0: never */
     uint32_t failures;
     uint32_t

@@ -314,6 +314,7 @@ const struct config_option config_options[] = {
     OPTION("server", BOOL, .flag = "server", MEMBER(server_mode),
         .usage = "Makes the agent a server.")
     OPTION("server_name", STRING, MEMBER(server_name), RELOAD)
+    OPTION("server_rejoin_age_max", DURATION, MEMBER(server_rejoin_age_max), .marks = CONFIG_OWN)
     OPTION("service", SERVICE, DERIVED(services), RELOAD)
     OPTION("services", SERVICES, DERIVED(services), RELOAD)
     OPTION("session_ttl_min", DURATION, MEMBER(session_ttl_min))

@@ -118,6 +118,7 @@ struct raft_driver {
     char id[RAFT_ID_MAX], address[RAFT_ADDRESS_MAX];
     bool bootstrap;
     uint64_t snapshot_threshold, snapshot_interval_ms, trailing_logs;
+    char slow_peer[RAFT_ID_MAX]; /* for whom more of the log is kept; "": nobody */
 
     struct raft *raft;
     struct raft_log *log;
@@ -226,6 +227,8 @@ void driver_meta_configuration(
 /* raft_fsm_metrics.c: what was applied since `began_us`, 0: nobody counts */
 void driver_measure_command(
     struct raft_driver *d, const struct command_result *res, uint64_t began_us);
+/* raft_driver_trailing.c: how many entries to keep behind a snapshot taken now */
+uint64_t driver_trailing(struct raft_driver *d);
 /* raft_driver_archive.c: archives the newest snapshot for those who wait for one. */
 void driver_save_begin(struct raft_driver *d);
 /* raft_driver_install.c */

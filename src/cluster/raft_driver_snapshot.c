@@ -76,7 +76,7 @@ static void done(struct job *job)
     if (!d->stopping) {
         struct raft_event ev = { .type = RAFT_SNAPSHOT_TAKEN,
             .snapshot_taken = {
-                .index = s->meta.index, .term = s->meta.term, .trailing = d->trailing_logs } };
+                .index = s->meta.index, .term = s->meta.term, .trailing = driver_trailing(d) } };
         uint64_t compact_us = raft_metrics_from(&d->metrics);
         driver_step(d, &ev);
         raft_metrics_since(&d->metrics, RAFT_METRIC_COMPACT, compact_us);

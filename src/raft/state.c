@@ -56,7 +56,9 @@ bool raft_get_peer(const struct raft *r, const char *id, struct raft_peer_state 
 {
     const struct peer *p = raft__peer(r, id);
     if (!p) return false;
+    bool snapshot = p->mode == PEER_SNAPSHOT && p->flight_n;
     *out = (struct raft_peer_state){
+        .needs_index = (snapshot ? p->flight[p->flight_head].last : p->match) + 1,
         .match_index = p->match,
         .next_index = p->next,
         .last_contact_ms = p->contact_ms,

@@ -337,5 +337,33 @@ def test_a_large_value_goes_through_a_follower(opts):
             eventually(lambda: s.get('/v1/kv/large?raw&stale').text() == value, 'the value')
 
 
+def test_a_server_that_was_away_for_too_long_is_told_so(opts):
+    with agent.Agent(on(opts, 9), {'server_rejoin_age_max': '100h'}) as s:
+        seen = os.path.join(s.data_dir, 'server_metadata.json')
+
+        def away(hours):
+            with open(seen, 'w') as f:
+                json.dump({'last_seen_unix': int(time.time()) - hours * 3600}, f)
+        s.start()
+        s.must(s.put('/v1/kv/here', 'x'))
+        s.stop()
+        with open(seen) as f:
+            assert abs(time.time() - json.load(f)['last_seen_unix']) < 600
+        away(101)
+        assert s.spawn().wait_end() == 1
+        s.check_log()
+        assert 'server_rejoin_age_max' in s.log()
+        away(99)
+        s.start()
+        assert 'away for longer than others remember' in s.log()
+        assert s.get('/v1/kv/here?raw').body == b'x'
+        s.stop()
+        with open(seen) as f:
+            assert abs(time.time() - json.load(f)['last_seen_unix']) < 600
+        s.write_config('base.json', dict(s.config, server_rejoin_age_max=None))
+        away(10000)
+        s.start()  # nobody asked for a limit
+
+
 if __name__ == '__main__':
     raise SystemExit(agent.main(globals()))

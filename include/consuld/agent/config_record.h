@@ -284,6 +284,7 @@ DECLARE_RECORD(auto_config, AUTO_CONFIG_FIELDS)
     X(S, server_mode, BOOL, "ServerMode") \
     X(S, server_name, STR, "ServerName") \
     X(S, server_port, INT, "ServerPort") \
+    X(S, server_rejoin_age_max, DUR, "ServerRejoinAgeMax", .flags = JSON_DUR_TEXT | WIRE_OMIT) \
     X(S, services, LIST(service_definition), "Services") \
     X(S, session_ttl_min, DUR, "SessionTTLMin", .flags = JSON_DUR_TEXT) \
     X(S, skip_leave_on_int, BOOL, "SkipLeaveOnInt") \

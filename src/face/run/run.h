@@ -93,6 +93,9 @@ struct run {
     struct timer leave_step;  /* of a server that leaves its raft */
     uint64_t leave_until_ms;
     struct raft_driver_request leave_raft;
+    struct raft_driver_observer seen_raft; /* as the next: of noting that we are in the cluster */
+    struct timer seen_timer;
+    bool seen; /* noted since the start */
     void (*leave_then)(struct run *r);
     struct timer memory_timer;
     size_t memory_turn;
@@ -105,6 +108,11 @@ struct run {
 int run_prepare_folder(struct run *r, struct error *err) must_check;
 int run_node_id(struct run *r, struct error *err) must_check;
 int run_write_pid(const struct run *r, struct error *err) must_check;
+
+/* run_rejoin.c: refuses, or warns, when this server was away for too long; notes that it is not. */
+int run_rejoin_check(struct run *r, struct error *err) must_check;
+void run_rejoin_start(struct run *r);
+void run_rejoin_stop(struct run *r);
 
 /* run_log.c: log files and syslog. */
 int run_log_open(struct run *r, struct error *err) must_check;

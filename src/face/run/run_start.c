@@ -397,7 +397,8 @@ static int start_rest(struct run *r, struct error *err)
     run_federation_watch(r);
     if (c->server_mode) {
         run_calls_start(r);
-        failed = raft_start(r, err);
+        failed = run_rejoin_check(r, err);
+        if (!failed) failed = raft_start(r, err);
         if (!failed) failed = server_start(r, err);
         if (!failed) failed = port_start(r, err);
         if (failed) return failed;
@@ -426,6 +427,7 @@ static int start_rest(struct run *r, struct error *err)
     if (failed) return failed;
     tell_missing(c);
     if (r->raft) run_raft_start(r);
+    if (r->raft) run_rejoin_start(r);
     log_info("agent", "started state syncer");
     local_start(r->local);
     user_events_services(r->events, r->local);

@@ -114,6 +114,7 @@ void run_shutdown(struct run *r, int exit_code)
     }
     auto_encrypt_stop(r->auto_encrypt);
     run_joins_stop(r);
+    run_rejoin_stop(r);
     watches_destroy(r->watches);
     r->watches = NULL;
     run_memory_stop(r);

@@ -32,6 +32,7 @@ struct peer {
     struct store *store;
     struct raft_driver *driver; /* NULL: down */
     bool cut;                   /* no message passes */
+    bool slow;                  /* takes heartbeats, but no entries */
     bool stopped;
 };
 
@@ -179,6 +180,11 @@ static void deliver_all(struct cluster *c)
         link_push(&now, l);
     while ((l = link_pop(&now))) {
         struct mail *mail = container_of(l, struct mail, link);
+        bool entries = mail->m.type == RAFT_APPEND_ENTRIES && mail->m.append_entries.n;
+        if (entries && c->peers[mail->to].slow) {
+            link_push(&c->mails, l);
+            continue;
+        }
         deliver(c, mail);
         drop(mail);
     }

@@ -218,6 +218,55 @@ static void a_server_that_lags_gets_a_snapshot(void **state)
     assert_true(has(late, "k0", "v"));
 }
 
+static void on_line(void *ctx, enum log_level level, const char *line, size_t n)
+{
+    char *last = ctx;
+    if (level == LOG_WARN && n < 512) snprintf(last, 512, "%.*s", (int)n, line);
+}
+
+static void put_many(struct cluster *c, int from, int to)
+{
+    char key[16];
+    for (int i = from; i < to; i++) {
+        snprintf(key, sizeof key, "k%d", i);
+        put(c, key, "v");
+    }
+}
+
+static void a_slow_follower_gets_the_log_and_is_named(void **state)
+{
+    struct cluster *c = *state;
+    char warning[512] = "";
+    struct peer *slow = &c->peers[leader(c) == &c->peers[2] ? 1 : 2];
+    int tap = log_tap_add(on_line, warning, LOG_WARN, false);
+    slow->slow = true;
+    put_many(c, 0, 20);
+    snapshot(c, leader(c));
+    assert_non_null(strstr(warning, slow->id));
+    assert_non_null(strstr(warning, "slower than the log is given up"));
+    slow->slow = false;
+    cluster_advance(c, 3000);
+    assert_true(has(slow, "k0", "v") && has(slow, "k19", "v"));
+    assert_int_equal(c->snapshots_sent, 0);
+    log_tap_remove(tap);
+}
+
+static void the_log_is_not_kept_without_bound(void **state)
+{
+    struct cluster *c = *state;
+    struct peer *slow = &c->peers[leader(c) == &c->peers[2] ? 1 : 2];
+    slow->slow = true;
+    put_many(c, 0, 60); /* more than eight times the trailing log */
+    snapshot(c, leader(c));
+    slow->slow = false;
+    slow->cut = true; /* what was on its way is lost */
+    cluster_advance(c, 100);
+    slow->cut = false;
+    cluster_advance(c, 20000);
+    assert_true(c->snapshots_sent > 0);
+    assert_true(has(slow, "k0", "v") && has(slow, "k59", "v"));
+}
+
 static void an_archive_restored_on_the_leader_reaches_all(void **state)
 {
     struct cluster *c = *state;
@@ -362,6 +411,8 @@ int main(void)
         T(an_unfinished_write_of_a_cut_off_leader_is_undone),
         T(a_leader_with_a_full_disk_lets_another_lead),
         T(a_server_that_lags_gets_a_snapshot),
+        T(a_slow_follower_gets_the_log_and_is_named),
+        T(the_log_is_not_kept_without_bound),
         T(an_archive_restored_on_the_leader_reaches_all),
         cmocka_unit_test(nothing_acknowledged_is_lost_in_a_storm),
     };
