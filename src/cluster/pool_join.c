@@ -136,7 +136,8 @@ void pool_join(struct pool *p, struct pool_request *r, const struct str *texts, 
         t->join = j;
         t->text = str_dup(&j->arena, texts[i]);
         if (!parse(&j->arena, t, p->port)) {
-            note(j, "resolve", t->text, STR("malformed address"));
+            note(j, "resolve", t->text,
+                t->text.n ? STR("malformed address") : STR("lookup : no such host"));
             t->host = STR_NIL;
             t->address.ip_n = 0;
         } else if (t->address.ip_n == 0) {

@@ -276,7 +276,7 @@ extern const struct record_codec chunking_state_codec, config_entry_request_code
     R(agent_connect, AGENT_CONNECT_FIELDS, "AgentConnect", .flags = 0) \
     R(agent_service, AGENT_SERVICE_FIELDS, "AgentService", .flags = 0) \
     R(service_txn_op, SERVICE_TXN_OP_FIELDS, "ServiceTxnOp", .flags = 0) \
-    R(api_txn_op, API_TXN_OP_FIELDS, "TxnOp", .flags = 0) \
+    R(api_txn_op, API_TXN_OP_FIELDS, "TxnOp", .json_type = "api.TxnOp", .json_list = "api.TxnOps") \
     R(agent_check_definition, AGENT_CHECK_DEFINITION_FIELDS, "AgentCheckDefinition", .flags = 0) \
     R(agent_health_check, AGENT_HEALTH_CHECK_FIELDS, "AgentHealthCheck", .flags = 0) \
     R(agent_service_checks, AGENT_SERVICE_CHECKS_FIELDS, "AgentServiceChecks", .flags = 0) \
