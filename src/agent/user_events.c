@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "consuld/agent/remote_exec.h"
 #include "consuld/gossip/event_payload.h"
 #include "consuld/lang/regex.h"
 
@@ -17,6 +18,7 @@ struct user_events {
     struct str node_name;
     struct arena arena;
     struct local *local;
+    struct remote_exec *exec;
     struct kept ring[USER_EVENTS_MAX];
     size_t first, n;
     struct link waiters;
@@ -39,6 +41,11 @@ void user_events_destroy(struct user_events *e)
         link_remove(l);
     arena_free(&e->arena);
     free(e);
+}
+
+void user_events_exec(struct user_events *e, struct remote_exec *exec)
+{
+    e->exec = exec;
 }
 
 void user_events_services(struct user_events *e, struct local *local)
@@ -127,7 +134,10 @@ void user_events_take(struct user_events *e, uint64_t ltime, struct str name, st
         log_warn(
             "agent", "Event version may have unsupported features", "event", str_c(&a, p.name));
     if (is_for_us(e, &p)) {
-        if (str_is(p.name, "_rexec")) {
+        if (str_is(p.name, "_rexec") && e->exec) {
+            log_debug("agent", "received remote exec event", "id", str_c(&a, p.id));
+            remote_exec_take(e->exec, p.payload);
+        } else if (str_is(p.name, "_rexec")) {
             log_info("agent", "ignoring remote exec event, disabled.", "event_name",
                 str_c(&a, p.name), "event_id", str_c(&a, p.id));
         } else {

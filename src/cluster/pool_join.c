@@ -78,6 +78,7 @@ static struct str parse(struct arena *a, struct join_text *t, uint16_t port)
     if (!digits || !str_to_u64(number, &v) || v > UINT16_MAX)
         return str_printf(a, "strconv.ParseUint: parsing \"%.*s\": %s", STR_ARG(number),
             digits ? "value out of range" : "invalid syntax");
+    if (t->host.n == 0) return STR("lookup : no such host");
     t->port = (uint16_t)v;
     if (!gossip_address_parse(&t->address, str_c(a, t->host), t->port)) t->address.ip_n = 0;
     return STR_NIL;

@@ -276,7 +276,7 @@ extern const struct record_codec chunking_state_codec, config_entry_request_code
     R(agent_connect, AGENT_CONNECT_FIELDS, "AgentConnect", .flags = 0) \
     R(agent_service, AGENT_SERVICE_FIELDS, "AgentService", .flags = 0) \
     R(service_txn_op, SERVICE_TXN_OP_FIELDS, "ServiceTxnOp", .flags = 0) \
-    R(api_txn_op, API_TXN_OP_FIELDS, "TxnOp", .flags = 0) \
+    R(api_txn_op, API_TXN_OP_FIELDS, "TxnOp", .json_type = "api.TxnOp", .json_list = "api.TxnOps") \
     R(agent_check_definition, AGENT_CHECK_DEFINITION_FIELDS, "AgentCheckDefinition", .flags = 0) \
     R(agent_health_check, AGENT_HEALTH_CHECK_FIELDS, "AgentHealthCheck", .flags = 0) \
     R(agent_service_checks, AGENT_SERVICE_CHECKS_FIELDS, "AgentServiceChecks", .flags = 0) \
@@ -285,6 +285,8 @@ extern const struct record_codec chunking_state_codec, config_entry_request_code
     R(connect_authorize_request, CONNECT_AUTHORIZE_REQUEST_FIELDS, "ConnectAuthorizeRequest", .flags = 0) \
     R(connect_authorize_reply, CONNECT_AUTHORIZE_REPLY_FIELDS, "ConnectAuthorizeReply", .flags = 0) \
     R(user_event, USER_EVENT_FIELDS, "UserEvent", .flags = 0) \
+    R(remote_exec_event, REMOTE_EXEC_EVENT_FIELDS, "RemoteExecEvent", .flags = 0) \
+    R(remote_exec_spec, REMOTE_EXEC_SPEC_FIELDS, "RemoteExecSpec", .flags = 0) \
     R(chain_overrides, CHAIN_OVERRIDES_FIELDS, "ChainOverrides", .flags = RECORD_LAX) \
     R(api_server_health, API_SERVER_HEALTH_FIELDS, "ApiServerHealth", .flags = 0) \
     R(api_health_reply, API_HEALTH_REPLY_FIELDS, "ApiHealthReply", .flags = 0) \

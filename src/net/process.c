@@ -134,6 +134,14 @@ struct process *process_start(
     return p;
 }
 
+void process_read(struct process *p, bool on)
+{
+    if (!on)
+        uv_read_stop((uv_stream_t *)&p->out);
+    else if (!uv_is_closing((uv_handle_t *)&p->out))
+        uv_read_start((uv_stream_t *)&p->out, on_alloc, on_read);
+}
+
 void process_kill(struct process *p)
 {
     if (!p->started) return;

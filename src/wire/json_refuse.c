@@ -83,6 +83,10 @@ static void put_type(struct buf *out, const struct type *t, unsigned bits)
         put_record_type(out, t->record);
         break;
     case KIND_LIST:
+        if (t->elem->kind == KIND_REC && t->elem->record->json_list) {
+            buf_put_c(out, t->elem->record->json_list);
+            break;
+        }
         buf_put_c(out, "[]");
         put_type(out, t->elem, 0);
         break;

@@ -12,8 +12,10 @@ struct user_events;
 struct user_events *user_events_create(struct str node_name);
 void user_events_destroy(struct user_events *e);
 void user_events_services(struct user_events *e, struct local *local);
-/* An event of the LAN pool. What is no event of Consul's, not for us, or remote execution, is
- * logged or dropped. */
+/* Who takes remote execution; NULL: nobody, the event is logged. It is never kept. */
+struct remote_exec;
+void user_events_exec(struct user_events *e, struct remote_exec *exec);
+/* An event of the LAN pool. What is no event of Consul's, or not for us, is logged or dropped. */
 void user_events_take(struct user_events *e, uint64_t ltime, struct str name, struct str payload);
 
 size_t user_events_count(const struct user_events *e);

@@ -106,6 +106,8 @@ int process_input(struct str text);
  * if it cannot be started: fork/exec /no/such: no such file or directory. */
 struct process *process_start(
     struct world *w, const struct process_options *opts, struct error *err);
+/* Whether its output is read, as at the start; a child that writes on waits at some point. */
+void process_read(struct process *p, bool on);
 /* Kills the whole group; `exited` follows. */
 void process_kill(struct process *p);
 /* The owner goes away: kills the group, no event follows. */

@@ -73,6 +73,7 @@ bool api_has_param(const struct api_request *req, const char *name);
 bool api_param_next(const struct api_request *req, const char *name, size_t *it, struct str *value);
 /* First header of that name (any case), nil if absent. */
 struct str api_request_header(const struct api_request *req, const char *name);
+bool api_takes_gzip(const struct api_request *req);
 /* http-api.md 1.5: ?token=, X-Consul-Token, Bearer, the agent's default. May be empty. */
 struct str api_token(const struct api_request *req);
 /* http-api.md 1.6: answers 400 and returns -1 when a namespace is named. */

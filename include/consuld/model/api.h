@@ -214,6 +214,19 @@ DECLARE_RECORD(connect_authorize_reply, CONNECT_AUTHORIZE_REPLY_FIELDS)
     X(S, l_time,         UINT,  "LTime")
 DECLARE_RECORD(user_event, USER_EVENT_FIELDS)
 
+/* The payload of the event _rexec, and the job that it names. */
+#define REMOTE_EXEC_EVENT_FIELDS(X, S) \
+    X(S, prefix,  STR, "Prefix") \
+    X(S, session, STR, "Session")
+DECLARE_RECORD(remote_exec_event, REMOTE_EXEC_EVENT_FIELDS)
+
+#define REMOTE_EXEC_SPEC_FIELDS(X, S) \
+    X(S, command, STR,      "Command") \
+    X(S, args,    LIST_STR, "Args") \
+    X(S, script,  BYTES,    "Script") \
+    X(S, wait,    DUR,      "Wait")
+DECLARE_RECORD(remote_exec_spec, REMOTE_EXEC_SPEC_FIELDS)
+
 /* POST /v1/discovery-chain/NAME. */
 #define CHAIN_OVERRIDES_FIELDS(X, S) \
     X(S, override_connect_timeout, DUR,                      "OverrideConnectTimeout", .flags = JSON_DUR_TEXT, .alias = "override_connect_timeout") \

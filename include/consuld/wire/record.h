@@ -114,6 +114,7 @@ struct record {
     /* Go's full type text for JSON errors if it is not "structs." + name: "api.TxnOp", or
      * "struct { ... }" for a type without a name. */
     const char *json_type;
+    const char *json_list;    /* Go's name of a list of it in JSON errors, if it has one */
     const char *json_ignored; /* comma-separated JSON input keys that are read and have no field */
     const struct field *fields;
     uint16_t n;

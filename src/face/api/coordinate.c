@@ -65,12 +65,12 @@ static void coordinate_nodes(struct api_request *req)
 static void finish_node(struct state_call *c)
 {
     struct list l = selected(c);
-    if (l.n == 0) {
+    /* Consul's headers come after the status, which only a compressed answer waits with */
+    if (l.n || api_takes_gzip(c->req)) state_headers(c);
+    if (l.n)
+        api_reply_json(c->req, &type_coordinate_list, &l);
+    else
         api_reply_empty(c->req, 404);
-        return;
-    }
-    state_headers(c);
-    api_reply_json(c->req, &type_coordinate_list, &l);
 }
 
 static void coordinate_node(struct api_request *req)

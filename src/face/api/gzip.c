@@ -49,6 +49,11 @@ bool gzip__accepted(struct str accept_encoding)
     return false;
 }
 
+bool api_takes_gzip(const struct api_request *req)
+{
+    return gzip__accepted(api_request_header(req, "Accept-Encoding"));
+}
+
 static z_stream *deflater(struct api *api)
 {
     z_stream *z = api->deflater;

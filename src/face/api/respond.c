@@ -131,7 +131,7 @@ void respond__send(struct api_request *req, int status, const char *content_type
     };
     if (body.n > ANSWER_MAX) {
         o = (struct outgoing){ .status = 500, .framing = HTTP_LENGTH };
-    } else if (body.n && gzip__accepted(api_request_header(req, "Accept-Encoding"))) {
+    } else if (body.n && api_takes_gzip(req)) {
         api_header(req, "Content-Encoding", STR("gzip"));
         o.framing = HTTP_CHUNKED;
         if (shared) {

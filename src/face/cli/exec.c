@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `exec`: a job below PREFIX/SESSION/, an event that names it, and what the agents write next to
  * it: NODE/ack, NODE/out/NNNNN, NODE/exit. The session's end takes it all away. */
+#include <ctype.h>
 #include <string.h>
 #include <time.h>
 
@@ -219,15 +220,21 @@ static bool read_key(struct remote_job *j, struct str key, struct str *out)
 
 static void put_output(struct remote_job *j, struct str node, struct str output)
 {
-    struct str line, rest = str_trim(output);
+    struct str line, rest = output;
     if (!output.n) {
         if (cli_bool(j->c, "verbose")) cli_say(j->c, "==> %.*s: heartbeat received", STR_ARG(node));
         return;
     }
+    struct buf text = BUF_INIT(CLI_INPUT_MAX);
     for (bool more = true; more;) {
         more = str_cut(rest, '\n', &line, &rest);
-        cli_say(j->c, "    %.*s: %.*s", STR_ARG(node), STR_ARG(line));
+        buf_printf(&text, "    %.*s: %.*s\n", STR_ARG(node), STR_ARG(line));
     }
+    struct str shown = buf_str(&text);
+    while (shown.n && isspace((unsigned char)shown.p[shown.n - 1]))
+        shown.n--;
+    cli_say(j->c, "%.*s", STR_ARG(shown));
+    buf_deinit(&text);
 }
 
 static void take(struct remote_job *j, struct str key)
@@ -275,10 +282,13 @@ static int poll(struct remote_job *j, int64_t wait_ns)
         (response.status == 200 && json_parse(response.body, &c->arena, &keys, &err) != 0))
         return cli_fail(c, "Failed to read results: %s", err.text);
     j->index = response.index;
-    for (size_t i = 0; keys.kind == V_LIST && i < keys.list.n; i++) {
-        struct str key = keys.list.v[i].kind == V_STR ? keys.list.v[i].s : STR("");
-        if (str_has_prefix(key, j->folder) && !seen_before(j, key)) take(j, key);
-    }
+    for (int ends = 0; ends < 2; ends++) /* a status after the output */
+        for (size_t i = 0; keys.kind == V_LIST && i < keys.list.n; i++) {
+            struct str key = keys.list.v[i].kind == V_STR ? keys.list.v[i].s : STR("");
+            if (str_has_suffix(key, STR("/exit")) != ends || !str_has_prefix(key, j->folder))
+                continue;
+            if (!seen_before(j, key)) take(j, key);
+        }
     fflush(c->io.out);
     return 0;
 }
@@ -368,6 +378,6 @@ const struct cli_command cli_exec_commands[] = {
     { "exec", "Executes a command on Consul nodes", "[options] [-|command...]",
         CLI_CLIENT | CLI_SERVER, exec_flags, .run = exec,
         .about = "Runs the command, or the script on standard input for -, on the nodes whose "
-                 "agents allow it. consuld's agents never do." },
+                 "agents allow it (disable_remote_exec = false)." },
     { 0 },
 };

@@ -10,6 +10,7 @@
 #include "consuld/agent/local.h"
 #include "consuld/agent/proxies.h"
 #include "consuld/agent/retry_join.h"
+#include "consuld/agent/remote_exec.h"
 #include "consuld/agent/user_events.h"
 #include "consuld/cluster.h"
 #include "consuld/cluster/gateways.h"
@@ -64,7 +65,8 @@ struct run {
     void (*pools_stopped)(void *ctx);
     struct retry_join *retry_lan, *retry_wan;
     struct user_events *events;
-    struct timer place_timer; /* of pushing our coordinate */
+    struct remote_exec *remote_exec; /* NULL: not allowed */
+    struct timer place_timer;        /* of pushing our coordinate */
     struct rpc_call place_call;
     struct error place_err;
     struct arena place_arena;

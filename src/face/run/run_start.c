@@ -316,10 +316,22 @@ static void tell_missing(const struct agent_config *c)
 {
     if (c->dns_port > 0) log_warn("agent", "The DNS server is not part of this build");
     if (c->grpc_port > 0) log_warn("agent", "The gRPC server is not part of this build");
-    if (!c->disable_remote_exec) log_warn("agent", "Remote execution is not part of this build");
     if (c->enable_ui && !c->dev_mode)
         log_warn("agent", "The web interface is not part of this build, only its API");
     if (c->acls_enabled) log_warn("agent", "ACLs are not part of this build and not enforced");
+}
+
+static void remote_exec_begin(struct run *r)
+{
+    const struct agent_config *c = r->config;
+    if (c->disable_remote_exec) return;
+    struct remote_exec_options o = { .world = r->world,
+        .rpc = r->context.rpc,
+        .datacenter = c->datacenter,
+        .node_name = c->node_name,
+        .token = c->acl_agent_token.n ? c->acl_agent_token : c->acl_token };
+    r->remote_exec = remote_exec_create(&o);
+    user_events_exec(r->events, r->remote_exec);
 }
 
 static void watches_begin(struct run *r)
@@ -431,6 +443,7 @@ static int start_rest(struct run *r, struct error *err)
     log_info("agent", "started state syncer");
     local_start(r->local);
     user_events_services(r->events, r->local);
+    remote_exec_begin(r);
     proxies_begin(r);
     watches_begin(r);
     if (r->auto_encrypt) auto_encrypt_follow(r->auto_encrypt, r->leaves, r->cache);

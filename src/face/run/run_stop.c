@@ -72,7 +72,12 @@ static void port_gone(void *ctx)
     struct run *r = ctx;
     r->port = NULL;
     r->context.port = NULL;
-    if (r->events) user_events_services(r->events, NULL);
+    if (r->events) {
+        user_events_services(r->events, NULL);
+        user_events_exec(r->events, NULL);
+    }
+    remote_exec_destroy(r->remote_exec);
+    r->remote_exec = NULL;
     proxies_destroy(r->proxies);
     r->proxies = r->context.proxies = NULL;
     local_destroy(r->local);
