@@ -79,6 +79,7 @@ static void to_gossip_stream(struct rpc_port *p, struct stream *s)
     if (p->opts.gossip_stream) p->opts.gossip_stream(p->opts.ctx, s);
 }
 
+#define RAFT 0x01
 #define BYTE_LAST 0x07
 /* Those that have a name alone. */
 #define GOSSIP_PACKETS 0x08
@@ -122,13 +123,28 @@ static void refuse(struct port_conn *c, const char *what, const char *value, con
     stream_close(c->down);
 }
 
+/* Where servers have names and everybody shows a certificate, raft is for servers: clients, and
+ * services by the authority of Connect, have certificates too. */
+static bool speaks_raft(const struct port_conn *c)
+{
+    const struct tls *t = c->port->opts.tls;
+    char name[TLS_NAME_MAX];
+    if (!t || c->layer == LAYER_PLAIN || !t->facts.require_rpc || !t->facts.verify_names)
+        return true;
+    tls_server_name(STR(""), c->port->opts.datacenter, c->port->opts.domain, name);
+    return tls_peer_is(t, c->down, name);
+}
+
 /* The connection is what `byte` says. */
 static void become(struct port_conn *c, uint8_t byte, const char *what, const char *value)
 {
     const char *why = byte < PROTOCOLS ? protocols[byte].why : UNKNOWN_BYTE;
     c->decided = true;
     timer_stop(&c->handshake);
-    if (byte < PROTOCOLS && protocols[byte].accept) protocols[byte].accept(c->port, &c->up);
+    if (byte == RAFT && !speaks_raft(c))
+        why = "raft is for servers of the datacenter, and the certificate is none of theirs";
+    else if (byte < PROTOCOLS && protocols[byte].accept)
+        protocols[byte].accept(c->port, &c->up);
     if (!c->up.events) refuse(c, what, value, why ? why : UNKNOWN_BYTE);
 }
 

@@ -8,7 +8,8 @@
 struct tls_material {
     SSL_CTX *accept; /* NULL, as dial: nothing is configured */
     SSL_CTX *dial;
-    SSL_CTX *system; /* checks by the system's CAs; made on first use */
+    X509_STORE *configured; /* the files' authorities */
+    SSL_CTX *system;        /* checks by the system's CAs; made on first use */
     struct tls_facts facts;
     struct arena arena; /* of facts.cas */
     bool require_https;
@@ -37,5 +38,8 @@ struct str net__tls_why_refused(
 
 /* tls_peer.c */
 bool net__tls_peer(X509 *cert, struct arena *a, struct tls_peer *out);
+/* Is it valid for the name, and does one of these authorities vouch for it as a client? */
+bool net__tls_peer_is(
+    X509 *cert, STACK_OF(X509) * chain, X509_STORE *authorities, const char *name);
 /* The names and addresses that it is valid for: "a.test, 127.0.0.1". False if there are none. */
 bool net__tls_valid_for(X509 *cert, bool addresses, struct buf *out);

@@ -27,7 +27,8 @@ struct loading {
     struct arena *a;   /* the material's */
     struct str *texts; /* of files of authorities */
     size_t n_texts, texts_room;
-    X509_STORE *cas;
+    X509_STORE *cas, *configured; /* all, those of files */
+    bool of_file;
     STACK_OF(X509_NAME) * ca_names;
     size_t n_cas, n_files;
 };
@@ -74,6 +75,7 @@ static int read_file(const char *path, struct buf *out, struct error *err)
 
 static void add_ca(struct loading *l, X509 *cert)
 {
+    if (l->of_file && !X509_STORE_add_cert(l->configured, cert)) return;
     if (!X509_STORE_add_cert(l->cas, cert)) return;
     X509_NAME *name = X509_NAME_dup(X509_get_subject_name(cert));
     if (name && !sk_X509_NAME_push(l->ca_names, name)) X509_NAME_free(name);
@@ -149,6 +151,7 @@ static int add_cas(struct loading *l)
 {
     struct arena a = ARENA_INIT;
     int failed = 0;
+    l->of_file = true;
     if (l->c->ca_file.n) {
         failed = add_file(l, str_c(&a, l->c->ca_file));
     } else if (l->c->ca_path.n) {
@@ -156,6 +159,7 @@ static int add_cas(struct loading *l)
         if (!failed && l->n_cas == 0)
             failed = error_set(l->err, ERR_BAD_REQUEST, "Error loading from CAPath: no CAs found");
     }
+    l->of_file = false;
     for (size_t i = 0; i < l->c->n_more_cas && !failed; i++) {
         failed = add_pem(l, l->c->more_cas[i]);
         if (failed) error_prefix(l->err, "Error loading a CA: ");
@@ -372,7 +376,10 @@ int tls_material_load(const struct tls_config *c, struct tls_material **out, str
     }
     struct loading l = { .c = c, .err = err, .a = &m->arena, .cas = X509_STORE_new() };
     l.ca_names = sk_X509_NAME_new_null();
-    int failed = l.cas && l.ca_names ? load(&l, m) : error_set(err, ERR_INTERNAL, "out of memory");
+    l.configured = m->configured = X509_STORE_new();
+    int failed = l.cas && l.ca_names && l.configured
+                     ? load(&l, m)
+                     : error_set(err, ERR_INTERNAL, "out of memory");
     X509_STORE_free(l.cas);
     sk_X509_NAME_pop_free(l.ca_names, X509_NAME_free);
     ERR_clear_error();
@@ -390,6 +397,7 @@ void tls_material_free(struct tls_material *m)
     SSL_CTX_free(m->accept);
     SSL_CTX_free(m->dial);
     SSL_CTX_free(m->system);
+    X509_STORE_free(m->configured);
     arena_free(&m->arena);
     free(m);
 }

@@ -214,9 +214,17 @@ static bool peer(const struct stream *s, struct arena *a, struct tls_peer *out)
     return net__tls_peer(shown ? SSL_get0_peer_certificate(t->ssl) : NULL, a, out);
 }
 
+static bool peer_is(const struct stream *s, const char *name)
+{
+    const struct tls_stream *t = of(s);
+    if (!t->ssl || !t->ready) return false;
+    return net__tls_peer_is(SSL_get0_peer_certificate(t->ssl), SSL_get_peer_cert_chain(t->ssl),
+        t->tls->material->configured, name);
+}
+
 /* --- life ------------------------------------------------------------------------------------ */
 
-static const struct tls_ops ops = { tls__start, state, peer };
+static const struct tls_ops ops = { tls__start, state, peer, peer_is };
 
 static void take(struct net_tls *t, struct tls_material *m)
 {

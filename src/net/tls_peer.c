@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Names in certificates. A name with a NUL inside is no name. */
 #include <arpa/inet.h>
+#include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <string.h>
 
@@ -54,6 +55,20 @@ bool net__tls_peer(X509 *cert, struct arena *a, struct tls_peer *out)
     out->uris = uris;
     GENERAL_NAMES_free(names);
     return true;
+}
+
+bool net__tls_peer_is(X509 *cert, STACK_OF(X509) * chain, X509_STORE *authorities, const char *name)
+{
+    X509_STORE_CTX *check = X509_STORE_CTX_new();
+    ensure(check);
+    bool good = cert && authorities && X509_STORE_CTX_init(check, authorities, cert, chain) == 1 &&
+                X509_STORE_CTX_set_default(check, "ssl_client") == 1;
+    if (good) X509_STORE_CTX_set_flags(check, X509_V_FLAG_PARTIAL_CHAIN);
+    good = good && X509_verify_cert(check) == 1 &&
+           X509_check_host(cert, name, 0, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) == 1;
+    X509_STORE_CTX_free(check);
+    ERR_clear_error();
+    return good;
 }
 
 static void put_address(const ASN1_OCTET_STRING *ip, struct buf *out)

@@ -143,6 +143,41 @@ def test_a_follower_passes_the_request_on(opts):
                 agent.eventually(lambda: serves(c), 'a write through the client')
 
 
+def connect_pair(s, name):
+    """Files of a certificate that the authority of Connect signed: any service has one."""
+    leaf = s.get('/v1/agent/connect/ca/leaf/' + name).json()
+    paths = [os.path.join(s.folder, 'leaf%s.pem' % what) for what in ('', '-key')]
+    for path, key in zip(paths, ('CertPEM', 'PrivateKeyPEM')):
+        with open(path, 'w') as f:
+            f.write(leaf[key])
+    return paths
+
+
+def ends(s, pair, ca):
+    """Does the server end what claims to be raft? It waits for more from another server."""
+    context = ssl.create_default_context(cafile=ca.ca)
+    context.load_cert_chain(*pair)
+    plain = socket.create_connection((s.address, s.config['ports']['server']), 30)
+    plain.sendall(b'\x03')
+    with context.wrap_socket(plain, server_hostname='server.dc1.consul') as secured:
+        # an unknown kind of message, which ends a connection of raft too, with a line of its own
+        secured.sendall(b'\x01\xff')
+        try:
+            return secured.recv(100) == b''
+        except OSError:
+            return True
+
+
+def test_the_certificates_of_services_are_none_of_servers(opts):
+    with Authority(opts) as ca, server(opts, ca) as s:
+        s.start()
+        agent.eventually(lambda: roots(s), 'a root')
+        refusal = 'raft is for servers of the datacenter'
+        assert ends(s, ca.pair('server'), ca) and refusal not in s.log()
+        assert ends(s, connect_pair(s, 'web'), ca)
+        s.wait_log(refusal)
+
+
 def new_key():
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, 'key.pem')

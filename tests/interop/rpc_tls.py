@@ -112,6 +112,15 @@ def test_verified_clients_alone(opts):
         a.wait_log('Non-TLS connection attempted with VerifyIncoming set')
 
 
+def test_raft_is_for_servers(opts):
+    with Authority(opts) as ca, server(opts, ca, verify_incoming=True, verify_outgoing=True,
+                                       verify_server_hostname=True) as a:
+        a.start()
+        assert ends(lambda: secured(opts, a, ca.context(), inner=b'\x01'))
+        a.wait_log('raft is for servers of the datacenter')
+        ping(secured(opts, a, ca.context(), inner=b'\x04'))
+
+
 def test_native_tls(opts):
     with Authority(opts) as ca, server(opts, ca) as a:
         a.start()

@@ -98,6 +98,7 @@ struct tls_ops {
     struct stream *(*start)(struct tls *t, struct stream *below, const struct tls_options *o);
     void (*state)(const struct stream *s, struct tls_state *out);
     bool (*peer)(const struct stream *s, struct arena *a, struct tls_peer *out);
+    bool (*peer_is)(const struct stream *s, const char *name);
 };
 
 struct tls {
@@ -123,6 +124,13 @@ static inline bool tls_peer(
     const struct tls *t, const struct stream *s, struct arena *a, struct tls_peer *out)
 {
     return t->ops->peer(s, a, out);
+}
+
+/* True if the peer's certificate is valid for the name, and by a configured authority: those that
+ * were given beside the configuration sign what others ask them for. */
+static inline bool tls_peer_is(const struct tls *t, const struct stream *s, const char *name)
+{
+    return t->ops->peer_is(s, name);
 }
 
 /* --- names ----------------------------------------------------------------------------------- */

@@ -20,6 +20,7 @@ struct rpc_port_options {
     uint64_t handshake_timeout_ms;     /* for the first byte; 0: none */
     uint32_t conns_per_client_max;     /* from one address; 0: any number */
     struct tls *tls;                   /* NULL: none */
+    struct str datacenter, domain;     /* of servers' certificates; they outlive the port */
     struct snapshot_client *snapshots; /* NULL: such connections are closed */
     const char *spool_dir;             /* for archives that come, outlives the port; NULL: memory */
     /* Takes over a stream behind its first byte: sets events and owner, or closes it. NULL: such

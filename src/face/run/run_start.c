@@ -130,6 +130,8 @@ static int port_start(struct run *r, struct error *err)
     struct rpc_port_options o = { .world = r->world,
         .rpc = server_rpc(r->server),
         .tls = r->tls,
+        .datacenter = c->datacenter,
+        .domain = r->domain,
         .snapshots = server_snapshots(r->server),
         .spool_dir = r->spool_dir,
         .ip = str_c(&a, addr.host),
