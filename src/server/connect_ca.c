@@ -19,6 +19,7 @@ int connect_ca_roots(struct eval *e)
     struct ca_configuration *config = NULL;
     int rc = server__ca_enabled(e->server, e->err);
     if (rc) return rc;
+    out->roots = LIST_EMPTY;
     uint64_t roots = store_ca_roots(e->rd, e->ws, a, &out->roots);
     uint64_t changed = store_ca_configuration(e->rd, e->ws, a, &config);
     e->reply->index = roots > changed ? roots : changed;
