@@ -229,7 +229,9 @@ static int next(struct secondary *c)
         if (!c->active || !str_eq(c->active->id, c->top->id)) return set_roots(c, NULL);
         return server__ca_failed(c->progress, c->err);
     }
-    if (!c->intermediate.id.n || !str_eq(kept, c->top->root_cert) || ages(c)) return renew(c);
+    bool begun = c->progress->issued.p != NULL;
+    if (begun || !c->intermediate.id.n || !str_eq(kept, c->top->root_cert) || ages(c))
+        return renew(c);
     if (is_stored(c, c->intermediate.key_id)) return CA_SETTLED;
     return set_roots(c, &c->intermediate);
 }

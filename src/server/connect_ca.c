@@ -19,6 +19,7 @@ int connect_ca_roots(struct eval *e)
     struct ca_configuration *config = NULL;
     int rc = server__ca_enabled(e->server, e->err);
     if (rc) return rc;
+    out->roots = LIST_EMPTY;
     uint64_t roots = store_ca_roots(e->rd, e->ws, a, &out->roots);
     uint64_t changed = store_ca_configuration(e->rd, e->ws, a, &config);
     e->reply->index = roots > changed ? roots : changed;
@@ -209,11 +210,12 @@ static bool same_state(const struct dict *a, const struct dict *b)
     return true;
 }
 
-/* What the built-in provider keeps in State is what Config tells it to. */
-static struct dict own_state(struct arena *a, const struct value *config)
+/* What the built-in provider keeps in State is what Config tells it to, or what was there. */
+static struct dict own_state(struct arena *a, const struct value *config, const struct dict *former)
 {
     struct dict out = { 0 };
     const struct value *given = value_get(config, STR("test_state"));
+    if (!given) return *former;
     for (size_t i = 0; given && given->kind == V_MAP && i < given->map.n; i++)
         if (given->map.v[i].value.kind == V_STR)
             dict_set_str(a, &out, given->map.v[i].key, given->map.v[i].value.s);
@@ -250,7 +252,7 @@ int connect_ca_configuration_set(struct write *w)
     c->config.cluster_id = stored->cluster_id;
     if (c->config.state.n && !same_state(&c->config.state, &stored->state))
         return error_set(w->err, ERR_INTERNAL, "CA Provider State is read-only");
-    c->config.state = own_state(a, &c->config.config);
+    c->config.state = own_state(a, &c->config.config, &stored->state);
     if (str_eq(c->config.provider, stored->provider) &&
         value_equal(&c->config.config, &stored->config)) {
         write_reply(w);

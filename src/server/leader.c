@@ -280,13 +280,14 @@ static int ca_step(
     struct arena a = ARENA_INIT;
     struct ca_request req = { 0 };
     struct store_read *rd = store_read(d->server->store);
+    d->busy = true; /* what is waited for may be there before it returns */
     int rc = step(d->server, rd, &a, &d->ca, &req, &d->err);
+    if (rc != CA_WAITS) d->busy = false;
     if (rc >= 0 && store_read_failed(rd, &d->err)) rc = ERR_IO;
     if (rc == CA_COMMAND) {
         d->again = true;
         rc = propose(d, COMMAND_CONNECT_CA, &req);
     }
-    if (rc == CA_WAITS) d->busy = true;
     if (rc <= 0) {
         server__ca_used(&d->ca);
         arena_reset(&d->made);
@@ -299,7 +300,7 @@ static void resume_ca(struct ca_progress *p)
 {
     struct duty *d = container_of(p, struct duty, ca);
     d->busy = false;
-    run(d);
+    tick_mark(&d->tick);
 }
 
 static int run_ca(struct duty *d)
