@@ -374,6 +374,25 @@ static int check_auto_config(struct config_load *load)
     return 0;
 }
 
+static int check_auto_config_authorizer(struct config_load *load)
+{
+    struct agent_config *c = load->config;
+    if (!c->auto_config.authorizer.enabled) return 0;
+    if (c->acls_enabled && !str_eq(c->primary_datacenter, c->datacenter) &&
+        !c->acl_token_replication)
+        return config_refuse(load,
+            "Enabling auto-config authorization (auto_config.authorization.enabled) in non primary "
+            "datacenters with ACLs enabled (acl.enabled) requires also enabling ACL token "
+            "replication (acl.enable_token_replication)");
+    if (!c->server_mode)
+        return config_refuse(
+            load, "auto_config.authorization.enabled cannot be set to true for client agents");
+    if (c->cert_file.n == 0)
+        return config_refuse(load, "auto_config.authorization.enabled cannot be set without "
+                                   "providing a TLS certificate for the server");
+    return 0;
+}
+
 static int warn_scripts(struct config_load *load)
 {
     struct agent_config *c = load->config;
@@ -397,8 +416,8 @@ int config_validate_all(struct config_load *load)
     static int (*const checks[])(struct config_load *) = { check_basics, check_data_dir,
         check_node_name, check_addresses, check_alt_domain, check_bootstrap, check_limits,
         check_node, check_federation, check_old_data, check_clashes, check_soft, check_services,
-        check_ca, check_auto_encrypt, warn_all, check_descriptors, check_auto_config,
-        warn_scripts };
+        check_ca, check_auto_encrypt, warn_all, check_descriptors, check_auto_config_authorizer,
+        check_auto_config, warn_scripts };
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < sizeof checks / sizeof checks[0]; i++)
         rc = checks[i](load);

@@ -21,57 +21,12 @@ SCRIPTS = os.path.dirname(os.path.abspath(__file__))
 for folder in ('interop', 'e2e'):
     sys.path.insert(0, os.path.join(SCRIPTS, '..', folder))
 import agent  # noqa: E402
-from rpcwire import Short, pack, unpack  # noqa: E402
+from rpcwire import Short, messages, pack, unpack  # noqa: E402
 
-PING, ACK, PUSH_PULL, COMPOUND, COMPRESSED, CRC = 0, 2, 6, 7, 9, 12
+PING, ACK, PUSH_PULL = 0, 2, 6
 VSN = bytes([1, 5, 2, 2, 5, 4])
 PLACE = b'\x01' + pack({'Vec': [0.0] * 8, 'Error': 1.5, 'Adjustment': 0.0, 'Height': 1e-5})
 QUIET = 3.0  # seconds without a large packet: all news has been told
-
-
-def unlzw(data):
-    """Least significant bit first, literals of 8 bits."""
-    table, out, previous = {}, bytearray(), b''
-    width, high, bits, held = 9, 257, 0, 0
-    for byte in data:
-        bits |= byte << held
-        held += 8
-        if held < width:
-            continue
-        code, bits, held = bits & ((1 << width) - 1), bits >> width, held - width
-        if code == 256:
-            table, width, high, previous = {}, 9, 257, b''
-            continue
-        if code == 257:
-            break
-        text = bytes([code]) if code < 256 else table.get(code, previous + previous[:1])
-        out += text
-        if previous:
-            table[high] = previous + text[:1]
-        previous = text
-        high += 1
-        if high == 1 << width:
-            if width == 12:
-                previous, high = b'', high - 1
-            else:
-                width += 1
-    return bytes(out)
-
-
-def messages(packet):
-    """The plain messages of a packet without encryption."""
-    kind = packet[0]
-    if kind == CRC:
-        yield from messages(packet[5:])
-    elif kind == COMPRESSED:
-        yield from messages(unlzw(unpack(packet, 1)[0]['Buf']))
-    elif kind == COMPOUND:
-        at = 2 + 2 * packet[1]
-        for n in struct.unpack('>%dH' % packet[1], packet[2:at]):
-            yield from messages(packet[at:at + n])
-            at += n
-    else:
-        yield kind, packet[1:]
 
 
 class Members:

@@ -5,6 +5,7 @@ Decoys stand where nobody may ever connect to."""
 import socket
 import struct
 import threading
+import time
 
 
 def read_hello(sock):
@@ -57,6 +58,7 @@ class Gateway:
     def __init__(self, address, port=8443, routes=None):
         self.address, self.port, self.routes = address, port, dict(routes or {})
         self.seen = []      # (server name, protocol, ok)
+        self.hold = False   # takes bytes and passes none on
         self.lock = threading.Lock()
         self.open = set()
         self.listener = None
@@ -149,6 +151,8 @@ class Gateway:
                 data = src.recv(65536)
                 if not data:
                     break
+                while self.hold and self.listener:
+                    time.sleep(0.05)
                 dst.sendall(data)
         except OSError:
             pass

@@ -2,7 +2,9 @@
 """Two datacenters that reach each other through mesh gateways alone: joining, asking, what is on the
 gateways, and what happens when gateways and servers go and come back. Nothing may ever arrive at
 the addresses that the servers advertise to the WAN."""
+import http.client
 import sys
+import threading
 import time
 
 import agent
@@ -177,6 +179,35 @@ def test_the_primary_goes_down_and_comes_back(opts):
         eventually(lambda: asks(m, 'dc2', 'dc1') and asks(m, 'dc1', 'dc2'), 'both ways', 15)
         m.wait_states()
         m.nothing_direct()
+
+
+def test_W26_a_server_leaves_under_load(opts):
+    """Calls in both directions, packets, and a gateway that swallows what it is given."""
+    with Mesh(opts) as m:
+        federated(m)
+        over = threading.Event()
+
+        def load(here, there):
+            while not over.is_set():
+                try:
+                    m.servers[here].get('/v1/kv/k?dc=' + there, timeout=5)
+                    m.servers[here].put('/v1/kv/k?dc=' + there, 'x' * 1000, timeout=5)
+                except (OSError, http.client.HTTPException):
+                    pass
+        threads = [threading.Thread(target=load, args=pair)
+                   for pair in 4 * [('dc1', 'dc2'), ('dc2', 'dc1')]]
+        for t in threads:
+            t.start()
+        m.gateways['dc1'].hold = True
+        time.sleep(1)
+        m.s2.put('/v1/agent/leave')
+        status = m.s2.wait_end()
+        m.gateways['dc1'].hold = False
+        over.set()
+        for t in threads:
+            t.join()
+        assert status == 0, status
+        m.s2.check_log()
 
 
 def stats(m, dc):

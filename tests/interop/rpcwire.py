@@ -88,6 +88,51 @@ def pack(v):
     return b'\xde' + struct.pack('>H', len(v)) + b''.join(pack(k) + pack(v[k]) for k in sorted(v))
 
 
+def unlzw(data):
+    """Least significant bit first, literals of 8 bits."""
+    table, out, previous = {}, bytearray(), b''
+    width, high, bits, held = 9, 257, 0, 0
+    for byte in data:
+        bits |= byte << held
+        held += 8
+        if held < width:
+            continue
+        code, bits, held = bits & ((1 << width) - 1), bits >> width, held - width
+        if code == 256:
+            table, width, high, previous = {}, 9, 257, b''
+            continue
+        if code == 257:
+            break
+        text = bytes([code]) if code < 256 else table.get(code, previous + previous[:1])
+        out += text
+        if previous:
+            table[high] = previous + text[:1]
+        previous = text
+        high += 1
+        if high == 1 << width:
+            if width == 12:
+                previous, high = b'', high - 1
+            else:
+                width += 1
+    return bytes(out)
+
+
+def messages(packet):
+    """The plain messages of a gossip packet without encryption."""
+    kind = packet[0]
+    if kind == 12:
+        yield from messages(packet[5:])
+    elif kind == 9:
+        yield from messages(unlzw(unpack(packet, 1)[0]['Buf']))
+    elif kind == 7:
+        at = 2 + 2 * packet[1]
+        for n in struct.unpack('>%dH' % packet[1], packet[2:at]):
+            yield from messages(packet[at:at + n])
+            at += n
+    else:
+        yield kind, packet[1:]
+
+
 def connect(address, port, marker, timeout=30):
     s = socket.create_connection((address, port), timeout=timeout)
     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -8,7 +8,6 @@ import os
 import re
 import socket
 import ssl
-import struct
 import subprocess
 import sys
 import threading
@@ -110,42 +109,12 @@ def read(sock, n):
 
 # --- gossip
 
-def expand(data):
-    """LZW with the lowest bits first and literals of eight bits, as gossip compresses."""
-    table, width, bits, have, at, out, last = {}, 9, 0, 0, 0, b'', None
-    following = 257
-    while True:
-        while have < width:
-            bits, have, at = bits | data[at] << have, have + 8, at + 1
-        code, bits, have = bits & (1 << width) - 1, bits >> width, have - width
-        if code == 256:
-            table, width, following, last = {}, 9, 257, None
-            continue
-        if code == 257:
-            return out
-        word = bytes([code]) if code < 256 else table.get(code) or last + last[:1]
-        if last is not None and following < 4095:
-            following += 1
-            table[following] = last + word[:1]
-        if following + 1 >= 1 << width and width < 12:
-            width += 1
-        out, last = out + word, word
+PING, ACK = 0, 2
 
 
-def messages(datagram):
-    """Of a datagram without a key: (type, fields)."""
-    kind = datagram[0]
-    if kind == 12:
-        return messages(datagram[5:])
-    if kind == 9:
-        return messages(expand(rpcwire.unpack(datagram, 1)[0]['Buf']))
-    if kind == 7:
-        n, out = datagram[1], []
-        at = 2 + 2 * n
-        for length in struct.unpack('>%dH' % n, datagram[2:at]):
-            out, at = out + messages(datagram[at:at + length]), at + length
-        return out
-    return [(kind, rpcwire.unpack(datagram, 1)[0] if kind < 6 else None)]
+def said(datagrams, kind):
+    return [rpcwire.unpack(body)[0] for d in list(datagrams)
+            for k, body in rpcwire.messages(d) if k == kind]
 
 
 def gossip(opts, name, key):
@@ -171,13 +140,10 @@ def gossip(opts, name, key):
             'packets_received'])
         eventually(lambda: took() >= len(packets), 'all packets taken')
         if not key:
-            asked = {b['SeqNo'] for e in packets for kind, b in messages(bytes.fromhex(e['hex']))
-                     if kind == 0}
-            said = lambda: [x for d in list(other.datagrams) for x in messages(d)]
-            eventually(lambda: asked <= {b['SeqNo'] for kind, b in said() if kind == 2},
+            asked = {x['SeqNo'] for x in said([bytes.fromhex(e['hex']) for e in packets], PING)}
+            eventually(lambda: asked <= {x['SeqNo'] for x in said(other.datagrams, ACK)},
                        'an answer to each ping')
-            eventually(lambda: [b for kind, b in said() if kind == 0], 'a ping of its own')
-            ping = [b for kind, b in said() if kind == 0][0]
+            ping = eventually(lambda: said(other.datagrams, PING), 'a ping of its own')[0]
             assert (ping['Node'], ping['SourceNode'], ping['SourcePort']) == (
                 b's2.dc2', b's1.dc1', 8302), ping
             assert ping['SourceAddr'] == socket.inet_aton(m.at(8)), ping

@@ -49,6 +49,7 @@ struct sim_dc {
 
 struct sim {
     uint64_t now, seed;
+    bool v6; /* gateways have IPv6 addresses */
     struct sim_dc dcs[DCS];
     struct sim_gateway gateways[ADDRESSES_MAX];
     size_t n;

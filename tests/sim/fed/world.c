@@ -22,12 +22,14 @@ static void list_gateways(struct arena *a, int dc, struct list *out)
         const struct sim_gateway *g = &sim.gateways[i];
         if (g->dc != dc || !g->listed) continue;
         struct check_service_node *c = LIST_PUSH(a, out, struct check_service_node);
-        ptrdiff_t colon = str_find_char(str_of(g->address), ':');
+        struct str host;
+        uint16_t port;
+        must(fed_split_address(str_of(g->address), &host, &port));
         c->node = arena_new(a, struct node);
         c->service = arena_new(a, struct node_service);
         c->service->kind = STR("mesh-gateway");
-        c->service->address = str_dup(a, str_slice(str_of(g->address), 0, (size_t)colon));
-        c->service->port = 443;
+        c->service->address = str_dup(a, host);
+        c->service->port = port;
         dict_set_str(a, &c->service->meta, STR(FED_META_KEY), STR("1"));
     }
 }
@@ -82,6 +84,15 @@ static struct sim_gateway *at_address(struct str address)
     return NULL;
 }
 
+static struct sim_gateway *at_host(struct str host)
+{
+    struct arena a = ARENA_INIT;
+    struct sim_gateway *g =
+        at_address(str_printf(&a, sim.v6 ? "[%.*s]:443" : "%.*s:443", STR_ARG(host)));
+    arena_free(&a);
+    return g;
+}
+
 static bool takes(const struct sim_gateway *g)
 {
     return g && g->up && !g->gone && !g->swallows;
@@ -94,11 +105,7 @@ static bool leads_on(int dc, int target)
     for (size_t i = 0; s && i < s->mesh_gateways.n; i++) {
         const struct check_service_node *c =
             &LIST_AT(&s->mesh_gateways, struct check_service_node, i);
-        struct arena a = ARENA_INIT;
-        struct sim_gateway *g =
-            at_address(str_printf(&a, "%.*s:443", STR_ARG(c->service->address)));
-        arena_free(&a);
-        if (takes(g)) return true;
+        if (takes(at_host(c->service->address))) return true;
     }
     return false;
 }
@@ -302,7 +309,8 @@ struct sim_gateway *sim_add_gateway(int dc)
     must(sim.n < ADDRESSES_MAX);
     struct sim_gateway *g = &sim.gateways[sim.n++];
     *g = (struct sim_gateway){ .dc = dc, .up = true, .listed = true };
-    snprintf(g->address, sizeof g->address, "10.%d.%zu.%zu:443", dc + 1, sim.n / 250, sim.n % 250);
+    snprintf(g->address, sizeof g->address, sim.v6 ? "[fd00:%x::%zx:%zx]:443" : "10.%d.%zu.%zu:443",
+        dc + 1, sim.n / 250, sim.n % 250);
     return g;
 }
 
@@ -329,6 +337,7 @@ void sim_begin(uint64_t seed)
     model_init();
     memset(&sim, 0, sizeof sim);
     sim.seed = seed;
+    sim.v6 = seed % 2 == 0; /* W10 */
     sim.now = 1000000;
     for (int dc = 0; dc < DCS; dc++) {
         snprintf(sim.dcs[dc].name, sizeof sim.dcs[dc].name, "dc%d", dc + 1);

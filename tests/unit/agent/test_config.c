@@ -313,6 +313,38 @@ static void a_bad_duration_drops_what_was_collected(void **state)
         "time: missing unit in duration \"1\"\n\n");
 }
 
+#define AUTHORIZES "auto_config { authorization { enabled = true } } "
+#define SECONDARY "datacenter = \"dc2\" primary_datacenter = \"dc1\" "
+
+static void W31_who_authorizes_in_a_secondary_has_its_tokens_replicated(void **state)
+{
+    (void)state;
+    static const char lacks_a_certificate[] = "auto_config.authorization.enabled cannot be set "
+                                              "without providing a TLS certificate for the server";
+    static const struct {
+        const char *hcl, *why; /* NULL: taken */
+    } rows[] = {
+        { AUTHORIZES SECONDARY "acl { enabled = true }",
+            "Enabling auto-config authorization (auto_config.authorization.enabled) in non primary "
+            "datacenters with ACLs enabled (acl.enabled) requires also enabling ACL token "
+            "replication (acl.enable_token_replication)" },
+        { AUTHORIZES SECONDARY "acl { enabled = true enable_token_replication = true }",
+            lacks_a_certificate },
+        { AUTHORIZES SECONDARY, lacks_a_certificate },
+        { AUTHORIZES "acl { enabled = true }", lacks_a_certificate },
+        { AUTHORIZES SECONDARY "cert_file = \"x\"", NULL },
+        { SECONDARY "acl { enabled = true }", NULL },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct agent_config *c = load_hcl(rows[i].hcl);
+        if (rows[i].why)
+            assert_refused(c, rows[i].why);
+        else
+            assert_non_null(c);
+        buf_clear(&given.error);
+    }
+}
+
 /* --- addresses -------------------------------------------------------------------------------- */
 
 static void add_interface(const char *name, const char *ip)
@@ -451,6 +483,7 @@ int main(void)
         TEST(free_blocks_keep_their_keys),
         TEST(soft_errors_are_collected_behind_hard_ones),
         TEST(a_bad_duration_drops_what_was_collected),
+        TEST(W31_who_authorizes_in_a_secondary_has_its_tokens_replicated),
         TEST(templates_name_addresses_of_the_machine),
         TEST(the_only_private_address_is_advertised),
         TEST(ipv6_addresses_are_bracketed),
