@@ -113,6 +113,26 @@ static void a_generation_that_cannot_be_unlinked_keeps_those_behind_it(void **st
     assert_entries(f, 31, 40, 1);
 }
 
+static char last_synced[4352]; /* a folder */
+
+static int watched_open(struct disk *d, const char *path, int flags, int *fd)
+{
+    if (flags & O_DIRECTORY) snprintf(last_synced, sizeof last_synced, "%s", path);
+    return disk_system()->open(d, path, flags, fd);
+}
+
+static void the_folder_of_the_log_is_there_after_a_loss_of_power(void **state)
+{
+    struct fixture *f = *state;
+    char path[4200];
+    f->disk.disk.open = watched_open;
+    last_synced[0] = '\0';
+    snprintf(path, sizeof path, "%s/fresh", f->dir);
+    close_log(f);
+    open_log(f, path);
+    assert_string_equal(last_synced, f->dir); /* which has its name */
+}
+
 /* Runs a fixed history with the k-th disk operation failing; each failed flush is tried again. */
 static bool history_with_failure(struct fixture *f, long k, bool after)
 {
@@ -290,6 +310,7 @@ int main(void)
         T(garbage_instead_of_a_file_is_named),
         T(a_damaged_entry_is_named),
         T(a_generation_that_cannot_be_unlinked_keeps_those_behind_it),
+        T(the_folder_of_the_log_is_there_after_a_loss_of_power),
         T(any_failing_operation_is_repeated_with_success),
         T(a_commit_reported_failed_after_it_happened_is_repeated),
         T(a_full_disk_keeps_reads_and_recovers),
