@@ -308,6 +308,11 @@ static void on_restart(struct sim *s, struct event *e)
     if (!n->up && n->life == e->a && !s->failed) node_start(n);
 }
 
+void node_start_later(struct sim_node *n, uint64_t delay_ms)
+{
+    sim_at(n->sim, delay_ms, NULL, on_restart, n, n->life);
+}
+
 static void end_life(struct sim_node *n, bool silent)
 {
     struct sim *s = n->sim;
@@ -320,7 +325,7 @@ static void end_life(struct sim_node *n, bool silent)
     world_deinit(&n->world);
     disk_deinit(n);
     move_in(n);
-    sim_at(s, rest, NULL, on_restart, n, n->life);
+    node_start_later(n, rest);
 }
 
 void node_bury(struct sim_node *n)

@@ -143,8 +143,9 @@ struct sim_node {
     size_t places_n;
     uint64_t commit_seen;
 };
-/* `expect`: servers of the first configuration, 0: joins one that is there. */
+/* The first `initial_n` make a cluster of themselves, others join it. */
 void node_start(struct sim_node *n);
+void node_start_later(struct sim_node *n, uint64_t delay_ms);
 /* The end of this life; what the next one finds depends on `crash`. NONE: stopped in order. */
 void node_stop(struct sim_node *n, enum crash crash);
 /* Leaves the cluster, then stops. */
