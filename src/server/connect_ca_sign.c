@@ -41,10 +41,12 @@ static void done(struct certify_job *j)
     struct signing *g = w->p.state;
     int rc = j->code;
     g->job = NULL;
-    if (rc)
+    if (rc) {
         *w->err = j->err;
-    else
+        rc = error_prefix(w->err, "error generating certificate: ");
+    } else {
         rc = g->made(w, j->made);
+    }
     write_answer(w, rc);
 }
 
@@ -86,7 +88,7 @@ static int take_number(struct write *w)
 
 static int limited(struct error *err)
 {
-    return error_set(err, ERR_INTERNAL, "Rate limit reached, try again later");
+    return error_set(err, ERR_INTERNAL, RPC_ERR_SIGNING_LIMIT);
 }
 
 static void occupy(struct signing *g)
