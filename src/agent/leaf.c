@@ -6,6 +6,7 @@
 #include "consuld/agent/cache.h"
 #include "consuld/base/map.h"
 #include "consuld/base/world.h"
+#include "consuld/cluster/rpc.h"
 #include "consuld/lang/spiffe.h"
 
 #define WAIT_MS (UINT64_C(600) * 1000)
@@ -135,7 +136,7 @@ static uint64_t pause_ms(unsigned failures)
 static void failed(struct leaf *f)
 {
     struct error err = f->err;
-    bool limited = str_find(str_of(err.text), STR("Rate limit reached")) >= 0;
+    bool limited = str_find(str_of(err.text), STR(RPC_ERR_SIGNING_LIMIT)) >= 0;
     uint64_t wait = pause_ms(f->failures++);
     arena_reset(&f->call_arena);
     if (limited) wait = SPREAD_MS / 2 + world_random_below(f->all->opts.world, SPREAD_MS);

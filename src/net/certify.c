@@ -30,6 +30,13 @@ static void read_request(struct cert_work *w, struct str pem)
     BIO_free(bio);
 }
 
+static void read_signer(struct cert_work *w, struct str pem)
+{
+    cert__read_key(w, pem);
+    if (!w->key) return;
+    cert__step(w, EVP_PKEY_is_a(w->key, "EC") || EVP_PKEY_is_a(w->key, "RSA"), "invalid key type");
+}
+
 /* --- keys ------------------------------------------------------------------------------------ */
 
 static int make_key(
@@ -139,7 +146,7 @@ static int make_root(
 {
     struct cert_work w = { .a = a, .cert = X509_new() };
     ensure(w.cert);
-    cert__read_key(&w, o->key);
+    read_signer(&w, o->key);
     if (w.key) {
         set_frame(&w, o);
         cert__step(&w, X509_set_pubkey(w.cert, w.key), "public key");
@@ -157,8 +164,11 @@ static int make_root(
 
 static void open_authority(struct cert_work *w, const struct cert_order *o)
 {
-    cert__read_key(w, o->signer_key);
+    read_signer(w, o->signer_key);
     w->authority = cert__read_certificate(w, o->signer);
+    if (!w->failed)
+        cert__step(w, X509_check_private_key(w->authority, w->key),
+            "provided PrivateKey doesn't match parent's PublicKey");
 }
 
 static void issue(struct cert_work *w, const struct cert_order *o, enum cert_rank rank)
@@ -351,13 +361,13 @@ static int check_issued(const struct cert_order *o, struct str certificate, stru
     struct arena a = ARENA_INIT;
     struct cert_work w = { .a = &a };
     const char *why = NULL;
-    w.authority = cert__read_certificate(&w, o->signer);
+    if (o->signer.p) w.authority = cert__read_certificate(&w, o->signer);
     cert__read_key(&w, o->key);
     w.cert = cert__read_certificate(&w, certificate);
     int rc = 0;
     if (!w.failed && X509_check_private_key(w.cert, w.key) != 1)
         rc = error_set(err, ERR_INTERNAL, "intermediate cert is for a different private key");
-    else if (!w.failed && !cert__verifies(&w, w.authority, &why))
+    else if (w.authority && !w.failed && !cert__verifies(&w, w.authority, &why))
         rc = error_set(
             err, ERR_INTERNAL, "could not verify intermediate cert against root: %s", why);
     int ended = cert__end(&w, rc ? NULL : err);

@@ -122,6 +122,10 @@ static int check_given(
     struct cert_facts f;
     int rc = c->root_cert.n ? s->opts.certifier->facts(a, c->root_cert, &f, err) : 0;
     if (rc) return error_prefix(err, "error parsing root fingerprint: ");
+    struct cert_order own = { .key = c->private_key };
+    if (c->root_cert.n && s->opts.certifier->check_issued(&own, c->root_cert, err))
+        return error_set(err, ERR_INTERNAL,
+            "error generating CA root certificate: the private key is not the root's");
     if (!c->private_key.n || str_find(c->private_key, STR("-----BEGIN")) >= 0) return 0;
     return error_set(err, ERR_INTERNAL,
         "error generating CA root certificate: error generating CA: "

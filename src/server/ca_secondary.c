@@ -251,7 +251,12 @@ int server__ca_secondary_step(struct server *s, struct store_read *rd, struct ar
 {
     struct secondary c = { s, rd, a, *config, .progress = p, .req = req, .err = err };
     struct str rest;
-    if (!s->primary_roots) return CA_SETTLED; /* until the replicator brings them */
+    if (!s->primary_roots) { /* until the replicator brings them */
+        if (!ready(s))
+            log_warn(CA_LOG, "no server of the primary datacenter is known that could sign - "
+                             "deferring initialization of the secondary datacenter CA");
+        return CA_SETTLED;
+    }
     const struct indexed_ca_roots *primary = &s->primary_roots->roots;
     c.top = top_of(primary);
     if (!primary->trust_domain.n)

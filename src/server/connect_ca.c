@@ -47,6 +47,10 @@ int connect_ca_configuration_get(struct eval *e)
 
 /* --- configuration --------------------------------------------------------------------------- */
 
+#define CANNOT_VOUCH \
+    "The current CA Provider does not support cross-signing. You can try again with " \
+    "ForceWithoutCrossSigningSet but this may cause disruption - see documentation for more."
+
 struct change {
     struct ca_configuration config; /* the wanted one */
     struct str old_provider;        /* id of the state that goes when the roots are changed */
@@ -113,6 +117,13 @@ static int cross_sign(
     return WRITE_PENDING;
 }
 
+static bool vouches(struct write *w, const struct ca_configuration *stored)
+{
+    struct ca_settings old;
+    return ca_settings_read(&stored->config, w->p.call->arena, &old, NULL) ||
+           !old.disable_cross_signing;
+}
+
 static int rotate(struct write *w, struct store_read *rd, struct list *roots,
     const struct ca_configuration *stored, struct ca_root *root)
 {
@@ -122,14 +133,19 @@ static int rotate(struct write *w, struct store_read *rd, struct list *roots,
     struct ca_request req = { .datacenter = ((const struct ca_request *)w->p.args)->datacenter };
     struct ca_consul_provider_state *old = server__ca_provider(s, rd, a, stored);
     if (!old) return error_set(w->err, ERR_INTERNAL, "internal error: CA provider is nil");
-    if (!c->ca.serial) {
+    if (!vouches(w, stored)) {
+        if (!c->config.force_without_cross_signing)
+            return error_set(w->err, ERR_INTERNAL, CANNOT_VOUCH);
+    } else if (!c->ca.serial) {
         req = (struct ca_request){ .op = STR("increment-provider-serial") };
         return write_propose_then(w, COMMAND_CONNECT_CA, &req, stepped);
+    } else if (!c->ca.made.p) {
+        return cross_sign(w, old, root);
     }
-    if (!c->ca.made.p) return cross_sign(w, old, root);
-    *LIST_PUSH(a, &root->intermediate_certs, struct str) = c->ca.made;
+    if (c->ca.made.p) *LIST_PUSH(a, &root->intermediate_certs, struct str) = c->ca.made;
     for (size_t i = 0; i < roots->n; i++) {
         struct ca_root *r = &LIST_AT(roots, struct ca_root, i);
+        if (str_eq_nocase(r->id, root->id)) continue;
         if (r->active) r->rotated_out_at = gotime_from_unix_ns(world_wall_ns(s->world));
         r->active = false;
         *LIST_PUSH(a, &req.roots, struct ca_root) = *r;

@@ -17,7 +17,8 @@ struct signing {
     uint64_t serial;
     certify_make *make;
     int64_t ttl_ns;
-    struct certify_job *job; /* under way */
+    struct certify_job wanted, *job; /* job: under way */
+    struct link jobs;
     int (*made)(struct write *w, struct str certificate);
     struct str certificate;
     int (*answer)(struct write *w, const struct issued_cert *cert);
@@ -35,16 +36,36 @@ static int no_ca(struct error *err, const char *what)
 
 /* --- the worker ------------------------------------------------------------------------------ */
 
+/* One at a time: the disk wants workers too. */
+static void next_job(struct server *s)
+{
+    struct link *l = s->signing ? NULL : link_pop(&s->signing_line);
+    if (!l) return;
+    struct signing *g = container_of(l, struct signing, jobs);
+    s->signing = true;
+    g->job = certify_submit(s->world, &g->wanted);
+}
+
+static void end_job(struct server *s, struct signing *g)
+{
+    if (!g->job) return;
+    g->job = NULL;
+    s->signing = false;
+    next_job(s);
+}
+
 static void done(struct certify_job *j)
 {
     struct write *w = j->ctx;
     struct signing *g = w->p.state;
     int rc = j->code;
-    g->job = NULL;
-    if (rc)
+    end_job(w->p.server, g);
+    if (rc) {
         *w->err = j->err;
-    else
+        rc = error_prefix(w->err, "error generating certificate: ");
+    } else {
         rc = g->made(w, j->made);
+    }
     write_answer(w, rc);
 }
 
@@ -60,7 +81,7 @@ static int numbered(struct write *w, const struct command_result *res)
         return error_set(w->err, ERR_INTERNAL, "provider not initialized");
     int64_t from = world_wall_ns(s->world) / SECOND_NS - DRIFT_S;
     bool primary = server__ca_is_primary(s);
-    struct certify_job wanted = { .by = s->opts.certifier,
+    g->wanted = (struct certify_job){ .by = s->opts.certifier,
         .make = g->make,
         .order = { .request = g->csr,
             .signer = primary ? state->root_cert : state->intermediate_cert,
@@ -72,7 +93,8 @@ static int numbered(struct write *w, const struct command_result *res)
             .not_after_s = from + g->ttl_ns / SECOND_NS },
         .done = done,
         .ctx = w };
-    g->job = certify_submit(s->world, &wanted);
+    link_push(&s->signing_line, &g->jobs);
+    next_job(s);
     return WRITE_PENDING;
 }
 
@@ -86,7 +108,7 @@ static int take_number(struct write *w)
 
 static int limited(struct error *err)
 {
-    return error_set(err, ERR_INTERNAL, "Rate limit reached, try again later");
+    return error_set(err, ERR_INTERNAL, RPC_ERR_SIGNING_LIMIT);
 }
 
 static void occupy(struct signing *g)
@@ -101,7 +123,8 @@ static void leave(struct pending *p)
     struct signing *g = p->state;
     struct server *s = p->server;
     certify_forget(g->job);
-    g->job = NULL;
+    link_remove(&g->jobs);
+    end_job(s, g);
     link_remove(&g->line);
     timer_stop(&p->timer);
     p->timer.fire = g->fire;
@@ -165,6 +188,7 @@ static struct signing *begin(struct write *w, struct str csr, struct str datacen
         .csr = csr, .datacenter = datacenter, .write = w, .fire = w->p.timer.fire
     };
     link_init(&g->line);
+    link_init(&g->jobs);
     w->p.state = g;
     w->p.abandon = leave;
     return g;

@@ -68,6 +68,7 @@ int server_create(const struct server_options *opts, struct server **out, struct
     link_init(&s->calls);
     link_init(&s->detached);
     link_init(&s->csr_line);
+    link_init(&s->signing_line);
     link_init(&s->snapshots);
     server__layouts_init(s);
     server__measures_init(s);

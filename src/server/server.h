@@ -202,8 +202,10 @@ struct server {
     struct primary_roots *primary_roots; /* of a secondary's leader; NULL: not known */
     int64_t csr_busy;                    /* certificates being signed, where that is limited ... */
     struct link csr_line;                /* ... and who waits for that -> struct signing */
-    int64_t csr_next_us;                 /* when the next certificate may be signed */
-    uint64_t leader_hash;                /* of the leader's address, to see it change */
+    bool signing;                        /* a worker is at it; the others wait: -> struct signing */
+    struct link signing_line;
+    int64_t csr_next_us;  /* when the next certificate may be signed */
+    uint64_t leader_hash; /* of the leader's address, to see it change */
 };
 
 /* dispatch.c */

@@ -56,7 +56,7 @@ struct certifier {
     /* The URIs that a request names; its signature is checked. */
     int (*request_uris)(
         struct arena *a, struct str request, struct cert_uris *uris, struct error *err);
-    /* Is the certificate of o->key and signed by o->signer? */
+    /* Is the certificate of o->key and, if that is not nil, signed by o->signer? */
     int (*check_issued)(const struct cert_order *o, struct str certificate, struct error *err);
     int (*facts)(
         struct arena *a, struct str certificate, struct cert_facts *out, struct error *err);

@@ -73,4 +73,5 @@ static inline void rpc_cancel(struct rpc_client *c, struct rpc_call *call)
 #define RPC_ERR_NO_LEADER "No cluster leader"
 #define RPC_ERR_NO_DC_PATH "No path to datacenter"
 #define RPC_ERR_NOT_READY "Not ready to serve consistent reads"
+#define RPC_ERR_SIGNING_LIMIT "Rate limit reached, try again later"
 #define RPC_ERR_QUERY_NOT_FOUND "Query not found"

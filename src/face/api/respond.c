@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "consuld/cluster/rpc.h"
 #include "front.h"
 
 #define JSON_TYPE "application/json"
@@ -284,6 +285,10 @@ void api_reply_error(struct api_request *req, const struct error *err)
     if (str_find(text, STR("rate limit exceeded")) >= 0 && err->code != ERR_LIMIT) {
         request_log__failed(req, err->text);
         api_reply_empty(req, 429);
+        return;
+    }
+    if (str_find(text, STR(RPC_ERR_SIGNING_LIMIT)) >= 0) {
+        api_reply_text(req, 429, "%s", err->text);
         return;
     }
     for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {

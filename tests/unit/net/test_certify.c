@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -88,6 +89,59 @@ static void a_cross_signed_root_keeps_its_key_and_names_the_other(void **state)
     arena_reset(&a);
 }
 
+static void an_intermediate_signs_leaves_and_no_authority_more(void **state)
+{
+    (void)state;
+    struct str root_key = new_key("rsa", 2048), root = new_root(root_key, 1), key, csr, made;
+    struct cert_facts of_root, of_made;
+    struct cert_order r = { .key = key = new_key("ec", 256),
+        .common_name = STR("sec-1.consul.ca.11111111.consul"),
+        .uri = STR("spiffe://11111111.consul"),
+        .authority = true };
+    assert_int_equal(net_certifier.request(&a, &r, &csr, &err), 0);
+    int64_t now = time(NULL);
+    struct cert_order o = { .request = csr,
+        .signer = root,
+        .signer_key = root_key,
+        .serial = 9,
+        .not_before_s = now - 60,
+        .not_after_s = now + 3600 };
+    assert_int_equal(net_certifier.intermediate(&a, &o, &made, &err), 0);
+    assert_int_equal(net_certifier.facts(&a, root, &of_root, &err), 0);
+    assert_int_equal(net_certifier.facts(&a, made, &of_made, &err), 0);
+    assert_true(of_made.authority);
+    assert_int_equal(of_made.uris.n, 1);
+    assert_true(str_eq(of_made.uris.first, r.uri));
+    assert_true(str_eq(of_made.authority_id, of_root.key_id));
+    struct cert_order own = { .key = key }, other = { .key = root_key };
+    assert_int_equal(net_certifier.check_issued(&own, made, &err), 0);
+    assert_true(net_certifier.check_issued(&other, made, &err) < 0);
+    assert_string_equal(err.text, "intermediate cert is for a different private key");
+    own.signer = new_root(new_key("ec", 256), 1);
+    assert_true(net_certifier.check_issued(&own, made, &err) < 0);
+    assert_true(
+        str_has_prefix(str_of(err.text), STR("could not verify intermediate cert against root: ")));
+    arena_reset(&a);
+}
+
+static void an_authority_signs_with_its_own_key_alone(void **state)
+{
+    (void)state;
+    struct str request, leaf;
+    struct cert_order r = { .key = new_key("ec", 256),
+        .common_name = STR("web.svc.default.11111111.consul"),
+        .uri = STR("spiffe://11111111.consul/ns/default/dc/dc1/svc/web") };
+    assert_int_equal(net_certifier.request(&a, &r, &request, &err), 0);
+    struct cert_order o = { .request = request,
+        .signer = new_root(new_key("ec", 256), 1),
+        .signer_key = new_key("ec", 256),
+        .common_name = r.common_name,
+        .not_after_s = NOW };
+    assert_true(net_certifier.leaf(&a, &o, &leaf, &err) < 0);
+    assert_string_equal(err.text, "x509: provided PrivateKey doesn't match parent's PublicKey");
+    arena_reset(&a);
+}
+
 static void what_is_no_request_is_refused(void **state)
 {
     (void)state;
@@ -103,6 +157,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_leaf_has_the_names_asked_for_and_its_authority),
         cmocka_unit_test(a_cross_signed_root_keeps_its_key_and_names_the_other),
+        cmocka_unit_test(an_intermediate_signs_leaves_and_no_authority_more),
+        cmocka_unit_test(an_authority_signs_with_its_own_key_alone),
         cmocka_unit_test(what_is_no_request_is_refused),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

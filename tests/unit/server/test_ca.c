@@ -49,7 +49,7 @@ static struct ca_sign_request sign_request(struct fixture *f)
             &f->arena, "request(k)<spiffe://%.*s/ns/default/dc/dc1/svc/web>", STR_ARG(domain)) };
 }
 
-static int set_key(struct fixture *f, struct test_call *c, const char *key)
+static void set_key(struct fixture *f, struct test_call *c, const char *key, bool by_force)
 {
     struct ca_configuration *config = arena_new(&f->arena, struct ca_configuration);
     struct ca_request *req = arena_new(&f->arena, struct ca_request);
@@ -58,8 +58,8 @@ static int set_key(struct fixture *f, struct test_call *c, const char *key)
     *value_map_add(&f->arena, &config->config, STR("PrivateKey")) = value_of_str(str_of(key));
     req->datacenter = STR("dc1");
     req->config = config;
+    config->force_without_cross_signing = by_force;
     submit(f, c, "ConnectCA.ConfigurationSet", req);
-    return 0;
 }
 
 static void a_leader_answers_while_its_first_key_is_made(void **state)
@@ -130,7 +130,7 @@ static void another_key_is_another_root_that_the_old_one_vouches_for(void **stat
     struct test_call c = { 0 };
     elect(f);
     struct str first = roots_of(f).active_root_id;
-    set_key(f, &c, "-----BEGIN mine");
+    set_key(f, &c, "-----BEGIN mine", false);
     settle(f, &c);
     assert_int_equal(c.rpc.code, 0);
     release(&c);
@@ -145,6 +145,138 @@ static void another_key_is_another_root_that_the_old_one_vouches_for(void **stat
         LIST_AT(&now->intermediate_certs, struct str, 0), STR("crossed(root(-----BEGIN mine)")));
 }
 
+static struct str stored_states(struct fixture *f, const char *key)
+{
+    struct ca_consul_provider_state *state = NULL;
+    struct str id = str_printf(&f->arena, "digest of %s,,true", key);
+    store_ca_provider_state(store_read(f->store), NULL, id, &f->arena, &state);
+    return state ? state->id : STR_NIL;
+}
+
+static void who_does_not_vouch_for_others_is_left_by_force_alone(void **state)
+{
+    struct fixture *f = *state;
+    struct test_call c = { 0 };
+    struct value no = { .kind = V_BOOL, .b = true };
+    struct ca_configuration config = { .provider = STR("consul"), .config = { .kind = V_MAP } };
+    struct ca_request req = { .datacenter = STR("dc1"), .config = &config };
+    *value_map_add(&f->arena, &config.config, STR("DisableCrossSigning")) = no;
+    elect(f);
+    struct str first = roots_of(f).active_root_id;
+    expect_ok(f, "ConnectCA.ConfigurationSet", &req);
+    set_key(f, &c, "-----BEGIN mine", false);
+    settle(f, &c);
+    assert_true(str_has_prefix(
+        str_of(c.err.text), STR("The current CA Provider does not support cross-signing.")));
+    release(&c);
+    assert_true(str_eq(first, roots_of(f).active_root_id));
+    fake_world_advance(&f->world, 100);
+    assert_false(stored_states(f, "-----BEGIN mine").p);
+    set_key(f, &c, "-----BEGIN mine", true);
+    settle(f, &c);
+    assert_int_equal(c.rpc.code, 0);
+    release(&c);
+    assert_false(str_eq(first, roots_of(f).active_root_id));
+}
+
+static void roots_are_dropped_when_no_leaf_of_theirs_can_be_left(void **state)
+{
+    struct fixture *f = *state;
+    struct test_call c = { 0 };
+    elect(f);
+    set_key(f, &c, "-----BEGIN mine", false);
+    settle(f, &c);
+    release(&c);
+    f->world.now_ms += UINT64_C(143) * 3600000;
+    fake_world_advance(&f->world, 1000);
+    assert_int_equal(roots_of(f).roots.n, 2);
+    f->world.now_ms += UINT64_C(2) * 3600000;
+    fake_world_advance(&f->world, 1000);
+    assert_int_equal(roots_of(f).roots.n, 1);
+}
+
+static struct ca_request *limits(struct fixture *f, int64_t per_second, int64_t concurrent)
+{
+    struct ca_configuration *config = arena_new(&f->arena, struct ca_configuration);
+    struct ca_request *req = arena_new(&f->arena, struct ca_request);
+    config->provider = STR("consul");
+    config->config.kind = V_MAP;
+    *value_map_add(&f->arena, &config->config, STR("CSRMaxPerSecond")) =
+        (struct value){ .kind = V_INT, .i = per_second };
+    *value_map_add(&f->arena, &config->config, STR("CSRMaxConcurrent")) =
+        (struct value){ .kind = V_INT, .i = concurrent };
+    req->datacenter = STR("dc1");
+    req->config = config;
+    return req;
+}
+
+#define SIGNERS 6
+
+static void ask_all(struct fixture *f, struct test_call *c, const struct ca_sign_request *req)
+{
+    for (int i = 0; i < SIGNERS; i++)
+        submit(f, &c[i], "ConnectCA.Sign", req);
+}
+
+static void count_all(struct test_call *c, int *signed_n, int *refused)
+{
+    *signed_n = *refused = 0;
+    for (int i = 0; i < SIGNERS; i++) {
+        assert_int_equal(c[i].ended, 1);
+        *signed_n += c[i].rpc.code == 0;
+        *refused += c[i].rpc.code && strcmp(c[i].err.text, RPC_ERR_SIGNING_LIMIT) == 0;
+        release(&c[i]);
+    }
+}
+
+static void so_many_a_second_are_signed_and_who_would_wait_for_long_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct test_call c[SIGNERS] = { 0 };
+    int signed_n, refused;
+    elect(f);
+    struct ca_sign_request req = sign_request(f);
+    expect_ok(f, "ConnectCA.ConfigurationSet", limits(f, 4, 1));
+    ask_all(f, c, &req);
+    fake_world_advance(&f->world, 2000);
+    count_all(c, &signed_n, &refused);
+    assert_int_equal(signed_n, 3); /* at once, after 250 ms and 500 ms */
+    assert_int_equal(refused, 3);
+}
+
+static struct test_call others[SIGNERS];
+static struct ca_sign_request others_ask;
+
+/* While the first is signed. */
+static void hold_for_a_second(void *ctx)
+{
+    struct fixture *f = ctx;
+    ask_all(f, others, &others_ask);
+    fake_world_advance(&f->world, 1000);
+}
+
+static void as_many_at_a_time_are_signed_and_who_waited_for_long_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct test_call c = { 0 }, later[SIGNERS] = { 0 };
+    int signed_n, refused;
+    elect(f);
+    others_ask = sign_request(f);
+    expect_ok(f, "ConnectCA.ConfigurationSet", limits(f, 0, 1));
+    fake_certify.meanwhile = hold_for_a_second;
+    fake_certify.ctx = f;
+    submit(f, &c, "ConnectCA.Sign", &others_ask);
+    settle(f, &c);
+    assert_int_equal(c.rpc.code, 0);
+    release(&c);
+    count_all(others, &signed_n, &refused);
+    assert_int_equal(refused, SIGNERS);
+    ask_all(f, later, &others_ask);
+    fake_world_advance(&f->world, 400);
+    count_all(later, &signed_n, &refused);
+    assert_int_equal(signed_n, SIGNERS);
+}
+
 static void a_change_that_fails_on_the_worker_says_so_and_changes_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -152,7 +284,7 @@ static void a_change_that_fails_on_the_worker_says_so_and_changes_nothing(void *
     elect(f);
     struct str first = roots_of(f).active_root_id;
     fake_certify.fault = "out of paper";
-    set_key(f, &c, "-----BEGIN mine");
+    set_key(f, &c, "-----BEGIN mine", false);
     settle(f, &c);
     assert_true(c.rpc.code < 0);
     assert_string_equal(c.err.text, "error generating CA root certificate: out of paper");
@@ -170,6 +302,10 @@ int main(void)
         test_with_connect(a_call_may_go_while_its_leaf_is_made),
         test_with_connect(a_key_that_cannot_be_used_is_tried_again),
         test_with_connect(another_key_is_another_root_that_the_old_one_vouches_for),
+        test_with_connect(who_does_not_vouch_for_others_is_left_by_force_alone),
+        test_with_connect(roots_are_dropped_when_no_leaf_of_theirs_can_be_left),
+        test_with_connect(so_many_a_second_are_signed_and_who_would_wait_for_long_is_refused),
+        test_with_connect(as_many_at_a_time_are_signed_and_who_waited_for_long_is_refused),
         test_with_connect(a_change_that_fails_on_the_worker_says_so_and_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
