@@ -13,16 +13,38 @@ struct retry_join {
     int64_t attempts;
 };
 
-struct str join_provider(struct str text)
+/* The next key=value of a discovery text; values may stand in quotes. */
+static struct str next_pair(struct str *rest)
 {
-    static const struct str key = { "provider=", sizeof "provider=" - 1 };
-    ptrdiff_t at = str_find(text, key);
-    if (at < 0) return STR_NIL;
-    struct str rest = str_slice(text, (size_t)at + key.n, text.n), name;
-    str_cut(rest, ' ', &name, &rest);
-    if (name.n >= 2 && name.p[0] == '"' && name.p[name.n - 1] == '"')
-        name = str_slice(name, 1, name.n - 1);
-    return name.p ? name : STR("");
+    struct str text = str_trim(*rest);
+    size_t n = 0;
+    for (bool quoted = false; n < text.n && (quoted || text.p[n] != ' '); n++)
+        if (text.p[n] == '"') quoted = !quoted;
+    *rest = str_slice(text, n, text.n);
+    return str_slice(text, 0, n);
+}
+
+struct str join_discovery_fault(struct str text, struct arena *a)
+{
+    static const char *const clouds[] = { "aliyun", "aws", "azure", "digitalocean", "gce", "k8s",
+        "linode", "mdns", "os", "packet", "scaleway", "softlayer", "tencentcloud", "triton",
+        "vsphere" };
+    struct str provider = STR_NIL, key, value;
+    if (str_find(text, STR("provider=")) < 0) return STR_NIL;
+    for (struct str rest = text, pair; (pair = next_pair(&rest)).n;) {
+        if (!str_cut(pair, '=', &key, &value))
+            return str_printf(a, "discover: %.*s: missing '='", STR_ARG(pair));
+        if (value.n == 0) return str_printf(a, "discover: %.*s: missing value", STR_ARG(key));
+        if (!str_is(key, "provider")) continue;
+        bool quoted = value.n >= 2 && value.p[0] == '"' && value.p[value.n - 1] == '"';
+        provider = quoted ? str_slice(value, 1, value.n - 1) : value;
+    }
+    if (!provider.p) return STR("discover: no provider");
+    for (size_t i = 0; i < sizeof clouds / sizeof clouds[0]; i++)
+        if (str_is(provider, clouds[i]))
+            return str_printf(
+                a, "discovery provider \"%.*s\" is not part of this build", STR_ARG(provider));
+    return str_printf(a, "discover: unknown provider %.*s", STR_ARG(provider));
 }
 
 void join_logged(
@@ -98,15 +120,13 @@ static void try(struct timer *t)
     struct str plain[POOL_JOIN_TEXTS_MAX];
     size_t n = 0;
     for (size_t i = 0; i < all->n; i++) {
-        struct str text = LIST_AT(all, struct str, i), provider = join_provider(text);
-        if (!provider.p) {
-            if (n < POOL_JOIN_TEXTS_MAX) plain[n++] = text;
-            continue;
-        }
         struct arena a = ARENA_INIT;
-        struct str why = str_printf(
-            &a, "discovery provider \"%.*s\" is not part of this build", STR_ARG(provider));
-        log_error("agent", "Cannot discover address", "address", str_c(&a, text), "error", why.p);
+        struct str text = LIST_AT(all, struct str, i), why = join_discovery_fault(text, &a);
+        if (why.p)
+            log_error("agent", "Cannot discover address", "cluster", j->opts.label, "address",
+                str_c(&a, text), "error", why.p);
+        else if (n < POOL_JOIN_TEXTS_MAX)
+            plain[n++] = text;
         arena_free(&a);
     }
     if (n == 0) {

@@ -385,6 +385,8 @@ void pool_stop(struct pool *p, void (*stopped)(void *ctx), void *ctx)
     ensure(!p->stopping);
     p->on_stopped = stopped;
     p->stopped_ctx = ctx;
+    if (p->started && serf_state(p->core) != SERF_STATE_LEFT)
+        log_warn(p->log_name, "serf: Shutdown without a Leave");
     if (p->started && !p->closed) {
         serf_collect(p->core, &out);
         record(p, &out.snapshot);

@@ -52,7 +52,15 @@ uint64_t serf__call(enum swim_call call, uint64_t id, size_t index)
     return (uint64_t)call << CALL_SHIFT | id << CALL_INDEX_BITS | index;
 }
 
-void serf__swim_result(struct serf *s, const struct swim_result *r)
+static void tags_result(struct serf *s, uint64_t id, const struct swim_result *r)
+{
+    if (s->tags.id != id || s->tags.handle == 0) return;
+    serf__result(
+        s, s->tags.handle, r->code, "%s", r->code ? "timeout waiting for update broadcast" : "");
+    s->tags.handle = 0;
+}
+
+static void swim_result(struct serf *s, const struct swim_result *r)
 {
     uint64_t id = (r->handle & ((UINT64_C(1) << CALL_SHIFT) - 1)) >> CALL_INDEX_BITS;
     size_t index = r->handle & ((1u << CALL_INDEX_BITS) - 1);
@@ -69,7 +77,7 @@ void serf__swim_result(struct serf *s, const struct swim_result *r)
         serf__leave_result(s, r);
         break;
     case CALL_TAGS:
-        serf__tags_result(s, id, r);
+        tags_result(s, id, r);
         break;
     }
 }
@@ -201,14 +209,6 @@ static void set_tags(struct serf *s, const struct serf_event *ev)
     swim_step(s->swim, s->now_ms, &update, NULL);
 }
 
-void serf__tags_result(struct serf *s, uint64_t id, const struct swim_result *r)
-{
-    if (s->tags.id != id || s->tags.handle == 0) return;
-    serf__result(
-        s, s->tags.handle, r->code, "%s", r->code ? "timeout waiting for update broadcast" : "");
-    s->tags.handle = 0;
-}
-
 static void ask(struct serf *s, const struct serf_event *ev)
 {
     struct arena a = ARENA_INIT;
@@ -317,7 +317,7 @@ void serf_collect(struct serf *s, struct serf_output *out)
     begin(s);
     swim_collect(s->swim, &out->swim);
     for (size_t i = 0; i < out->swim.results_n; i++)
-        serf__swim_result(s, &out->swim.results[i]);
+        swim_result(s, &out->swim.results[i]);
     out->swim.results = NULL;
     out->swim.results_n = 0;
     const struct serf_snapshot *f = &s->snapshot;

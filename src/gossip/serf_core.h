@@ -195,7 +195,6 @@ struct serf {
 /* Handles of the swim core: what a result belongs to. */
 enum swim_call { CALL_JOIN = 1, CALL_REJOIN, CALL_RECONNECT, CALL_LEAVE, CALL_TAGS };
 uint64_t serf__call(enum swim_call call, uint64_t id, size_t index);
-void serf__swim_result(struct serf *s, const struct swim_result *r);
 
 /* serf_core.c */
 void serf__log(const struct serf *s, enum log_level level, const char *fmt, ...)
@@ -205,7 +204,6 @@ void serf__witness(uint64_t *clock, uint64_t ltime);
 bool serf__name_valid(struct str name);
 /* Writes the clock's line of the snapshot file now, behind that of a member. */
 void serf__clock_line(struct serf *s);
-void serf__tags_result(struct serf *s, uint64_t id, const struct swim_result *r);
 
 /* serf_output.c */
 struct serf_notice *serf__notice(struct serf *s, enum serf_notice_type type);
@@ -237,8 +235,6 @@ void serf__intents_expire(struct serf *s);
 void serf__intents_free(struct serf *s);
 /* Our own join at the current clock: applied and sent. */
 void serf__announce(struct serf *s);
-/* Queues an encoded intent; a tag asks for its end. */
-void serf__send_intent(struct serf *s, struct str message, bool urgent, uint64_t tag);
 void serf__send_leave_intent(struct serf *s, const struct serf_leave_intent *m, uint64_t tag);
 void serf__prune_due(struct serf *s);
 void serf__bury_due(struct serf *s);
@@ -286,7 +282,6 @@ bool serf__filters_match(const struct serf *s, const struct list *filters);
 /* A list of encoded filters, nil if there are none. */
 struct list serf__filters(struct arena *a, const struct str *nodes, size_t nodes_n,
     const struct str_pair *tags, size_t tags_n);
-struct str serf__tag(struct str meta, struct str name);
 
 /* serf_ask.c */
 struct ask_options {

@@ -3,14 +3,6 @@
  */
 #include "serf_core.h"
 
-struct str serf__tag(struct str meta, struct str name)
-{
-    struct arena a = ARENA_INIT;
-    struct str value = serf_tag(meta, str_c(&a, name));
-    arena_free(&a);
-    return value.p ? value : STR("");
-}
-
 static bool node_matches(const struct serf *s, struct arena *a, struct str body)
 {
     struct list names;
@@ -25,7 +17,8 @@ static bool tag_matches(const struct serf *s, struct arena *a, struct str body)
     struct serf_tag_filter f;
     if (!s->o.search) return false;
     if (serf_message_decode(body, a, &type_serf_tag_filter, &f, NULL, NULL)) return false;
-    return s->o.search(s->o.ctx, f.expr, serf__tag(buf_str(&s->meta), f.tag));
+    struct str value = serf_tag(buf_str(&s->meta), str_c(a, f.tag));
+    return s->o.search(s->o.ctx, f.expr, value.p ? value : STR(""));
 }
 
 static bool matches(const struct serf *s, struct arena *a, struct str filter)

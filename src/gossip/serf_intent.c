@@ -52,7 +52,7 @@ void serf__intents_free(struct serf *s)
 
 /* --- sending ------------------------------------------------------------------------------- */
 
-void serf__send_intent(struct serf *s, struct str message, bool urgent, uint64_t tag)
+static void send_intent(struct serf *s, struct str message, bool urgent, uint64_t tag)
 {
     broadcast_queue_add(
         s->intent_queue, &(struct broadcast){ .message = message, .tag = tag, .urgent = urgent });
@@ -63,7 +63,7 @@ void serf__send_leave_intent(struct serf *s, const struct serf_leave_intent *m, 
 {
     struct buf out = BUF_INIT(2 * SWIM_NAME_MAX);
     serf_message_encode(SERF_MSG_LEAVE, &type_serf_leave_intent, m, &out);
-    serf__send_intent(s, buf_str(&out), true, tag);
+    send_intent(s, buf_str(&out), true, tag);
     buf_deinit(&out);
 }
 
@@ -73,7 +73,7 @@ void serf__announce(struct serf *s)
     serf__join_intent(s, &m);
     struct buf out = BUF_INIT(2 * SWIM_NAME_MAX);
     serf_message_encode(SERF_MSG_JOIN, &type_serf_join_intent, &m, &out);
-    serf__send_intent(s, buf_str(&out), false, 0);
+    send_intent(s, buf_str(&out), false, 0);
     buf_deinit(&out);
 }
 

@@ -40,11 +40,3 @@ struct serf_options serf_options_wan(void)
     swim.gossip_nodes = 3;
     return options(swim);
 }
-
-void serf_options_dev(struct serf_options *o)
-{
-    o->swim.gossip_interval_ms = 100;
-    o->swim.probe_interval_ms = 100;
-    o->swim.probe_timeout_ms = 100;
-    o->swim.suspicion_mult = 3;
-}

@@ -235,6 +235,9 @@ void swim__out_free(struct swim *s);
 /* swim_fault.c */
 void swim__fault(
     struct swim *s, const struct gossip_address *from, enum swim_fault fault, const char *detail);
+/* An alive message from, or about, an address outside of the allowed networks. */
+void swim__blocked(
+    struct swim *s, const struct gossip_address *from, const struct gossip_address *claimed);
 void swim__log(const struct swim *s, enum log_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

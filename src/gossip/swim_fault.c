@@ -55,6 +55,11 @@ static void log_fault(struct swim *s, const struct gossip_address *from, enum sw
             address, key, s->o.keys->n, (unsigned long long)times);
         return;
     }
+    if (fault == SWIM_FAULT_NETWORK) {
+        swim__log(s, LOG_WARN, "memberlist: %s from=%s times=%llu", detail, address,
+            (unsigned long long)times);
+        return;
+    }
     swim__log(s, LOG_WARN, "memberlist: dropped a malformed message (%s): %s from=%s times=%llu",
         swim_fault_name(fault), detail, address, (unsigned long long)times);
 }
@@ -79,6 +84,15 @@ void swim__fault(
     o->from.port = from ? from->port : 0;
     uint64_t times = ++o->faults[fault];
     if ((times & (times - 1)) == 0 && line_allowed(s)) log_fault(s, &o->from, fault, detail, times);
+}
+
+void swim__blocked(
+    struct swim *s, const struct gossip_address *from, const struct gossip_address *claimed)
+{
+    char ip[GOSSIP_ADDRESS_TEXT_MAX], text[GOSSIP_ADDRESS_TEXT_MAX + 64];
+    snprintf(
+        text, sizeof text, "Blocked alive message: %s is not allowed", gossip_ip_text(claimed, ip));
+    swim__fault(s, from, SWIM_FAULT_NETWORK, text);
 }
 
 size_t swim_offenders(const struct swim *s, const struct swim_offender **out)

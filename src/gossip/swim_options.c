@@ -39,20 +39,6 @@ struct swim_options swim_options_wan(void)
     return o;
 }
 
-struct swim_options swim_options_local(void)
-{
-    struct swim_options o = swim_options_lan();
-    o.stream_timeout_ms = 1000;
-    o.indirect_checks = 1;
-    o.retransmit_mult = 2;
-    o.suspicion_mult = 3;
-    o.push_pull_interval_ms = 15000;
-    o.probe_timeout_ms = 200;
-    o.gossip_interval_ms = 100;
-    o.gossip_to_the_dead_ms = 15000;
-    return o;
-}
-
 uint64_t swim_suspicion_timeout_ms(uint32_t mult, size_t nodes, uint64_t interval_ms)
 {
     double factor = fmax(1, log10(fmax(1, (double)nodes)));

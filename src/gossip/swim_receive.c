@@ -88,12 +88,12 @@ static void on_alive(struct packet *p, struct str body)
     struct swim_alive m;
     struct gossip_address address;
     if (!swim__address_allowed(p->s, p->from)) {
-        swim__fault(p->s, p->from, SWIM_FAULT_NETWORK, "alive message");
+        swim__blocked(p->s, p->from, p->from);
         return;
     }
     if (!read_record(p, body, &type_swim_alive, &m)) return;
     if (gossip_address_set(&address, m.addr, 0) && !swim__address_allowed(p->s, &address)) {
-        swim__fault(p->s, p->from, SWIM_FAULT_NETWORK, "alive message");
+        swim__blocked(p->s, p->from, &address);
         return;
     }
     swim__alive(p->s, &m, FROM_PACKET, p->from, 0);

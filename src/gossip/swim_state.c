@@ -141,7 +141,7 @@ static struct member *subject(struct swim *s, const struct swim_alive *a,
     struct member *m = swim__member(s, a->node);
     if (m && gossip_address_equal(&m->node.address, address)) return m;
     if (!swim__address_allowed(s, address)) {
-        swim__fault(s, from, SWIM_FAULT_NETWORK, "alive message");
+        swim__blocked(s, from, address);
         return NULL;
     }
     if (!m) return a->incarnation > 0 ? swim__member_add(s, a->node, address) : NULL;

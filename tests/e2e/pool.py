@@ -326,12 +326,66 @@ def test_retry_join_gives_up(opts):
 
 
 def test_missing_provider_is_named(opts):
-    c = Client(opts, 'cloudy', ['provider=aws tag_key=x tag_value=y'])
+    c = Client(opts, 'cloudy', ['provider=aws tag_key=x tag_value=y', 'provider=nosuch',
+                                'provider=', 'x provider="aws"'])
     with c:
         c.spawn()
         c.wait_log('discovery provider "aws" is not part of this build')
+        for why in ('discover: unknown provider nosuch', 'discover: provider: missing value',
+                    "discover: x: missing '='"):
+            c.wait_log('error="%s"' % why)
         c.wait_log('No servers to join')
         c.stop()
+
+
+def test_bad_addresses_are_refused_by_their_fault(opts):
+    with server(opts) as s:
+        s.start()
+        for text, why in (('[::1', "address [::1: missing ']' in address"),
+                          ('[::1]x', 'address [::1]x]:%d: missing port in address'
+                           % s.config['ports']['serf_lan']),
+                          ('h:99999', 'strconv.ParseUint: parsing "99999": value out of range'),
+                          ('h:x', 'strconv.ParseUint: parsing "x": invalid syntax')):
+            answer = s.put('/v1/agent/join/' + text)
+            assert (answer.status, answer.text()) == (
+                500, '1 error occurred:\n\t* Failed to resolve %s: %s\n\n' % (text, why)), \
+                answer.text()
+
+
+def refused(opts, why, flags=(), **config):
+    """Does not start, for that reason."""
+    with agent.Agent(opts, config, flags=flags) as a:
+        a.spawn()
+        assert a.wait_end() == 1
+        assert why in a.log(), a.tail()
+
+
+def test_what_cannot_be_a_member_does_not_start(opts):
+    refused(opts, "Failed to start Consul server: Protocol version '1' too low. Must be in range: "
+            '[2, 3]', ['-protocol=1'])
+    refused(opts, "Failed to start Consul client: Protocol version '4' too high. Must be in range: "
+            '[2, 3]', ['-protocol=4'], server=False, bootstrap=False)
+    refused(opts, 'Failed to start Raft: Protocol version 4 must be >= 1 and <= 3',
+            ['-raft-protocol=4'])
+    refused(opts, 'Failed to configure keyring: Invalid key: key size must be 16, 24 or 32 bytes',
+            encrypt='AAAA')
+    refused(opts, 'Blocked alive message: %s is not allowed' % opts.bind,
+            serf_lan_allowed_cidrs=['10.0.0.0/8'])
+
+
+def test_a_name_that_is_taken_is_given_up(opts):
+    with Five(opts) as five:
+        late = Client(on(opts, 5), 'c0', [lan(five.server)])
+        with late:
+            late.spawn().wait_http()
+            late.wait_log('serf: minority in name conflict resolution, quiting [0 / ')
+            late.wait_log("the pool says that our name is another's")
+            agree(five.all, {a.config['node_name']: ALIVE for a in five.all}, 'the first stays')
+            refusal = late.put('/v1/agent/join/' + lan(five.server))
+            assert (refusal.status, refusal.text()) == (500, 'the pool is shut down')
+            late.kill()
+        for a in five.all:
+            assert 'EventMemberFailed: c0' not in a.log(), a.config['node_name']
 
 
 def test_start_join_works_or_ends_it(opts):
@@ -396,6 +450,30 @@ def test_a_mistyped_key_does_not_stick(opts):
             agree([s, c], {'server': ALIVE, 'typist': ALIVE}, 'the right key')
             assert not os.path.exists(os.path.join(c.data_dir, 'serf', 'local.keyring.unproven'))
             c.stop()
+
+
+def test_changed_keys_outlive_the_configured_one(opts):
+    old, new = 'AQEBAQEBAQEBAQEBAQEBAQ==', 'AgICAgICAgICAgICAgICAg=='
+    with server(opts, encrypt=old) as s:  # alone: no peer was ever read with its key
+        s.start()
+        for change in (s.request('POST', '/v1/operator/keyring', {'Key': new, 'RelayFactor': 7}),
+                       s.put('/v1/operator/keyring', {'Key': new}),
+                       s.request('DELETE', '/v1/operator/keyring', {'Key': old})):
+            s.must(change)
+        s.kill()
+        s.start()
+        for ring in s.get('/v1/operator/keyring').json():
+            assert ring['PrimaryKeys'] == {new: 1} == ring['Keys'], ring
+        s.wait_log(" keyring doesn't include key provided with -encrypt, using keyring: "
+                   'keyring=WAN')
+        s.kill()
+        for text, why in (('[]', 'no keys present in keyring: '), ('["x"]', 'illegal base64 data'),
+                          ('[', 'unexpected end of JSON input')):
+            with open(os.path.join(s.data_dir, 'serf', 'local.keyring'), 'w') as f:
+                f.write(text)
+            s.spawn()
+            assert s.wait_end() == 1
+            assert 'Failed to configure keyring: ' + why in s.log(), s.tail()
 
 
 if __name__ == '__main__':

@@ -31,5 +31,6 @@ void join_logged(
     struct pool *p, struct pool_request *r, const char *label, const struct str *texts, size_t n);
 /* The line of the outcome. */
 void join_log_outcome(const struct pool_request *r, const char *label);
-/* The provider that a discovery text names, nil for a plain address. */
-struct str join_provider(struct str text);
+/* Why a text that asks a discovery provider ("provider=aws tag_key=...") finds nothing: it is
+ * malformed, the provider unknown, or no part of this build. Nil for a plain address. */
+struct str join_discovery_fault(struct str text, struct arena *a);

@@ -109,11 +109,9 @@ struct serf_options {
     const char *log_name; /* "agent.server.serf.lan"; NULL: silent. Borrowed for life */
 };
 
-/* Consul's profiles (gossip.md 12.3); names, addresses, tags and seed are left to fill. `dev` has
- * the fast timing of -dev over that of the LAN or WAN. */
+/* Consul's profiles (gossip.md 12.3); names, addresses, tags and seed are left to fill. */
 struct serf_options serf_options_lan(void);
 struct serf_options serf_options_wan(void);
-void serf_options_dev(struct serf_options *o);
 
 /* --- events: what comes in ------------------------------------------------------------------ */
 

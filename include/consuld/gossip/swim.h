@@ -150,7 +150,6 @@ struct swim_options {
 /* Tables of gossip.md 8.1. name, advertise, bind_port, seed and delegate are left to fill. */
 struct swim_options swim_options_lan(void);
 struct swim_options swim_options_wan(void);
-struct swim_options swim_options_local(void);
 
 /* --- events ---------------------------------------------------------------------------------- */
 

@@ -127,13 +127,12 @@ static bool refresh(struct run *r)
     struct arena a = ARENA_INIT;
     log_info("agent", "Refreshing mesh gateways...");
     for (size_t i = 0; i < all->n; i++) {
-        struct str text = LIST_AT(all, struct str, i), provider = join_provider(text), host;
+        struct str text = LIST_AT(all, struct str, i), host;
+        struct str why = join_discovery_fault(text, &a);
         uint16_t port;
-        if (provider.p)
-            log_error("agent", "Cannot discover address", "address", str_c(&a, text), "error",
-                str_printf(
-                    &a, "discovery provider \"%.*s\" is not part of this build", STR_ARG(provider))
-                    .p);
+        if (why.p)
+            log_error(
+                "agent", "Cannot discover address", "address", str_c(&a, text), "error", why.p);
         else if (!fed_split_address(text, &host, &port))
             log_error("agent", "A primary gateway needs an address and a port", "address",
                 str_c(&a, text));
