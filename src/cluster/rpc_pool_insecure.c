@@ -71,7 +71,7 @@ static int look(struct pool_insecure *i)
         if (i->header_n) return 1;
         if (rpc_read_response(str_slice(buf_str(&i->input), 0, i->at), &h)) return ERR_DECODE;
         i->header_n = i->at;
-        rpc_scan_init(&i->scan, 1, LIMIT_RPC_MESSAGE);
+        rpc_scan_init(&i->scan, 1, LIMIT_RPC_REQUEST);
     }
 }
 
@@ -160,7 +160,7 @@ void rpc_pool__insecure_begin(struct pool_call *pc, const struct rpc_target *to)
     }
     struct arena a = ARENA_INIT;
     struct pool_insecure *i = arena_new(&a, struct pool_insecure);
-    *i = (struct pool_insecure){ .pool = p, .call = pc, .input = BUF_INIT(LIMIT_RPC_MESSAGE) };
+    *i = (struct pool_insecure){ .pool = p, .call = pc, .input = BUF_INIT(LIMIT_RPC_REQUEST) };
     i->dial = (struct server_dial){ .world = p->opts.world,
         .tls = p->opts.tls,
         .protocol = SERVER_TLS_INSECURE,
