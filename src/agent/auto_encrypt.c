@@ -477,7 +477,9 @@ void auto_encrypt_stop(struct auto_encrypt *e)
 {
     if (!e || e->stopped) return;
     e->stopped = true;
-    if (!e->upgraded) log_info(LOG, "interrupted during retrieval of auto-encrypt certificates");
+    if (!e->upgraded)
+        log_info(LOG, "interrupted during retrieval of auto-encrypt certificates", "err",
+            "context canceled");
     stop_asking(e);
     timer_stop(&e->expired);
     timer_stop(&e->leaf_again);

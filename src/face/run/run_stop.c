@@ -229,7 +229,8 @@ void run_signal(void *ctx, int signum)
     }
     log_info("agent", "Caught", "signal", name);
     if (r->starting) {
-        log_error("agent", "Error starting agent", "error", "interrupted");
+        auto_encrypt_stop(r->auto_encrypt);
+        log_error("agent", "Error starting agent", "error", "context canceled");
         run_shutdown(r, 1);
         return;
     }
