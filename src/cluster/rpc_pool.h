@@ -127,6 +127,7 @@ struct rpc_reply *rpc_pool__decode(const struct pool_call *pc, struct str *body,
 void rpc_pool__succeed(struct pool_call *pc, struct rpc_reply *reply);
 
 /* rpc_pool_insecure.c */
+#define RPC_POOL_INSECURE_CALL "rpcinsecure error making call: "
 void rpc_pool__insecure_begin(struct pool_call *pc, const struct rpc_target *to);
 /* Gives its connection up, if there is one. */
 void rpc_pool__insecure_end(struct pool_call *pc);

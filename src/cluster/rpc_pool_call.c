@@ -304,7 +304,8 @@ static void late(struct timer *t)
     pc->pool->counters.timed_out++;
     if (pc->stream) rpc_pool__drop_stream(pc->stream, true);
     rpc_pool__insecure_end(pc);
-    rpc_pool__fail(pc, MAKING_CALL, "i/o deadline reached");
+    rpc_pool__fail(
+        pc, pc->method->insecure ? RPC_POOL_INSECURE_CALL : MAKING_CALL, "i/o deadline reached");
 }
 
 /* What a blocking query may wait at the server, with its jitter (rpc.md 7). */

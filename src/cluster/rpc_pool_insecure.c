@@ -7,7 +7,6 @@
 #include "consuld/model.h"
 
 #define CONNECTING "rpcinsecure error establishing connection: "
-#define CALLING "rpcinsecure error making call: "
 
 /* It lives until its stream is closed, also when its call is over. */
 struct pool_insecure {
@@ -88,7 +87,7 @@ static void respond(struct pool_insecure *i)
     else
         reply = rpc_pool__decode(pc, &body, &err);
     if (!reply) {
-        fail(i, CALLING, err.text);
+        fail(i, RPC_POOL_INSECURE_CALL, err.text);
         return;
     }
     rpc_pool__insecure_end(pc);
@@ -102,14 +101,14 @@ static void on_data(struct stream *s, struct str bytes)
     buf_put_str(&i->input, bytes);
     int rc = i->input.overflow ? ERR_TOO_LARGE : look(i);
     if (rc < 0)
-        fail(i, CALLING, "the answer is no msgpack, or too large");
+        fail(i, RPC_POOL_INSECURE_CALL, "the answer is no msgpack, or too large");
     else if (rc > 0)
         respond(i);
 }
 
 static void on_eof(struct stream *s)
 {
-    fail(s->owner, CALLING, "EOF");
+    fail(s->owner, RPC_POOL_INSECURE_CALL, "EOF");
 }
 
 static void on_closed(struct stream *s, int code)
@@ -122,7 +121,10 @@ static void on_closed(struct stream *s, int code)
         insecure_free(i);
         return;
     }
-    fail(i, CALLING, state.why ? state.why : code == ERR_IO ? "connection reset" : "EOF");
+    fail(i, RPC_POOL_INSECURE_CALL,
+        state.why        ? state.why
+        : code == ERR_IO ? "connection reset"
+                         : "EOF");
 }
 
 static const struct stream_events events = { .data = on_data, .eof = on_eof, .closed = on_closed };
@@ -144,7 +146,8 @@ static void dialled(struct server_dial *d, struct stream *s)
     rpc_write_request(out, ++p->seq, str_of(i->call->call->method));
     msgpack_encode(i->call->method->types->args, i->call->call->args, out);
     struct stream_part part = { out->p, out->n, NULL };
-    if (out->overflow || stream_write(s, &part, 1)) fail(i, CALLING, "the request does not fit");
+    if (out->overflow || stream_write(s, &part, 1))
+        fail(i, RPC_POOL_INSECURE_CALL, "the request does not fit");
 }
 
 void rpc_pool__insecure_begin(struct pool_call *pc, const struct rpc_target *to)

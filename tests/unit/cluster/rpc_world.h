@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "consuld/base/tls.h"
 #include "consuld/cluster/rpc_pool.h"
 #include "consuld/cluster/rpc_port.h"
 #include "consuld/model.h"
@@ -38,6 +39,7 @@ static struct rpc_world {
     const char *say; /* the error of all answers, NULL: success */
     uint64_t flags;  /* of every entry */
     bool pool_closed, port_closed;
+    struct tls tls; /* of the pool: nothing asks for it but calls without certificate */
 } w;
 
 void dial_start(struct dial *d)
@@ -273,7 +275,8 @@ static void rpc_world_begin(void)
     w.client = (struct rpc_client){ port_submit, port_cancel };
     struct rpc_port_options o = { .world = &w.world, .rpc = &w.client };
     assert_int_equal(rpc_port_open(&o, &w.port, &err), 0);
-    w.pool = rpc_pool_create(&(struct rpc_pool_options){ .world = &w.world });
+    w.pool = rpc_pool_create(
+        &(struct rpc_pool_options){ .world = &w.world, .tls = &w.tls, .datacenter = STR("dc1") });
 }
 
 static void on_pool_closed(void *ctx)

@@ -183,6 +183,61 @@ static void a_refused_connection_fails_all_who_waited(void **state)
     release(&c[0]);
 }
 
+static void a_call_without_certificate_has_a_connection_of_its_own(void **state)
+{
+    (void)state;
+    struct test_call plain = { 0 }, c[3] = { 0 };
+    struct ca_sign_request args = { .datacenter = STR("dc1"), .csr = STR("request") };
+    call(&plain, &one, "a");
+    for (int i = 0; i < 3; i++) {
+        prepare(&c[i], "AutoEncrypt.Sign", "")->args = &args;
+        rpc_pool_submit(w.pool, &one, &c[i].rpc);
+    }
+    assert_int_equal(w.n_dials, 4);
+    refuse_dial(1);
+    assert_failed(&c[0], "rpcinsecure error establishing connection: dial tcp 10.0.0.1:8300: "
+                         "connect: connection refused");
+    rpc_pool_cancel(w.pool, &c[1].rpc);
+    assert_null(w.dials[2]);
+    connect_dial(0);
+    assert_key(&plain, "a");
+    fake_world_advance(&w.world, 61000);
+    assert_failed(&c[2], "rpcinsecure error making call: i/o deadline reached");
+    assert_null(w.dials[3]);
+    for (int i = 0; i < 3; i++)
+        release(&c[i]);
+    release(&plain);
+}
+
+static void a_call_without_certificate_stays_in_the_datacenter(void **state)
+{
+    (void)state;
+    struct test_call c = { 0 };
+    struct rpc_target far = one;
+    struct ca_sign_request args = { .datacenter = STR("dc2") };
+    far.datacenter = STR("dc2");
+    prepare(&c, "AutoEncrypt.Sign", "")->args = &args;
+    rpc_pool_submit(w.pool, &far, &c.rpc);
+    assert_failed(&c, "insecure dialing prohibited between datacenters");
+    assert_int_equal(w.n_dials, 0);
+    release(&c);
+}
+
+static void closing_ends_calls_without_certificate_too(void **state)
+{
+    (void)state;
+    struct test_call c = { 0 };
+    struct ca_sign_request args = { .datacenter = STR("dc1") };
+    prepare(&c, "AutoEncrypt.Sign", "")->args = &args;
+    rpc_pool_submit(w.pool, &one, &c.rpc);
+    rpc_pool_close(w.pool, on_pool_closed, NULL);
+    w.pool = NULL;
+    assert_failed(&c, "rpc error: shutdown");
+    turn();
+    assert_true(w.pool_closed);
+    release(&c);
+}
+
 static void a_lost_connection_fails_its_calls_at_once(void **state)
 {
     (void)state;
@@ -386,6 +441,9 @@ int main(void)
         with_world(answers_are_not_kept_for_long),
         with_world(an_error_of_the_server_gets_the_prefix_of_the_pool),
         with_world(a_refused_connection_fails_all_who_waited),
+        with_world(a_call_without_certificate_has_a_connection_of_its_own),
+        with_world(a_call_without_certificate_stays_in_the_datacenter),
+        with_world(closing_ends_calls_without_certificate_too),
         with_world(a_lost_connection_fails_its_calls_at_once),
         with_world(a_cancelled_call_is_cancelled_at_the_server),
         with_world(a_call_may_be_cancelled_before_there_is_a_connection),
