@@ -76,8 +76,8 @@ struct server_options {
     bool auto_config;        /* auto_config.authorization.enabled, which is not built */
     struct metrics *metrics; /* NULL: nobody counts. Outlive the server */
     /* Told all roots of Connect (-> struct ca_root), at the start and whenever they change, on
-     * every server; may be NULL. */
-    void (*roots_changed)(void *ctx, const struct list *roots);
+     * every server; again after a while if it returns an error. May be NULL. */
+    int (*roots_changed)(void *ctx, const struct list *roots);
     /* called when leadership was gained and established, and when it was lost; may be NULL */
     void (*leadership)(void *ctx, bool leader);
     void *ctx;

@@ -345,30 +345,33 @@ static void on_expired(struct timer *t)
 static void watch_leaf(struct auto_encrypt *e);
 static void watch_roots(struct auto_encrypt *e);
 
+static int use_cert(struct auto_encrypt *e, const struct issued_cert *cert, struct error *err)
+{
+    struct list roots = { 0 };
+    struct arena a = ARENA_INIT;
+    for (size_t i = e->manual.n; i < e->now.cas.n; i++)
+        LIST_PUSH(&a, &roots, struct ca_root)->root_cert = LIST_AT(&e->now.cas, struct str, i);
+    int rc = use(e, &e->manual, &roots, cert, e->now.verify_names, err);
+    if (rc == 0 && e->asking) stop_asking(e);
+    arena_free(&a);
+    return rc;
+}
+
 static void leaf_done(struct leaf_call *c)
 {
     struct auto_encrypt *e = c->ctx;
     struct error err;
+    uint64_t wait = 0;
     e->leaf_waits = false;
     if (e->stopped) return;
     if (c->code) {
         log_error(LOG, "leaf watch returned an error", "error", c->err.text);
-        timer_start(&e->leaf_again, WATCH_RETRY_MAX_MS);
-        return;
+        wait = WATCH_RETRY_MAX_MS;
+    } else if (c->cert->modify_index != e->cert->modify_index && use_cert(e, c->cert, &err)) {
+        log_error(LOG, "failed to update the agent leaf cert", "error", err.text);
+        wait = WATCH_RETRY_MAX_MS;
     }
-    if (c->cert->modify_index != e->cert->modify_index) {
-        struct list roots = { 0 };
-        struct arena a = ARENA_INIT;
-        struct auto_credentials now = e->now;
-        for (size_t i = e->manual.n; i < now.cas.n; i++)
-            LIST_PUSH(&a, &roots, struct ca_root)->root_cert = LIST_AT(&now.cas, struct str, i);
-        if (use(e, &e->manual, &roots, c->cert, now.verify_names, &err))
-            log_error(LOG, "failed to update the agent leaf cert", "error", err.text);
-        else if (e->asking)
-            stop_asking(e);
-        arena_free(&a);
-    }
-    timer_start(&e->leaf_again, 0);
+    timer_start(&e->leaf_again, wait);
 }
 
 static void watch_leaf(struct auto_encrypt *e)
@@ -408,8 +411,11 @@ static void roots_done(struct rpc_call *call)
         const struct indexed_ca_roots *got = call->reply->record;
         e->roots_index = call->reply->index;
         if (got->roots.n && !same_roots(e, &got->roots) &&
-            use(e, &e->manual, &got->roots, e->cert, e->now.verify_names, &err))
+            use(e, &e->manual, &got->roots, e->cert, e->now.verify_names, &err)) {
             log_error(LOG, "failed to update Connect CA certificates", "error", err.text);
+            e->roots_index = 0;
+            wait = WATCH_RETRY_MAX_MS;
+        }
         rpc_reply_unref(call->reply);
     }
     arena_reset(&e->roots_arena);

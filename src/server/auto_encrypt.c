@@ -7,6 +7,7 @@
 
 #define WIRE_LENGTH 2
 #define FIELD_DATACENTER 1
+#define ROOTS_RETRY_MS 30000
 
 /* --- AutoEncrypt.Sign ------------------------------------------------------------------------ */
 
@@ -115,8 +116,14 @@ static void tell(struct tick *t)
     struct store_read *rd = store_read(s->store);
     watch_set_clear(&g->ws);
     store_ca_roots(rd, &g->ws, &a, &roots);
-    if (!store_read_failed(rd, NULL)) s->opts.roots_changed(s->opts.ctx, &roots);
+    if (store_read_failed(rd, NULL) || s->opts.roots_changed(s->opts.ctx, &roots))
+        timer_start(&g->again, ROOTS_RETRY_MS);
     arena_free(&a);
+}
+
+static void tell_again(struct timer *t)
+{
+    tick_mark(&container_of(t, struct root_watch, again)->tick);
 }
 
 static void fired(struct watch_set *ws)
@@ -129,6 +136,7 @@ void server__root_watch_init(struct server *s)
     struct root_watch *g = &s->root_watch;
     if (!s->opts.roots_changed) return;
     tick_init(&g->tick, s->world, tell);
+    timer_init(&g->again, s->world, tell_again);
     watch_set_init(&g->ws, s->store, fired);
     tick_mark(&g->tick);
 }
@@ -137,5 +145,6 @@ void server__root_watch_deinit(struct server *s)
 {
     if (!s->opts.roots_changed) return;
     tick_cancel(&s->root_watch.tick);
+    timer_stop(&s->root_watch.again);
     watch_set_clear(&s->root_watch.ws);
 }

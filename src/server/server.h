@@ -156,6 +156,7 @@ struct gateway_watch {
 struct root_watch {
     struct watch_set ws;
     struct tick tick;
+    struct timer again;
 };
 
 /* --- the server ---------------------------------------------------------------------------- */

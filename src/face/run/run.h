@@ -128,7 +128,7 @@ int run_tls_load(const struct run *r, const struct agent_config *c, struct tls_m
 /* Takes authorities and a certificate into use beside the configured ones. */
 int run_tls_give(struct run *r, const struct auto_credentials *given, struct error *err) must_check;
 /* Takes the authority's roots (-> struct ca_root) into use; ctx is the run. */
-void run_tls_roots(void *ctx, const struct list *roots);
+int run_tls_roots(void *ctx, const struct list *roots);
 int run_tls_create(struct run *r, struct error *err) must_check;
 /* run_socket.c: owner, group and mode of a unix socket as configured. */
 int run_socket_access(const struct agent_config *c, const char *path, struct error *err) must_check;

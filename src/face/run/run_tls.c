@@ -76,7 +76,7 @@ int run_tls_give(struct run *r, const struct auto_credentials *given, struct err
     return 0;
 }
 
-void run_tls_roots(void *ctx, const struct list *roots)
+int run_tls_roots(void *ctx, const struct list *roots)
 {
     struct run *r = ctx;
     struct arena a = ARENA_INIT;
@@ -85,9 +85,10 @@ void run_tls_roots(void *ctx, const struct list *roots)
     for (size_t i = 0; i < roots->n; i++)
         *LIST_PUSH(&a, &given.cas, struct str) = LIST_AT(roots, struct ca_root, i).root_cert;
     bool none = given.cas.n == 0 && r->given.cas.n == 0;
-    if (!none && run_tls_give(r, &given, &err))
-        log_error("agent.server", "Failed to update AutoEncrypt CAPems", "error", err.text);
+    int failed = none ? 0 : run_tls_give(r, &given, &err);
+    if (failed) log_error("agent.server", "Failed to update AutoEncrypt CAPems", "error", err.text);
     arena_free(&a);
+    return failed;
 }
 
 /* Without what it asks for an agent would go on unprotected. */

@@ -433,6 +433,21 @@ static void new_roots_are_taken_into_use(void **state)
     assert_int_equal(t.changes, changes + 1);
 }
 
+static void what_cannot_be_used_yet_is_used_later(void **state)
+{
+    (void)state;
+    begin_following();
+    t.refuse = "key does not match";
+    new_roots("second");
+    pass(LIFE_MS * 91 / 100);
+    assert_string_equal(t.used_cas, "manual,root");
+    assert_string_equal(t.used_cert, "cert 1 by entrance");
+    t.refuse = NULL;
+    pass(31000);
+    assert_string_equal(t.used_cas, "manual,second");
+    assert_string_equal(t.used_cert, "cert 2 by call");
+}
+
 static void another_token_brings_another_certificate(void **state)
 {
     (void)state;
@@ -479,6 +494,7 @@ int main(void)
         T(it_can_be_stopped_at_any_point),
         T(it_is_renewed_between_60_and_90_percent_of_its_life),
         T(new_roots_are_taken_into_use),
+        T(what_cannot_be_used_yet_is_used_later),
         T(another_token_brings_another_certificate),
         T(one_that_ran_out_is_asked_for_as_at_the_start),
     };
