@@ -173,14 +173,14 @@ static void add_hosts(struct auto_encrypt *e, const struct list *texts)
 {
     for (size_t i = 0; i < texts->n; i++) {
         struct str text = LIST_AT(texts, struct str, i);
-        struct str provider = join_provider(text);
-        if (!provider.p) {
+        struct str fault = join_discovery_fault(text, &e->round);
+        if (!fault.p) {
             *LIST_PUSH(&e->round, &e->hosts, struct host) =
                 (struct host){ host_of(&e->round, text), e->opts.port };
             continue;
         }
-        log_error(LOG, "failed to resolve servers: discovery providers are not part of this build",
-            "configuration", str_c(&e->round, text));
+        log_error(LOG, "failed to resolve servers", "configuration", str_c(&e->round, text),
+            "error", str_c(&e->round, fault));
     }
 }
 
