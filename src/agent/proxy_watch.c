@@ -10,7 +10,8 @@
 #define WAIT_NS (INT64_C(600) * 1000000000)
 #define RETRY_MIN_MS UINT64_C(1000)
 #define RETRY_MAX_MS UINT64_C(60000)
-#define CALL_ROOM 384 /* of the cache, beside the arguments: watches are many and live long */
+#define CERT_ROOM 1024 /* of a certificate, beside the chain */
+#define CALL_ROOM 384  /* of the cache, beside the arguments: watches are many and live long */
 
 /* --- answers --------------------------------------------------------------------------------- */
 
@@ -92,6 +93,7 @@ static void leaf_done(struct leaf_call *call)
         return;
     }
     struct rpc_reply *reply = rpc_reply_create(&type_issued_cert);
+    arena_reserve(&reply->arena, call->cert->cert_pem.n + CERT_ROOM);
     struct issued_cert *cert = arena_new(&reply->arena, struct issued_cert);
     record_copy(&reply->arena, &type_issued_cert, cert, call->cert);
     reply->record = cert;

@@ -194,8 +194,10 @@ static void state(struct api_request *req)
     for (size_t i = 0; i < user_events_count(ctx->events); i++)
         json_obj(w, &type_user_event, user_events_at(ctx->events, i));
     json_array_end(w);
-    json_key(w, "Proxies");
-    proxies_dump(ctx->proxies, w);
+    if (ctx->proxies) {
+        json_key(w, "Proxies");
+        proxies_dump(ctx->proxies, w);
+    }
     json_object_end(w);
     api_json_end(req, 200);
 }
