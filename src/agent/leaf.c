@@ -43,6 +43,7 @@ struct leaves {
     struct arena arena;
     struct map map;
     struct link all;
+    struct cache_type_stats stats;
     /* the roots, watched from the first certificate on */
     bool watching;
     unsigned watch_failures;
@@ -137,6 +138,7 @@ static void failed(struct leaf *f)
     struct error err = f->err;
     bool limited = str_find(str_of(err.text), STR("Rate limit reached")) >= 0;
     uint64_t wait = pause_ms(f->failures++);
+    f->all->stats.failed++;
     arena_reset(&f->call_arena);
     if (limited) wait = SPREAD_MS / 2 + world_random_below(f->all->opts.world, SPREAD_MS);
     if (f->cert) timer_start(&f->renewal, wait);
@@ -168,6 +170,7 @@ static int take(struct leaf *f, const struct issued_cert *got, struct str privat
     f->cert->private_key_pem = str_dup(&f->arena, private_key);
     f->signed_by = str_dup(&f->arena, facts.authority_id);
     f->fetched_ms = world_now_ms(f->all->opts.world);
+    f->all->stats.fetched++;
     f->failures = 0;
     arena_reset(&f->call_arena);
     timer_start(&f->renewal, renewal_ms(f));
@@ -421,9 +424,11 @@ void leaf_submit(struct leaves *l, struct leaf_call *c)
     bool expired =
         f->cert && gotime_to_unix_ns(f->cert->valid_before) <= world_wall_ns(l->opts.world);
     if (f->cert && !expired && f->cert->modify_index > c->min_index) {
+        l->stats.hits++;
         end_call(c, true);
         return;
     }
+    *(c->min_index ? &l->stats.misses_block : &l->stats.misses_new) += 1;
     link_push(&f->waiters, &c->link);
     timer_start(&c->late, wait);
     if (!f->cert || expired) fetch(f);
@@ -435,10 +440,17 @@ void leaf_cancel(struct leaf_call *c)
     link_remove(&c->link);
 }
 
+struct cache_type_stats leaves_stats(const struct leaves *l, size_t *kept)
+{
+    *kept = l->map.n;
+    return l->stats;
+}
+
 struct leaves *leaves_create(const struct leaves_options *o)
 {
     struct leaves *l = xcalloc(1, sizeof *l);
     l->opts = *o;
+    l->stats.name = "connect-ca-leaf";
     l->opts.datacenter = str_dup(&l->arena, o->datacenter);
     link_init(&l->all);
     timer_init(&l->again, o->world, watch_again);

@@ -3,6 +3,7 @@
  * the servers' authority signs. One is kept per service, names, datacenter and token, and renewed
  * before it ends. However many ask for the same, one is on its way. */
 #pragma once
+#include "consuld/agent/cache.h"
 #include "consuld/base.h"
 #include "consuld/base/certify.h"
 #include "consuld/model.h"
@@ -10,7 +11,6 @@
 #define LEAVES_MAX 4096
 #define LEAF_KEPT_MS (UINT64_C(72) * 3600 * 1000) /* without anybody asking */
 
-struct cache;
 struct leaves;
 struct rpc_client;
 struct world;
@@ -57,3 +57,6 @@ void leaf_put(struct leaves *l, const struct leaf_call *of, const struct issued_
 void leaf_submit(struct leaves *l, struct leaf_call *c);
 /* Only for a call whose `done` was not called. */
 void leaf_cancel(struct leaf_call *c);
+
+/* As those of a type of the cache; *kept: how many there are. */
+struct cache_type_stats leaves_stats(const struct leaves *l, size_t *kept);

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "consuld/agent/leaf.h"
 #include "consuld/agent/statsd.h"
 #include "consuld/base/metrics.h"
 #include "consuld/cluster/rpc_pool.h"
@@ -129,12 +130,20 @@ static void fill_cache_type(struct run_metrics *t, const struct cache_type_stats
     }
 }
 
-static void fill_cache(struct run_metrics *t, const struct cache *cache)
+/* Certificates of services are one of the types, kept beside the others. */
+static void fill_cache(
+    struct run_metrics *t, const struct cache *cache, const struct leaves *leaves)
 {
     struct cache_stats all = cache_stats(cache);
     struct cache_type_stats s;
+    size_t kept;
     for (size_t i = 0; cache_type_stats_at(cache, i, &s); i++)
         fill_cache_type(t, &s);
+    s = leaves_stats(leaves, &kept);
+    fill_cache_type(t, &s);
+    all.fetched += s.fetched;
+    all.failed += s.failed;
+    all.entries += kept;
     if (!all.fetched && !all.failed) return;
     total(t, "consul.cache.fetch_success", all.fetched);
     if (all.failed) total(t, "consul.cache.fetch_error", all.failed);
@@ -161,7 +170,7 @@ static void fill(struct metrics_source *s)
     if (r->lan) fill_pool(t, r->lan, r->wan);
     if (r->port) fill_port(t, r->port);
     fill_calls(t, r);
-    if (r->cache) fill_cache(t, r->cache);
+    if (r->cache && r->leaves) fill_cache(t, r->cache, r->leaves);
 }
 
 /* --- SIGUSR1 ---------------------------------------------------------------------------------- */
