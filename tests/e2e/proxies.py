@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a client agent keeps ready for the proxies registered with it: from the registration on, until
 it goes, and over a server's death."""
+import subprocess
 import sys
 
 import agent
@@ -14,11 +15,11 @@ SIDECAR = {'Name': 'web', 'Port': 80, 'Connect': {'SidecarService': {'Proxy': {
 class Pair:
     """A server, and a client agent with the sidecar of `web`."""
 
-    def __init__(self, opts):
+    def __init__(self, opts, more=None):
         self.server = client.Member(opts, 's', 'server')
         self.client = client.Member(opts, 'c', 'client', self.server)
         for member in (self.server, self.client):
-            member.config.update({'enable_debug': True, 'connect': {'enabled': True}})
+            member.config.update({'enable_debug': True, 'connect': {'enabled': True}, **(more or {})})
             member.write_config('base.json', member.config)
 
     def __enter__(self):
@@ -72,12 +73,47 @@ def test_a_snapshot_follows_the_catalog_and_shows_no_key(opts):
         assert b'PRIVATE KEY' not in pair.client.get('/debug/state').body
 
 
+def test_an_ingress_gateway_has_a_certificate_for_its_hosts(opts):
+    with Pair(opts) as pair:
+        for entry in ({'Kind': 'proxy-defaults', 'Name': 'global', 'Config': {'protocol': 'http'}},
+                      {'Kind': 'ingress-gateway', 'Name': 'ig', 'TLS': {'Enabled': True}, 'Listeners': [
+                          {'Port': 8080, 'Protocol': 'http', 'Services': [
+                              {'Name': 'web', 'Hosts': ['a.example']}]}]}):
+            pair.server.must(pair.server.put('/v1/config', entry))
+        pair.register(pair.client, {'Kind': 'ingress-gateway', 'Name': 'ig', 'Port': 8443})
+
+        def names():
+            snapshots = [p['Snapshot'] for p in pair.proxies()]
+            found = [s for s in snapshots if s['Service']['ID'] == 'ig' and s['Valid']]
+            if not found:
+                return ''
+            return subprocess.run(['openssl', 'x509', '-noout', '-ext', 'subjectAltName'], text=True,
+                                  input=found[0]['IngressGateway']['Leaf']['CertPEM'],
+                                  capture_output=True, check=True).stdout
+        agent.eventually(lambda: 'DNS:*.ingress.consul., DNS:*.ingress.dc1.consul., DNS:a.example' in
+                         names(), 'a certificate with the names')
+
+
 def test_watches_end_with_the_registration(opts):
     with Pair(opts) as pair:
         pair.client.must(pair.client.put('/v1/agent/service/deregister/web'))
         agent.eventually(lambda: pair.proxies() == [], 'no proxy is watched for')
         pair.register(pair.client, SIDECAR)
         agent.eventually(lambda: pair.snapshot().get('Valid'), 'a valid snapshot again')
+
+
+def test_central_configuration_reaches_the_snapshot(opts):
+    """Entries that change the registration change what is asked for it."""
+    with Pair(opts, {'enable_central_service_config': True}) as pair:
+        pair.server.must(pair.server.put('/v1/config', {
+            'Kind': 'proxy-defaults', 'Name': 'global', 'Config': {'x': 'y'},
+            'MeshGateway': {'Mode': 'local'}}))
+
+        def merged():
+            proxy = pair.snapshot()['Service']['Proxy']
+            return proxy['MeshGateway'] == {'Mode': 'local'} and proxy.get('Config') == {'x': 'y'} and \
+                pair.ready()
+        agent.eventually(merged, 'the merged registration')
 
 
 def test_a_snapshot_outlives_the_server_and_goes_on(opts):
