@@ -5,6 +5,7 @@
 #include <zlib.h>
 
 #include "check_probe.h"
+#include "check_request.h"
 #include "consuld/base/outside.h"
 #include "consuld/base/tls.h"
 #include "consuld/mux/http_client.h"
@@ -25,19 +26,12 @@ struct check_runner {
     bool unpacking;
     unsigned redirects;
     struct str target; /* as told in the output */
-    struct str url;    /* after redirections */
-    struct str method; /* after redirections */
+    struct check_hop hop;
 };
 
 static bool fits(const struct check_type *t)
 {
     return t->http.n && t->interval > 0;
-}
-
-static struct str check_method(const struct check_runner *r)
-{
-    struct str m = r->x.probe.check->type.method;
-    return m.n ? m : STR("GET");
 }
 
 static void run_end(struct check_runner *r)
@@ -60,48 +54,28 @@ static void finish(struct check_runner *r, const char *status, struct str output
 /* Get "http://a/": why */
 static void failed_at(struct check_runner *r, struct str url, const char *why)
 {
-    struct str word = str_lower(&r->x.arena, r->method);
+    struct str word = str_lower(&r->x.arena, r->hop.method);
     char *first = (char *)(uintptr_t)word.p;
-    if (word.n) first[0] = r->method.p[0];
+    if (word.n) first[0] = r->hop.method.p[0];
     finish(r, "critical",
         str_printf(&r->x.arena, "%.*s \"%.*s\": %s", STR_ARG(word), STR_ARG(url), why));
 }
 
 static void failed(struct check_runner *r, const char *why)
 {
-    failed_at(r, r->url, why);
+    failed_at(r, check_url_shown(r->hop.url, &r->x.arena), why);
 }
 
 static void attempt(struct check_runner *r);
 
-/* Where a Location leads. */
-static struct str resolve(struct check_runner *r, struct str to)
-{
-    struct http_url url;
-    if (str_find(to, STR("://")) > 0 || !http_url_parse(r->url, &url)) return to;
-    const char *scheme = url.tls ? "https" : "http";
-    if (str_has_prefix(to, STR("//")))
-        return str_printf(&r->x.arena, "%s:%.*s", scheme, STR_ARG(to));
-    size_t end = 0; /* of the folder */
-    for (size_t i = 0; to.p[0] != '/' && i < url.path.n && url.path.p[i] != '?'; i++) {
-        if (url.path.p[i] == '/') end = i + 1;
-    }
-    return str_printf(&r->x.arena, "%s://%.*s%s%.*s%.*s", scheme, STR_ARG(url.authority),
-        end || to.p[0] == '/' ? "" : "/", STR_ARG(str_slice(url.path, 0, end)), STR_ARG(to));
-}
-
 static bool redirected(struct check_runner *r)
 {
-    int s = r->client.status;
-    if (s != 301 && s != 302 && s != 303 && s != 307 && s != 308) return false;
     struct str to = str_dup(&r->x.arena, buf_str(&r->client.location));
-    if (to.n == 0) return false;
+    if (!check_hop_next(&r->hop, r->target, r->client.status, to, &r->x.arena)) return false;
     if (++r->redirects > REDIRECTS_MAX) {
         failed_at(r, to, "stopped after 10 redirects");
         return true;
     }
-    if (s < 307 && !str_is(r->method, "HEAD")) r->method = STR("GET");
-    r->url = resolve(r, to);
     run_end(r);
     attempt(r);
     return true;
@@ -112,8 +86,9 @@ static struct str output_text(struct check_runner *r)
 {
     struct buf out = BUF_INIT(OUTPUT_TEXT_MAX);
     struct str reason = buf_str(&r->client.reason);
-    buf_printf(
-        &out, "HTTP %.*s %.*s: %d", STR_ARG(check_method(r)), STR_ARG(r->target), r->client.status);
+    buf_printf(&out, "HTTP %.*s %.*s: %d",
+        STR_ARG(check_hop_first(&r->x.probe.check->type, r->target).method), STR_ARG(r->target),
+        r->client.status);
     if (reason.n) buf_put_char(&out, ' ');
     buf_put_str(&out, reason);
     buf_put_c(&out, " Output: ");
@@ -145,7 +120,7 @@ static void on_data(struct stream *s, struct str bytes)
     struct check_runner *r = s->owner;
     if (!r) return;
     if (http_client_recv(&r->client, bytes) != 0) {
-        broken(r, "net/http: HTTP/1.x transport connection broken: malformed HTTP response");
+        broken(r, http_client_fault(&r->client, bytes, &r->x.arena));
     } else if (r->client.done) {
         answered(r);
     }
@@ -175,71 +150,6 @@ static void on_closed(struct stream *s, int code)
 
 static const struct stream_events events = { .data = on_data, .eof = on_eof, .closed = on_closed };
 
-static bool has_header(const struct dict *headers, const char *name)
-{
-    for (size_t i = 0; i < headers->n; i++) {
-        if (str_eq_nocase(dict_key(headers, type_map_list_str.elem, i), str_of(name))) return true;
-    }
-    return false;
-}
-
-static void put_headers(struct buf *out, const struct dict *headers)
-{
-    for (size_t i = 0; i < headers->n; i++) {
-        struct str name = dict_key(headers, type_map_list_str.elem, i);
-        const struct list *values = dict_at(headers, type_map_list_str.elem, i);
-        if (str_eq_nocase(name, STR("Host"))) continue;
-        for (size_t k = 0; k < values->n; k++) {
-            buf_printf(
-                out, "%.*s: %.*s\r\n", STR_ARG(name), STR_ARG(LIST_AT(values, struct str, k)));
-        }
-    }
-}
-
-static struct str host_header(const struct check_type *t, struct str authority)
-{
-    for (size_t i = 0; i < t->header.n; i++) {
-        const struct list *values = dict_at(&t->header, type_map_list_str.elem, i);
-        if (values->n &&
-            str_eq_nocase(dict_key(&t->header, type_map_list_str.elem, i), STR("Host")))
-            return LIST_AT(values, struct str, 0);
-    }
-    return authority;
-}
-
-static void put_path(struct buf *out, struct str path)
-{
-    if (path.n == 0 || path.p[0] != '/') buf_put_char(out, '/');
-    for (size_t i = 0; i < path.n; i++) {
-        if (path.p[i] == ' ')
-            buf_put_c(out, "%20");
-        else
-            buf_put_char(out, path.p[i]);
-    }
-}
-
-/* True if a packed answer was offered to be unpacked. */
-static bool request(const struct check_runner *r, const struct http_url *url, struct buf *out)
-{
-    const struct check_type *t = &r->x.probe.check->type;
-    bool packed = !has_header(&t->header, "Accept-Encoding") && !str_is(r->method, "HEAD");
-    bool bare = r->redirects && str_is(r->method, "GET");
-    struct str body = bare ? STR("") : t->body;
-    buf_printf(out, "%.*s ", STR_ARG(r->method));
-    put_path(out, url->path);
-    buf_printf(out, " HTTP/1.1\r\nHost: %.*s\r\n",
-        STR_ARG(r->redirects ? url->authority : host_header(t, url->authority)));
-    if (!has_header(&t->header, "User-Agent"))
-        buf_put_c(out, "User-Agent: Consul Health Check\r\n");
-    if (body.n) buf_printf(out, "Content-Length: %zu\r\n", body.n);
-    if (!has_header(&t->header, "Accept")) buf_put_c(out, "Accept: text/plain, text/*, */*\r\n");
-    put_headers(out, &t->header);
-    if (packed) buf_put_c(out, "Accept-Encoding: gzip\r\n");
-    buf_put_c(out, "Connection: close\r\n\r\n");
-    buf_put_str(out, body);
-    return packed;
-}
-
 static void unpack(struct http_client *c, struct str bytes)
 {
     struct check_runner *r = container_of(c, struct check_runner, client);
@@ -259,53 +169,6 @@ static void unpack(struct http_client *c, struct str bytes)
         http_client_keep(c, (struct str){ (const char *)out, sizeof out - z->avail_out });
         if (rc != Z_OK) return;
     } while (z->avail_out == 0 && c->body_total < UNPACKED_MAX);
-}
-
-/* --- what may be sent --------------------------------------------------------------------------
- */
-
-static bool token_valid(struct str text)
-{
-    for (size_t i = 0; i < text.n; i++) {
-        unsigned char c = (unsigned char)text.p[i];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-        if (!plain && !(c && strchr("!#$%&'*+-.^_`|~", c))) return false;
-    }
-    return text.n > 0;
-}
-
-static bool value_valid(struct str text)
-{
-    for (size_t i = 0; i < text.n; i++) {
-        unsigned char c = (unsigned char)text.p[i];
-        if ((c < 0x20 && c != '\t') || c == 0x7f) return false;
-    }
-    return true;
-}
-
-/* What is wrong with the headers, in Go's words; empty if nothing is. */
-static struct str header_fault(struct check_runner *r)
-{
-    const struct dict *headers = &r->x.probe.check->type.header;
-    struct buf text = BUF_INIT(4096);
-    for (size_t i = 0; i < headers->n && !text.n; i++) {
-        struct str name = dict_key(headers, type_map_list_str.elem, i);
-        const struct list *values = dict_at(headers, type_map_list_str.elem, i);
-        if (!token_valid(name)) {
-            buf_put_c(&text, "net/http: invalid header field name ");
-            quote_go(&text, name);
-        }
-        for (size_t k = 0; k < values->n && !text.n; k++) {
-            if (value_valid(LIST_AT(values, struct str, k))) continue;
-            buf_put_c(&text, "net/http: invalid header field value ");
-            quote_go(&text, LIST_AT(values, struct str, k));
-            buf_put_c(&text, " for key ");
-            quote_go(&text, name);
-        }
-    }
-    struct str fault = str_dup(&r->x.arena, buf_str(&text));
-    buf_deinit(&text);
-    return fault;
 }
 
 static struct stream *begin_tls(struct check_runner *r, struct str host, struct stream *s)
@@ -330,12 +193,13 @@ static void connected(struct dial *d, struct stream *s)
     }
     struct http_url url;
     struct buf out = BUF_INIT(REQUEST_MAX);
-    ensure(http_url_parse(r->url, &url));
+    ensure(http_url_parse(r->hop.url, &url));
     r->x.stream = url.tls ? begin_tls(r, url.host, s) : s;
     http_client_init(&r->client, probe_output_max(&r->x.probe));
     r->open = true;
-    r->client.no_body = str_is(r->method, "HEAD");
-    if (request(r, &url, &out)) r->client.unpack = unpack;
+    r->client.no_body = str_is(r->hop.method, "HEAD");
+    if (check_hop_write(&r->hop, &r->x.probe.check->type, &r->x.arena, &out))
+        r->client.unpack = unpack;
     struct stream_part part = { .p = out.p, .n = out.n };
     if (out.overflow || stream_write(r->x.stream, &part, 1) == ERR_FULL)
         failed(r, "request too large");
@@ -351,13 +215,8 @@ static void on_timeout(struct timer *t)
 static void attempt(struct check_runner *r)
 {
     struct http_url url;
-    if (!http_url_parse(r->url, &url)) {
-        ptrdiff_t colon = str_find_char(r->url, ':');
-        struct str scheme = str_slice(r->url, 0, colon > 0 ? (size_t)colon : 0);
-        bool known = str_is(scheme, "http") || str_is(scheme, "https");
-        struct str why =
-            str_printf(&r->x.arena, "unsupported protocol scheme \"%.*s\"", STR_ARG(scheme));
-        failed(r, known ? "invalid URL" : why.p);
+    if (!http_url_parse(r->hop.url, &url)) {
+        failed(r, str_c(&r->x.arena, check_url_fault(r->hop.url, &r->x.arena)));
         return;
     }
     r->tls = NULL;
@@ -379,17 +238,17 @@ static void run(struct probe *p)
 {
     struct check_runner *r = container_of(p, struct check_runner, x.probe);
     r->redirects = 0;
-    r->method = check_method(r);
-    r->target = r->url = expose_target(p->check, &r->x.arena, p->check->type.http);
-    if (!token_valid(r->method)) {
+    r->target = expose_target(p->check, &r->x.arena, p->check->type.http);
+    r->hop = check_hop_first(&p->check->type, r->target);
+    if (!check_token_valid(r->hop.method)) {
         struct buf text = BUF_INIT(4096);
         buf_put_c(&text, "net/http: invalid method ");
-        quote_go(&text, r->method);
+        quote_go(&text, r->hop.method);
         finish(r, "critical", buf_str(&text));
         buf_deinit(&text);
         return;
     }
-    struct str fault = header_fault(r);
+    struct str fault = check_header_fault(&p->check->type, &r->x.arena);
     if (fault.n)
         failed(r, str_c(&r->x.arena, fault));
     else

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "consuld/wire/quote.h"
+
 static struct http_client *self(llhttp_t *p)
 {
     return p->data;
@@ -128,6 +130,25 @@ int http_client_recv(struct http_client *c, struct str bytes)
     return ERR_DECODE;
 }
 
+#define FAULT "net/http: HTTP/1.x transport connection broken: malformed HTTP "
+
+const char *http_client_fault(const struct http_client *c, struct str bytes, struct arena *a)
+{
+    struct str line = str_slice(bytes, 0, bytes.n < 200 ? bytes.n : 200), rest, code;
+    (void)str_cut(line, '\n', &line, &rest);
+    line = str_trim(line);
+    struct buf text = BUF_INIT(4096);
+    bool status =
+        c->head_size == 0 && str_has_prefix(line, STR("HTTP/")) && str_cut(line, ' ', &rest, &code);
+    if (status) (void)str_cut(code, ' ', &code, &rest);
+    buf_put_c(&text, status ? FAULT "status code " : FAULT "response");
+    if (!status && c->head_size == 0) buf_put_char(&text, ' ');
+    if (c->head_size == 0) quote_go(&text, status ? code : line);
+    const char *out = str_c(a, buf_str(&text));
+    buf_deinit(&text);
+    return out;
+}
+
 int http_client_eof(struct http_client *c)
 {
     if (!c->done && c->parser.status_code) (void)llhttp_finish(&c->parser);
@@ -164,7 +185,10 @@ bool http_url_parse(struct str url, struct http_url *out)
     ptrdiff_t hash = str_find_char(out->path, '#');
     if (hash >= 0) out->path = str_slice(out->path, 0, (size_t)hash);
     ptrdiff_t at = str_find_char(out->authority, '@');
-    if (at >= 0) out->authority = str_slice(out->authority, (size_t)at + 1, out->authority.n);
+    if (at >= 0) {
+        out->user = str_slice(out->authority, 0, (size_t)at);
+        out->authority = str_slice(out->authority, (size_t)at + 1, out->authority.n);
+    }
     struct str host = out->authority, port_text = STR_NIL;
     if (host.n && host.p[0] == '[') {
         ptrdiff_t close = str_find_char(host, ']');

@@ -30,6 +30,8 @@ void http_client_init(struct http_client *c, size_t body_max);
 void http_client_deinit(struct http_client *c);
 /* Takes bytes; ERR_DECODE if they are no HTTP answer. `done` is set when the answer is whole. */
 int http_client_recv(struct http_client *c, struct str bytes) must_check;
+/* Why `bytes`, the first that came, are no answer, in Go's words. */
+const char *http_client_fault(const struct http_client *c, struct str bytes, struct arena *a);
 /* The peer closed: ERR_EOF if the answer is not whole. */
 int http_client_eof(struct http_client *c) must_check;
 struct str http_client_body(const struct http_client *c);
@@ -41,7 +43,8 @@ void http_client_keep(struct http_client *c, struct str bytes);
 struct http_url {
     bool tls;
     struct str host;      /* without brackets */
-    struct str authority; /* as written, for the Host header */
+    struct str authority; /* as written, for the Host header; without user */
+    struct str user;      /* "name:password" as written; nil: none */
     uint16_t port;
     struct str path;
 };
