@@ -79,14 +79,14 @@ uint64_t probe_timeout_ms(const struct probe *p, uint64_t fallback_ms)
 bool probe_address(struct str text, struct str *host, uint16_t *port)
 {
     ptrdiff_t at = -1;
-    uint64_t number;
+    uint64_t number = 0;
     for (size_t i = 0; i < text.n; i++) {
         if (text.p[i] == ':') at = (ptrdiff_t)i;
     }
     if (at < 0) return false;
     *host = str_slice(text, 0, (size_t)at);
-    if (!str_to_u64(str_slice(text, (size_t)at + 1, text.n), &number) || number > 65535)
-        return false;
+    struct str digits = str_slice(text, (size_t)at + 1, text.n);
+    if (digits.n && (!str_to_u64(digits, &number) || number > 65535)) return false;
     if (host->n > 1 && host->p[0] == '[') *host = str_slice(*host, 1, host->n - 1);
     *port = (uint16_t)number;
     return true;

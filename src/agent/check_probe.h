@@ -36,7 +36,7 @@ void exchange_stop(struct exchange *x);
 struct str probe_text(struct arena *a, struct str text, struct str bytes);
 /* check_expose.c: where the check has to go: to its target, or to the proxy that exposes it. */
 struct str expose_target(struct local_check *c, struct arena *a, struct str target);
-/* Splits host:port or [v6]:port; false if the port is missing. Borrows. */
+/* Splits host:port or [v6]:port; "host:" is port 0, false without a colon. Borrows. */
 bool probe_address(struct str text, struct str *host, uint16_t *port) must_check;
 /* The bound of the check's output in bytes. */
 size_t probe_output_max(const struct probe *p);

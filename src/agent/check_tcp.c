@@ -38,16 +38,36 @@ static void done(struct dial *d, struct stream *s)
     struct check_runner *r = container_of(d, struct check_runner, dial);
     struct arena a = ARENA_INIT;
     struct str tcp = r->probe.check->type.tcp;
+    struct str error = str_of(d->err.text), loopback = STR("dial tcp 127.0.0.1:");
+    if (tcp.p[0] == ':' && str_has_prefix(error, loopback))
+        error = str_printf(&a, "dial tcp :%.*s", STR_ARG(str_slice(error, loopback.n, error.n)));
     if (s) {
         stream_close(s);
         probe_result(
             &r->probe, "passing", str_printf(&a, "TCP connect %.*s: Success", STR_ARG(tcp)), false);
     } else {
         log_warn("agent", "Check socket connection failed", "check",
-            str_c(&a, r->probe.check->check.check_id), "error", d->err.text);
-        probe_result(&r->probe, "critical", str_of(d->err.text), false);
+            str_c(&a, r->probe.check->check.check_id), "error", str_c(&a, error));
+        probe_result(&r->probe, "critical", error, false);
     }
     arena_free(&a);
+}
+
+/* What is wrong with an address, in Go's words; empty if nothing is. */
+static struct str fault_of(struct str tcp, struct arena *a)
+{
+    struct str host, port = STR_NIL;
+    uint16_t number;
+    ptrdiff_t colon = str_find_char(tcp, ':');
+    const char *what = NULL;
+    if (colon < 0)
+        what = "missing port in address";
+    else if (tcp.p[0] != '[' && str_cut(tcp, ':', &host, &port) && str_find_char(port, ':') >= 0)
+        what = "too many colons in address";
+    if (what) return str_printf(a, "dial tcp: address %.*s: %s", STR_ARG(tcp), what);
+    if (probe_address(tcp, &host, &number)) return STR("");
+    return str_printf(a, "dial tcp: address %.*s: invalid port",
+        STR_ARG(str_slice(tcp, (size_t)colon + 1, tcp.n)));
 }
 
 static void run(struct probe *p)
@@ -59,16 +79,13 @@ static void run(struct probe *p)
         .timeout_ms = probe_timeout_ms(p, TIMEOUT_MS),
         .events = &events,
         .done = done };
-    if (probe_address(tcp, &r->dial.host, &r->dial.port)) {
-        dial_start(&r->dial);
+    struct str fault = fault_of(tcp, &a);
+    if (fault.n) {
+        probe_result(p, "critical", fault, false);
     } else {
-        ptrdiff_t colon = str_find_char(tcp, ':');
-        struct str text =
-            colon < 0
-                ? str_printf(&a, "dial tcp: address %.*s: missing port in address", STR_ARG(tcp))
-                : str_printf(&a, "dial tcp: address %.*s: invalid port",
-                      STR_ARG(str_slice(tcp, (size_t)colon + 1, tcp.n)));
-        probe_result(p, "critical", text, false);
+        ensure(probe_address(tcp, &r->dial.host, &r->dial.port));
+        if (r->dial.host.n == 0) r->dial.host = STR("127.0.0.1");
+        dial_start(&r->dial);
     }
     arena_free(&a);
 }

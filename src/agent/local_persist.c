@@ -234,6 +234,7 @@ static int load_folder(struct local *l, const char *name, load_fn load, struct e
         struct buf text = BUF_INIT(FILE_MAX);
         if (str_has_suffix(file, STR("tmp"))) {
             log_warn("agent", "Ignoring temporary file", "file", path);
+            unlink(path); /* of a write that a crash cut off */
         } else if (read_file(path, &text) != 0) {
             failed = error_set(err, ERR_IO, "failed reading %s", path);
         } else {

@@ -90,6 +90,10 @@ int process_input(struct str text)
 struct process *process_start(
     struct world *w, const struct process_options *opts, struct error *err)
 {
+    if (!*opts->argv[0]) {
+        error_set(err, ERR_IO, "exec: no command");
+        return NULL;
+    }
     struct arena a = ARENA_INIT;
     struct process *p = xcalloc(1, sizeof *p);
     p->opts = *opts;

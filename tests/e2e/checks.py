@@ -327,6 +327,23 @@ def test_http_answers_of_every_kind_are_taken(opts):
         becomes(server, 'split', 'critical', 'net/http: invalid header field value "b\\r\\nC: d"')
 
 
+def test_tcp_addresses_of_every_form(opts):
+    with agent.Agent(opts, CONFIG) as server, socket.create_server(('127.0.0.1', 0)) as heard:
+        server.start()
+        port = heard.getsockname()[1]
+        for number, (address, status, output) in enumerate((
+                ('127.0.0.1:%d' % port, 'passing', 'TCP connect 127.0.0.1:%d: Success' % port),
+                ('[127.0.0.1]:%d' % port, 'passing', 'Success'),
+                (':%d' % port, 'passing', 'TCP connect :%d: Success' % port),
+                (':1', 'critical', 'dial tcp :1: connect: connection refused'),
+                (opts.bind + ':', 'critical', 'dial tcp %s:0: connect: connection refused' % opts.bind),
+                (opts.bind, 'critical', 'address %s: missing port in address' % opts.bind),
+                ('::1:80', 'critical', 'address ::1:80: too many colons in address'),
+                (opts.bind + ':99999', 'critical', 'address 99999: invalid port'))):
+            register(server, {'ID': 't%d' % number, 'Name': 't', 'TCP': address, 'Interval': '1s'})
+            becomes(server, 't%d' % number, status, output)
+
+
 def test_thresholds_hold_results_back(opts):
     with agent.Agent(opts, CONFIG) as server, Web(opts.bind) as web:
         server.start()

@@ -181,6 +181,33 @@ static void registrations_survive_a_restart(void **state)
     scratch_destroy(dir);
 }
 
+/* A write that was cut off leaves its temporary file. */
+static void what_a_crash_cut_off_is_cleared_away(void **state)
+{
+    struct bench *b = *state;
+    struct error err;
+    struct list none = { 0 };
+    char *dir = scratch_create();
+    local_destroy(b->local);
+    local_open(b, dir);
+    local_start(b->local);
+    given(b, "{\"Name\":\"web\",\"Port\":80}");
+    fake_world_run_jobs(&b->world);
+    struct arena a = ARENA_INIT;
+    const char *path = str_printf(&a, "%s/services/0123.tmp", dir).p;
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs("{\"Service\":{", f);
+    fclose(f);
+    local_destroy(b->local);
+    local_open(b, dir);
+    assert_int_equal(local_load(b->local, &none, &none, &err), 0);
+    assert_non_null(local_service_get(b->local, STR("web")));
+    assert_int_not_equal(access(path, F_OK), 0);
+    arena_free(&a);
+    scratch_destroy(dir);
+}
+
 static void reload_keeps_check_results(void **state)
 {
     struct bench *b = *state;
@@ -256,6 +283,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             reload_gives_ports_of_sidecars_in_the_order_of_configuration, setup, teardown),
         cmocka_unit_test_setup_teardown(registrations_survive_a_restart, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_a_crash_cut_off_is_cleared_away, setup, teardown),
         cmocka_unit_test_setup_teardown(reload_keeps_check_results, setup, teardown),
         cmocka_unit_test_setup_teardown(refused_reload_changes_nothing, setup, teardown),
     };
