@@ -266,8 +266,7 @@ int server__ca_secondary_step(struct server *s, struct store_read *rd, struct ar
         return error_set(
             err, ERR_INTERNAL, "primary datacenter does not have an active root CA for Connect");
     str_cut(primary->trust_domain, '.', &c.config.cluster_id, &rest);
-    c.state = server__ca_provider(s, rd, a, config);
-    if (!c.state) return server__ca_new_state(s, a, config, req);
+    if (server__ca_open_state(s, rd, a, config, req, &c.state)) return CA_COMMAND;
     store_ca_roots(rd, NULL, a, &c.roots);
     c.active = server__ca_active(&c.roots);
     return next(&c);
