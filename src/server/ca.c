@@ -49,6 +49,7 @@ void server__ca_forget(struct ca_progress *p)
     p->job = NULL;
     if (p->calling) rpc_cancel(p->calling, &p->call);
     p->calling = NULL;
+    arena_free(&p->call_arena);
     p->code = 0;
     server__ca_used(p);
 }
