@@ -49,6 +49,7 @@ void server__ca_forget(struct ca_progress *p)
     p->job = NULL;
     if (p->calling) rpc_cancel(p->calling, &p->call);
     p->calling = NULL;
+    arena_free(&p->call_arena);
     p->code = 0;
     server__ca_used(p);
 }
@@ -61,15 +62,21 @@ bool server__ca_is_primary(const struct server *s)
     return primary.n == 0 || str_eq(primary, s->opts.datacenter);
 }
 
-static struct str provider_id(
-    struct server *s, struct arena *a, const struct ca_configuration *config)
+/* The keys of the configuration, as ids of providers hold them. */
+static struct str provider_keys(struct arena *a, const struct ca_configuration *config)
 {
     struct ca_settings c;
     struct error err;
     if (ca_settings_read(&config->config, a, &c, &err)) c.private_key = c.root_cert = STR("");
+    return str_printf(a, "%.*s,%.*s", STR_ARG(c.private_key), STR_ARG(c.root_cert));
+}
+
+static struct str provider_id(
+    struct server *s, struct arena *a, const struct ca_configuration *config)
+{
+    struct str keys = provider_keys(a, config);
     return s->opts.certifier->digest(
-        a, str_printf(a, "%.*s,%.*s,%s", STR_ARG(c.private_key), STR_ARG(c.root_cert),
-               server__ca_is_primary(s) ? "true" : "false"));
+        a, str_printf(a, "%.*s,%s", STR_ARG(keys), server__ca_is_primary(s) ? "true" : "false"));
 }
 
 struct ca_consul_provider_state *server__ca_provider(
@@ -107,12 +114,22 @@ int server__ca_set_state(struct ca_request *req, struct ca_consul_provider_state
     return CA_COMMAND;
 }
 
-int server__ca_new_state(struct server *s, struct arena *a, const struct ca_configuration *config,
-    struct ca_request *req)
+int server__ca_open_state(struct server *s, struct store_read *rd, struct arena *a,
+    const struct ca_configuration *config, struct ca_request *req,
+    struct ca_consul_provider_state **out)
 {
-    struct ca_consul_provider_state *state = arena_new(a, struct ca_consul_provider_state);
-    state->id = provider_id(s, a, config);
-    return server__ca_set_state(req, state);
+    struct ca_consul_provider_state *former = NULL;
+    store_ca_provider_state(rd, NULL, provider_keys(a, config), a, &former);
+    *out = server__ca_provider(s, rd, a, config);
+    if (*out && !former) return CA_SETTLED;
+    if (*out) {
+        server__ca_set_state(req, former);
+        req->op = STR("delete-provider-state");
+        return CA_COMMAND;
+    }
+    *out = former ? former : arena_new(a, struct ca_consul_provider_state);
+    (*out)->id = provider_id(s, a, config);
+    return server__ca_set_state(req, *out);
 }
 
 /* Key and root of the configuration: what is no PEM is not stored. */
@@ -143,8 +160,8 @@ int server__ca_provider_step(struct server *s, struct store_read *rd, struct are
     if (rc) return rc;
     rc = server__ca_failed(p, err);
     if (rc) return error_prefix(err, "error generating CA root certificate: ");
-    struct ca_consul_provider_state *state = server__ca_provider(s, rd, a, config);
-    if (!state) return server__ca_new_state(s, a, config, req);
+    struct ca_consul_provider_state *state;
+    if (server__ca_open_state(s, rd, a, config, req, &state)) return CA_COMMAND;
     if (state->private_key.n && state->root_cert.n) return CA_SETTLED;
     state->private_key = settings.private_key;
     state->root_cert = settings.root_cert;

@@ -31,10 +31,13 @@ int server__ca_enabled(struct server *s, struct error *err) must_check;
 int server__ca_secondary_step(struct server *s, struct store_read *rd, struct arena *a,
     const struct ca_configuration *config, struct ca_progress *p, struct ca_request *req,
     struct error *err) must_check;
-/* The command that stores it; an empty one, if there is none yet. */
+/* The command that stores it. */
 int server__ca_set_state(struct ca_request *req, struct ca_consul_provider_state *state);
-int server__ca_new_state(struct server *s, struct arena *a, const struct ca_configuration *config,
-    struct ca_request *req);
+/* The provider's; CA_COMMAND if it has to be made first, or brought from the id that it had before
+ * 1.6. */
+int server__ca_open_state(struct server *s, struct store_read *rd, struct arena *a,
+    const struct ca_configuration *config, struct ca_request *req,
+    struct ca_consul_provider_state **out);
 /* The own datacenter is the primary. */
 bool server__ca_is_primary(const struct server *s);
 /* The stored state of the provider of `config`, NULL if it has none. */

@@ -111,6 +111,7 @@ static void answered(struct rpc_call *call)
         log_warn(CA_LOG, "Primary datacenter refused to sign our intermediate CA certificate",
             "error", p->err.text);
     }
+    arena_free(&p->call_arena);
     p->resume(p);
 }
 
@@ -118,13 +119,13 @@ static int ask_primary(struct secondary *c)
 {
     struct server *s = c->server;
     struct ca_progress *p = c->progress;
-    struct ca_sign_request *args = arena_new(p->arena, struct ca_sign_request);
+    struct ca_sign_request *args = arena_new(&p->call_arena, struct ca_sign_request);
     args->datacenter = s->opts.primary_datacenter;
     args->token = s->opts.replication_token;
     args->csr = p->made;
     p->call = (struct rpc_call){ .method = "ConnectCA.SignIntermediate",
         .args = args,
-        .arena = p->arena,
+        .arena = &p->call_arena,
         .done = answered,
         .ctx = p,
         .err = &p->err };
@@ -155,16 +156,28 @@ static int check_issued(struct secondary *c)
     return 0;
 }
 
+/* The request is kept over refusals, but not over another cluster. */
+static bool is_ours(struct secondary *c)
+{
+    struct cert_uris uris;
+    struct error err;
+    return c->server->opts.certifier->request_uris(c->a, c->progress->made, &uris, &err) == 0 &&
+           str_eq(uris.first, signing_uri(c));
+}
+
 /* Key and intermediate are stored together: until then the former sign. */
 static int renew(struct secondary *c)
 {
     struct ca_progress *p = c->progress;
+    if (p->made.p && !is_ours(c)) server__ca_used(p);
     if (!p->made.p) return make_request(c);
     if (!p->issued.p) return ask_primary(c);
     int rc = check_issued(c);
-    if (rc)
+    if (rc) {
+        server__ca_used(p);
         return error_prefix(
             c->err, "Failed to set the intermediate certificate with the CA provider: ");
+    }
     c->state->private_key = str_dup(c->a, p->key);
     c->state->intermediate_cert = str_dup(c->a, p->issued);
     c->state->root_cert = c->top->root_cert;
@@ -266,8 +279,7 @@ int server__ca_secondary_step(struct server *s, struct store_read *rd, struct ar
         return error_set(
             err, ERR_INTERNAL, "primary datacenter does not have an active root CA for Connect");
     str_cut(primary->trust_domain, '.', &c.config.cluster_id, &rest);
-    c.state = server__ca_provider(s, rd, a, config);
-    if (!c.state) return server__ca_new_state(s, a, config, req);
+    if (server__ca_open_state(s, rd, a, config, req, &c.state)) return CA_COMMAND;
     store_ca_roots(rd, NULL, a, &c.roots);
     c.active = server__ca_active(&c.roots);
     return next(&c);

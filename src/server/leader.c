@@ -288,7 +288,7 @@ static int ca_step(
         d->again = true;
         rc = propose(d, COMMAND_CONNECT_CA, &req);
     }
-    if (rc <= 0) {
+    if (rc == 0 || (rc < 0 && !d->ca.made.p)) { /* what was made is good for another try */
         server__ca_used(&d->ca);
         arena_reset(&d->made);
     }

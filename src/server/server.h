@@ -372,6 +372,7 @@ struct ca_progress {
     struct certify_job *job;
     struct rpc_call call;
     struct rpc_client *calling; /* whom; NULL: nobody */
+    struct arena call_arena;
     int code;
     struct error err;
 };

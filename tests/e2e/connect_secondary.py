@@ -7,9 +7,10 @@ import sys
 import tempfile
 
 import agent
+import auto_encrypt
 from agent import eventually
-from federation import Pair, server, wan
-from mesh import Mesh
+from federation import FAST, Options, Pair, server, wan
+from mesh import Mesh, certificates as server_certificates
 
 END = '-----END CERTIFICATE-----\n'
 
@@ -123,6 +124,29 @@ def test_a_secondary_that_starts_first_waits_for_its_primary(opts):
         s1.start()
         eventually(lambda: same_root(s1, s2), 'the same root in both datacenters')
         check_leaves(s1, s2, 'web')
+
+
+def test_client_agents_of_a_secondary_get_certificates_of_its_intermediate(opts):
+    with tempfile.TemporaryDirectory(prefix='consuld-ca-') as folder:
+        made = server_certificates(opts.binary, folder, [('s1', 'dc1'), ('s2', 'dc2')])
+        tls = dict(auto_encrypt.STRICT, ca_file=os.path.join(folder, 'consul-agent-ca.pem'))
+
+        def strict(n, dc, **config):
+            pair = made[('s%d' % n, dc)]
+            return server(opts, n, dc, connect={'enabled': True}, cert_file=pair + '.pem',
+                          key_file=pair + '-key.pem', auto_encrypt={'allow_tls': True}, **tls, **config)
+        with strict(1, 'dc1') as s1, strict(2, 'dc2', retry_join_wan=[wan(s1)]) as s2:
+            s1.start()
+            s2.start()
+            eventually(lambda: same_root(s1, s2), 'the same root in both datacenters')
+            with auto_encrypt.client(Options(opts, 3), s2, datacenter='dc2', gossip_lan=FAST,
+                                     ca_file=tls['ca_file'], verify_outgoing=True,
+                                     verify_server_hostname=True) as c:
+                c.spawn()
+                c.wait_http()
+                eventually(lambda: auto_encrypt.serves(c), 'a write through the client')
+                issuer = auto_encrypt.subject(auto_encrypt.served(c)['issuer'])
+                assert issuer.startswith('sec-'), issuer
 
 
 if __name__ == '__main__':

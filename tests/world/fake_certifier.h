@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Keys and certificates that are plain texts, and a place to look around while one is made. */
+/* Keys and certificates that are plain texts, made on workers alone, and a place to look around
+ * while one is made. */
 #pragma once
 #include "consuld/base/certify.h"
+#include "world/fake_world.h"
 
 static struct {
     int keys, leaves;
@@ -16,13 +18,16 @@ static void fake_pause(void)
 {
     void (*meanwhile)(void *ctx) = fake_certify.meanwhile;
     fake_certify.meanwhile = NULL;
+    fake_on_worker = false;
     if (meanwhile) meanwhile(fake_certify.ctx);
+    fake_on_worker = true;
 }
 
 static int fake_key(
     struct arena *a, struct str type, int64_t bits, struct str *key, struct error *err)
 {
     (void)err;
+    ensure(fake_on_worker);
     *key = str_printf(a, "%.*s-%d-%d", STR_ARG(type), (int)bits, ++fake_certify.keys);
     fake_pause();
     return 0;
@@ -31,6 +36,7 @@ static int fake_key(
 static int fake_make(struct arena *a, struct str *out, struct error *err, const char *what,
     struct str of, struct str by)
 {
+    ensure(fake_on_worker);
     if (fake_certify.fault) return error_set(err, ERR_INTERNAL, "%s", fake_certify.fault);
     *out = str_printf(a, "%s(%.*s)<%.*s>", what, STR_ARG(of), STR_ARG(by));
     return 0;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "consuld/store/tables.h"
+#include "server.h"
 #include "world/fake_certifier.h"
 
 static int meanwhile; /* writes acknowledged while something was made */
@@ -151,6 +152,36 @@ static struct str stored_states(struct fixture *f, const char *key)
     struct str id = str_printf(&f->arena, "digest of %s,,true", key);
     store_ca_provider_state(store_read(f->store), NULL, id, &f->arena, &state);
     return state ? state->id : STR_NIL;
+}
+
+static void propose(struct fixture *f, const struct ca_request *req)
+{
+    server__propose_detached(f->server, COMMAND_CONNECT_CA, req, "it was refused");
+    fake_world_advance(&f->world, 100);
+}
+
+static void what_an_earlier_version_stored_is_taken_over(void **state)
+{
+    struct fixture *f = *state;
+    struct ca_consul_provider_state *left = NULL, old = {
+        .id = STR(","), .private_key = STR("old key"), .root_cert = STR("old root")
+    };
+    struct ca_configuration config = {
+        .provider = STR("consul"), .cluster_id = STR("1"), .config = { .kind = V_MAP }
+    };
+    struct ca_request states = { .op = STR("set-provider-state"), .provider_state = &old };
+    struct ca_request configs = { .op = STR("set-config"), .config = &config };
+    f->server->opts.certifier = NULL;
+    elect(f);
+    propose(f, &states);
+    propose(f, &configs);
+    f->server->opts.certifier = &fake_certifier;
+    server__ca_soon(f->server);
+    fake_world_advance(&f->world, 1000);
+    assert_true(str_is(roots_of(f).active_root_id, "old root"));
+    assert_int_equal(fake_certify.keys, 0);
+    store_ca_provider_state(store_read(f->store), NULL, STR(","), &f->arena, &left);
+    assert_null(left);
 }
 
 static void who_does_not_vouch_for_others_is_left_by_force_alone(void **state)
@@ -302,6 +333,7 @@ int main(void)
         test_with_connect(a_call_may_go_while_its_leaf_is_made),
         test_with_connect(a_key_that_cannot_be_used_is_tried_again),
         test_with_connect(another_key_is_another_root_that_the_old_one_vouches_for),
+        test_with_connect(what_an_earlier_version_stored_is_taken_over),
         test_with_connect(who_does_not_vouch_for_others_is_left_by_force_alone),
         test_with_connect(roots_are_dropped_when_no_leaf_of_theirs_can_be_left),
         test_with_connect(so_many_a_second_are_signed_and_who_would_wait_for_long_is_refused),

@@ -239,6 +239,7 @@ static void a_refusal_leaves_the_primarys_root_and_is_followed_by_another_reques
     fake_world_advance(&f->world, 20000);
     assert_int_equal(active_of(f)->intermediate_certs.n, 1);
     assert_int_equal(roots_of(f).roots.n, 1);
+    assert_int_equal(fake_certify.keys, 1);
 }
 
 static void a_primary_without_a_root_is_waited_for(void **state)
