@@ -1,41 +1,15 @@
-# The only server of dc1. It finds the other datacenter through mesh gateways alone:
-# ./scripts/demo-federation starts it.
-server             = true
-bootstrap          = true
-datacenter         = "dc1"
-primary_datacenter = "dc1"
-node_name          = "s1"
-bind_addr          = "127.1.0.1"
-client_addr        = "127.1.0.1"
+# The only server of dc1 and its gateway; common.hcl has the rest.
+datacenter  = "dc1"
+node_name   = "s1"
+bind_addr   = "127.1.0.1"
+client_addr = "127.1.0.1"
+cert_file   = "dc1-server-consul-0.pem"
+key_file    = "dc1-server-consul-0-key.pem"
 
 # An address that nobody can reach: no server of another datacenter ever needs it.
 advertise_addr_wan = "192.0.2.1"
 
-connect {
-  enabled                            = true
-  enable_mesh_gateway_wan_federation = true
-}
-
-# Gossip is sealed inside of TLS too; both datacenters have the same key.
-encrypt = "yMAkkxAvsWmcPOXlvnUw4BQGGCkIaLT8UmQ5NRKlNKY="
-
-# Made by the script with `consuld tls`, in the folder it runs the server in.
-ca_file                = "consul-agent-ca.pem"
-cert_file              = "dc1-server-consul-0.pem"
-key_file               = "dc1-server-consul-0-key.pem"
-verify_incoming        = true
-verify_outgoing        = true
-verify_server_hostname = true
-
-ports {
-  dns  = -1
-  grpc = -1
-}
-performance {
-  raft_multiplier = 1
-}
-
-# The gateway of this datacenter. The mark makes it one that servers use.
+# The mark in its meta makes the gateway one that servers use.
 services {
   name    = "mesh-gateway"
   kind    = "mesh-gateway"

@@ -195,6 +195,9 @@ void swim__send(
 /* Encodes a record and sends it with as many broadcasts as fit. */
 void swim__send_record(struct swim *s, const struct gossip_address *to, struct str node,
     enum swim_message_type type, const struct type *t, const void *obj);
+/* To a member that is not alive to us: the record, and what we hold against it, to be refuted. */
+void swim__send_accused(struct swim *s, const struct member *m, enum swim_message_type type,
+    const struct type *t, const void *record);
 void swim__gossip_run(struct swim *s);
 bool swim__nothing_to_say(const struct swim *s);
 void swim__broadcast(struct swim *s, struct str name, enum swim_message_type type,

@@ -38,23 +38,10 @@ static struct swim_ping ping_of(const struct swim *s, const struct member *m, ui
 /* The ping alone for an alive member, with the accusation for a suspect so that it can refute. */
 static void send_ping(struct swim *s, const struct member *m, const struct swim_ping *ping)
 {
-    if (m->node.state == SWIM_ALIVE) {
+    if (m->node.state == SWIM_ALIVE)
         swim__send_record(s, &m->node.address, m->node.name, SWIM_MSG_PING, &type_swim_ping, ping);
-        return;
-    }
-    struct swim_accusation a = {
-        .incarnation = m->node.incarnation, .node = m->node.name, .from = s->o.name
-    };
-    struct buf parts = BUF_INIT(4 * PACKET_BUDGET), whole = BUF_INIT(4 * PACKET_BUDGET);
-    swim_message_encode(SWIM_MSG_PING, &type_swim_ping, ping, &parts);
-    size_t cut = parts.n;
-    swim_message_encode(SWIM_MSG_SUSPECT, &type_swim_accusation, &a, &parts);
-    struct str both = buf_str(&parts);
-    struct str v[2] = { str_slice(both, 0, cut), str_slice(both, cut, both.n) };
-    packet_compound(v, 2, &whole);
-    swim__send(s, &m->node.address, m->node.name, buf_str(&whole), m->node.vsn[1] >= 5);
-    buf_deinit(&parts);
-    buf_deinit(&whole);
+    else
+        swim__send_accused(s, m, SWIM_MSG_PING, &type_swim_ping, ping);
 }
 
 static void start(struct swim *s)

@@ -42,7 +42,12 @@ static void on_ping(struct packet *p, struct str body)
     if (d->ack_payload) d->ack_payload(d->ctx, &payload);
     struct swim_ack ack = { .seq_no = m.seq_no,
         .payload = payload.n ? buf_str(&payload) : STR_NIL };
-    swim__send_record(s, &to, m.source_node, SWIM_MSG_ACK, &type_swim_ack, &ack);
+    const struct member *from = swim__member(s, m.source_node);
+    /* whoever asks is not dead: it learns of it at once, not by the next exchange */
+    if (from && from->node.state == SWIM_DEAD && gossip_address_equal(&from->node.address, &to))
+        swim__send_accused(s, from, SWIM_MSG_ACK, &type_swim_ack, &ack);
+    else
+        swim__send_record(s, &to, m.source_node, SWIM_MSG_ACK, &type_swim_ack, &ack);
     buf_deinit(&payload);
 }
 

@@ -117,6 +117,25 @@ void swim__send_record(struct swim *s, const struct gossip_address *to, struct s
     buf_deinit(&p.bytes);
 }
 
+void swim__send_accused(struct swim *s, const struct member *m, enum swim_message_type type,
+    const struct type *t, const void *record)
+{
+    struct swim_accusation a = {
+        .incarnation = m->node.incarnation, .node = m->node.name, .from = s->o.name
+    };
+    struct buf parts = BUF_INIT(4 * PACKET_BUDGET), whole = BUF_INIT(4 * PACKET_BUDGET);
+    swim_message_encode(type, t, record, &parts);
+    size_t cut = parts.n;
+    swim_message_encode(m->node.state == SWIM_DEAD ? SWIM_MSG_DEAD : SWIM_MSG_SUSPECT,
+        &type_swim_accusation, &a, &parts);
+    struct str both = buf_str(&parts);
+    struct str v[2] = { str_slice(both, 0, cut), str_slice(both, cut, both.n) };
+    packet_compound(v, 2, &whole);
+    swim__send(s, &m->node.address, m->node.name, buf_str(&whole), m->node.vsn[1] >= 5);
+    buf_deinit(&parts);
+    buf_deinit(&whole);
+}
+
 void swim_send_user(
     struct swim *s, const struct gossip_address *to, struct str node, struct str message)
 {

@@ -186,6 +186,25 @@ def test_intentions_follow_the_primary(opts):
         assert intentions(p.s1) == intentions(p.s2)
 
 
+def test_B45_replication_is_shown_in_the_secondary(opts):
+    def stats(s, name):
+        return s.get('/v1/agent/self').json()['Stats'].get(name)
+
+    with Pair(opts) as p:
+        p.s1.must(p.s1.put('/v1/config', {'Kind': 'service-defaults', 'Name': 'web',
+                                          'Protocol': 'http'}))
+        for name in ('federation_state_replication', 'config_entry_replication',
+                     'intention_replication'):
+            eventually(lambda: stats(p.s2, name)['last_success'] != 'never', name + ' works')
+            assert stats(p.s2, name)['failing_since'] == 'never', stats(p.s2, name)
+            assert stats(p.s1, name) is None
+        eventually(lambda: int(stats(p.s2, 'config_entry_replication')['writes']) == 1, 'a write')
+        p.s1.kill()
+        eventually(lambda: stats(p.s2, 'config_entry_replication')['last_error'], 'the error')
+        eventually(lambda: int(stats(p.s2, 'config_entry_replication')['next_try_ms']) > 0,
+                   'the next try')
+
+
 def test_a_snapshot_of_the_other_datacenter(opts):
     with Pair(opts) as p:
         p.s2.must(p.s2.put('/v1/kv/kept', 'then'))

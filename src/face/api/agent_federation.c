@@ -102,8 +102,9 @@ static void gateways(const struct face_context *ctx, struct arena *a, struct jso
 void agent_federation_stats(const struct face_context *ctx, struct arena *a, struct json_writer *w)
 {
     struct server_sync_status s;
-    if (!ctx->server || !ctx->gateways) return;
-    gateways(ctx, a, w);
+    bool secondary = !str_eq(ctx->config->primary_datacenter, ctx->config->datacenter);
+    if (!ctx->server || (!ctx->gateways && !secondary)) return;
+    if (ctx->gateways) gateways(ctx, a, w);
     for (size_t i = 0; server_sync_status(ctx->server, i, &s); i++) {
         json_key(w, s.name);
         json_object(w);

@@ -33,8 +33,8 @@ static int report(struct cli *c, struct str a, struct str b, const struct value 
     const struct value *to, const char *pool)
 {
     double seconds;
-    if (!from) return cli_fail(c, "Could not find a coordinate for node \"%.*s\"", STR_ARG(a));
-    if (!to) return cli_fail(c, "Could not find a coordinate for node \"%.*s\"", STR_ARG(b));
+    if (!from || !to) /* the first one is named whichever it is, as Consul does */
+        return cli_fail(c, "Could not find a coordinate for node \"%.*s\"", STR_ARG(a));
     if (!distance(from, to, &seconds))
         return cli_fail(c, "The coordinates of \"%.*s\" and \"%.*s\" are not compatible",
             STR_ARG(a), STR_ARG(b));
@@ -71,13 +71,7 @@ static int lan(struct cli *c)
 
 static bool split_name(struct str name, struct str *node, struct str *datacenter)
 {
-    for (size_t i = name.n; i-- > 0;) {
-        if (name.p[i] != '.') continue;
-        *node = str_slice(name, 0, i);
-        *datacenter = str_slice(name, i + 1, name.n);
-        return true;
-    }
-    return false;
+    return str_cut(name, '.', node, datacenter) && str_find_char(*datacenter, '.') < 0;
 }
 
 static const struct value *wan_coordinate(const struct value *areas, struct str name)

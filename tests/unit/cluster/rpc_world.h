@@ -14,6 +14,7 @@
 #include "consuld/cluster/rpc_pool.h"
 #include "consuld/cluster/rpc_port.h"
 #include "consuld/model.h"
+#include "world/fake_listener.h"
 #include "world/fake_stream.h"
 #include "world/fake_world.h"
 
@@ -55,24 +56,6 @@ void dial_cancel(struct dial *d)
     }
     d->impl = NULL;
 }
-int listener_open(
-    struct world *world, const struct listener_options *o, struct listener **out, struct error *err)
-{
-    (void)world;
-    (void)o;
-    (void)out;
-    return error_set(err, ERR_IO, "no listeners here");
-}
-uint16_t listener_port(const struct listener *l)
-{
-    (void)l;
-    return 0;
-}
-void listener_close(struct listener *l)
-{
-    (void)l;
-}
-
 /* --- the port's side ------------------------------------------------------------------------ */
 
 static void answer_call(struct rpc_call *call)

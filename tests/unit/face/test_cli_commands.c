@@ -220,13 +220,15 @@ static void rtt_is_computed_from_coordinates(void **state)
         { { "rtt", "a" }, NULL,
             { OK("{\"Config\":{\"NodeName\":\"b\",\"Datacenter\":\"d\"}}"), OK(NODES) }, 0,
             "Estimated a <-> b rtt: 5.500 ms (using LAN coordinates)\n" },
-        { { "rtt", "-wan", "a.x.d1", "b.d2" }, NULL,
-            { OK("[{\"Datacenter\":\"d1\",\"Coordinates\":[{\"Node\":\"a.x\",\"Coord\":" COORD(
+        { { "rtt", "-wan", "a.d1", "b.d2" }, NULL,
+            { OK("[{\"Datacenter\":\"d1\",\"Coordinates\":[{\"Node\":\"a\",\"Coord\":" COORD(
                 "0", "0", "0") "}]},{\"Datacenter\":\"d2\",\"Coordinates\":[{\"Node\":\"b\","
                                "\"Coord\":" COORD("0.01", "0", "0") "}]}]") },
-            0, "Estimated a.x.d1 <-> b.d2 rtt: 10.000 ms (using WAN coordinates)\n" },
+            0, "Estimated a.d1 <-> b.d2 rtt: 10.000 ms (using WAN coordinates)\n" },
         { { "rtt", "a", "z" }, NULL, { OK(NODES) }, 1, NULL,
-            "Could not find a coordinate for node \"z\"\n" },
+            "Could not find a coordinate for node \"a\"\n" },
+        { { "rtt", "-wan", "a.x.d1", "b.d2" }, NULL, { NULL }, 1, NULL,
+            "Node names must be specified as <node name>.<datacenter> with -wan\n" },
         { { "rtt", "-wan", "a" }, NULL, { NULL }, 1, NULL,
             "Node names must be specified as <node name>.<datacenter> with -wan\n" },
     };

@@ -231,6 +231,43 @@ static void a_stream_with_another_number_does_not(void **state)
     bed_end(&r.b);
 }
 
+static size_t told_when_asking(struct round *r, const char *ip)
+{
+    struct gossip_address from = address_of(ip, 7946);
+    struct swim_ping ping = { .seq_no = 5,
+        .node = STR("self"),
+        .source_addr = gossip_address_ip(&from),
+        .source_port = 7946,
+        .source_node = STR("peer") };
+    struct swim_accusation a;
+    struct swim_ack ack;
+    receive(&r->b, ip, message_of(&r->b, SWIM_MSG_PING, &type_swim_ping, &ping));
+    assert_non_null(sent(&r->b, SWIM_MSG_ACK, &type_swim_ack, &ack));
+    assert_int_equal(ack.seq_no, 5);
+    /* what others said may ride along */
+    if (!sent(&r->b, SWIM_MSG_DEAD, &type_swim_accusation, &a) || !str_is(a.from, "self")) return 0;
+    assert_true(str_is(a.node, "peer"));
+    return (size_t)a.incarnation;
+}
+
+static void a_member_held_for_dead_that_asks_is_told_so(void **state)
+{
+    (void)state;
+    struct round r;
+    start(&r);
+    say_alive(&r.b, "peer", "10.0.0.1", 7);
+    assert_int_equal(told_when_asking(&r, "10.0.0.1"), 0);
+    accuse(&r.b, SWIM_MSG_DEAD, "peer", 7, "somebody");
+    run_until(&r.b, r.b.now + 25000, NULL, NULL); /* nobody else speaks of it any more */
+    assert_int_equal(told_when_asking(&r, "10.0.0.1"), 7);
+    assert_int_equal(told_when_asking(&r, "10.0.0.2"), 0); /* another one of that name */
+    say_alive(&r.b, "peer", "10.0.0.1", 8);
+    accuse(&r.b, SWIM_MSG_DEAD, "peer", 8, "peer"); /* it left */
+    run_until(&r.b, r.b.now + 25000, NULL, NULL);
+    assert_int_equal(told_when_asking(&r, "10.0.0.1"), 0);
+    bed_end(&r.b);
+}
+
 static void a_suspect_is_told_of_its_suspicion(void **state)
 {
     (void)state;
@@ -368,6 +405,7 @@ int main(void)
         cmocka_unit_test(a_stream_that_answers_prevents_suspicion),
         cmocka_unit_test(a_stream_with_another_number_does_not),
         cmocka_unit_test(a_suspect_is_told_of_its_suspicion),
+        cmocka_unit_test(a_member_held_for_dead_that_asks_is_told_so),
         cmocka_unit_test(the_dead_and_the_left_are_not_probed),
         cmocka_unit_test(bad_health_gives_more_time),
         cmocka_unit_test(a_stalled_node_suspects_nobody_for_it),

@@ -235,6 +235,42 @@ static void W27_a_primary_that_does_not_take_our_state_is_seen(void **state)
     assert_int_equal(status("federation_state").failing_since_ns, 0);
 }
 
+static void put_state(const char *datacenter, const char *gateway)
+{
+    struct arena a = ARENA_INIT;
+    struct federation_state state = { .datacenter = str_of(datacenter) };
+    struct check_service_node *g = LIST_PUSH(&a, &state.mesh_gateways, struct check_service_node);
+    g->node = arena_new(&a, struct node);
+    g->node->node = str_of(gateway);
+    g->service = arena_new(&a, struct node_service);
+    struct federation_state_request req = {
+        .datacenter = STR("dc1"), .op = STR("upsert"), .state = &state
+    };
+    expect_ok(&n.primary, "FederationState.Apply", &req);
+    arena_free(&a);
+}
+
+static void W22_the_order_of_writing_does_not_show(void **state)
+{
+    static const char *const orders[][3] = { { "dc2", "dc5", "dc9" }, { "dc9", "dc2", "dc5" },
+        { "dc5", "dc9", "dc2" } };
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        struct test_call c = { 0 };
+        struct dc_specific_request req = { .datacenter = STR("dc1") };
+        for (size_t k = 0; k < 3; k++)
+            put_state(orders[i][k], "g");
+        submit(&n.primary, &c, "FederationState.ListMeshGateways", &req);
+        settle(&n.primary, &c);
+        const struct datacenter_indexed_check_service_nodes *r = c.rpc.reply->record;
+        const struct dict *d = &r->datacenter_nodes;
+        assert_int_equal(d->n, 3);
+        for (size_t k = 0; k < 3; k++)
+            assert_true(str_is(dict_key(d, &type_check_service_node_list, k), orders[0][k]));
+        release(&c);
+    }
+}
+
 /* --- configuration entries ------------------------------------------------------------------ */
 
 static void W13_replication_goes_on_after_each_of_a_hundred_terms(void **state)
@@ -400,6 +436,7 @@ int main(void)
         CASE(W12_what_no_order_leads_to_converges),
         CASE(W13_replication_goes_on_after_each_of_a_hundred_terms),
         CASE(W13_nothing_is_asked_by_one_that_does_not_lead),
+        CASE(W22_the_order_of_writing_does_not_show),
         CASE(W27_a_primary_that_does_not_take_our_state_is_seen),
         CASE(a_cut_is_seen_and_mended),
     };
