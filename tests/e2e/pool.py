@@ -4,8 +4,11 @@ find each other again."""
 import argparse
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
+import threading
 
 import agent
 from agent import eventually
@@ -336,6 +339,61 @@ def test_missing_provider_is_named(opts):
             c.wait_log('error="%s"' % why)
         c.wait_log('No servers to join')
         c.stop()
+
+
+class Responder(threading.Thread):
+    """Answers questions about one service by multicast DNS, as one host with one address."""
+
+    def __init__(self, service, ip, port):
+        super().__init__(daemon=True)
+        self.service, self.ip, self.port = service, ip, port
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self.sock.bind(('', 5353))
+        group = socket.inet_aton('224.0.0.251')
+        self.sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group + bytes(4))
+
+    @staticmethod
+    def name(text):
+        return b''.join(bytes([len(part)]) + part.encode() for part in text.split('.')) + b'\0'
+
+    def run(self):
+        service, host = self.name(self.service), self.name('box.local')
+
+        def record(name, kind, data):
+            return name + struct.pack('>HHIH', kind, 1, 120, len(data)) + data
+        while True:
+            question, asker = self.sock.recvfrom(2000)
+            if question[12:12 + len(service)] != service:
+                continue
+            instance = self.name('one.' + self.service)
+            self.sock.sendto(
+                question[:2] + struct.pack('>HHHHH', 0x8400, 0, 1, 0, 2) +
+                record(service, 12, instance) +
+                record(instance, 33, struct.pack('>HHH', 0, 0, self.port) + host) +
+                record(host, 1, socket.inet_aton(self.ip)), asker)
+
+
+def test_servers_are_found_by_multicast_dns(opts):
+    with server(opts) as s:
+        s.start()
+        service = '_e2e%d._tcp' % os.getpid()
+        try:
+            Responder(service + '.local', s.address, s.config['ports']['serf_lan']).start()
+        except OSError as why:
+            raise agent.Skip('no multicast: %s' % why)
+        c = Client(on(opts, 1), 'seeker', ['provider=mdns service=%s timeout=1s v6=false' % service,
+                                           'provider=mdns domain=local'])
+        with c:
+            c.spawn()
+            c.wait_log('discover-mdns: Service record not provided.')
+            if 'no way to the local network' in c.log():
+                c.kill()
+                raise agent.Skip('no way to the local network')
+            c.wait_log('Discovered servers: cluster=LAN servers=' + lan(s))
+            agree([s, c], {'server': ALIVE, 'seeker': ALIVE}, 'found')
+            c.stop()
 
 
 def test_bad_addresses_are_refused_by_their_fault(opts):

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Joining a pool in the background until it works (agent.md 8). One try at a time, then a pause;
- * discovery texts are answered with what is missing, and the plain addresses beside them are tried.
- */
+/* Joining a pool in the background until it works (agent.md 8). One try at a time, then a pause.
+ * Discovery texts of mdns are looked up first; others are answered with what is missing. */
 #pragma once
 #include "consuld/cluster/pool.h"
 
@@ -32,5 +31,6 @@ void join_logged(
 /* The line of the outcome. */
 void join_log_outcome(const struct pool_request *r, const char *label);
 /* Why a text that asks a discovery provider ("provider=aws tag_key=...") finds nothing: it is
- * malformed, the provider unknown, or no part of this build. Nil for a plain address. */
+ * malformed, the provider unknown, or no part of this build (retry_join itself has mdns). Nil for a
+ * plain address. */
 struct str join_discovery_fault(struct str text, struct arena *a);
