@@ -18,7 +18,7 @@
 struct run_metrics {
     struct run *run;
     struct metrics_source source;
-    struct statsd *statsd, *dogstatsd;
+    struct statsd *statsd, *dogstatsd, *statsite;
     struct net_signal *dump;
     struct pool_observer lan, wan;
     struct metric *sys_bytes, *alloc_bytes;
@@ -285,7 +285,12 @@ void run_metrics_start(struct run *r)
         t->dogstatsd = statsd_create(&to);
     }
     if (c->statsite_addr.n)
-        log_warn("agent", "statsite_address is not part of this build, statsd_address is");
+        t->statsite = statsd_create(&(struct statsd_options){ .world = r->world,
+            .metrics = r->metrics,
+            .address = c->statsite_addr,
+            .connect = true });
+    if (c->circonus_api_token.n || c->circonus_submission_url.n)
+        log_warn("agent", "metrics are not sent to Circonus by this build");
     t->dump = net_signal_create(r->world, SIGUSR1, dump, r);
 }
 
@@ -303,6 +308,7 @@ void run_metrics_stop(struct run *r)
     metrics_source_remove(&t->source);
     statsd_destroy(t->statsd);
     statsd_destroy(t->dogstatsd);
+    statsd_destroy(t->statsite);
     metrics_destroy(r->metrics);
     free(t);
     r->metrics = r->context.metrics = NULL;
