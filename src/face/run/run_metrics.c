@@ -112,9 +112,6 @@ static void fill_calls(struct run_metrics *t, const struct run *r)
         total(t, "client.rpc", c.calls);
         total(t, "client.rpc.exceeded", c.rate_limited);
     }
-    if (!r->rpc_pool) return;
-    struct rpc_pool_counters c = rpc_pool_counters(r->rpc_pool);
-    if (!r->server) total(t, "client.rpc.failed", c.failed);
 }
 
 static void fill_cache_type(struct run_metrics *t, const struct cache_type_stats *s)
