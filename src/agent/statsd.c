@@ -10,7 +10,10 @@
 #include "consuld/base/packet.h"
 
 #define FLUSH_MS 100
+#define UNSENT_MAX ((size_t)1 << 20)
 #define LINE_MAX_BYTES 1024
+#define DIAL_TIMEOUT_MS 10000
+#define DIAL_AGAIN_MS 1000
 
 struct statsd {
     struct world *world;
@@ -18,6 +21,10 @@ struct statsd {
     struct arena arena;
     struct resolve resolve;
     struct packet_socket *socket; /* NULL: not yet, or not possible */
+    struct dial dial;             /* statsite */
+    struct stream *stream;        /* NULL: not connected */
+    struct timer again;
+    bool failed, gone; /* connecting, and said so; destroyed while the stream closes */
     struct resolved_ip to;
     uint16_t port;
     bool tags;
@@ -32,6 +39,9 @@ static void send_packet(struct statsd *s)
     timer_stop(&s->flush);
     if (s->packet.n && s->socket)
         (void)packet_socket_send(s->socket, ip, s->port, buf_str(&s->packet));
+    struct stream_part part = { s->packet.p, s->packet.n, NULL };
+    if (s->packet.n && s->stream && stream_queued(s->stream) < UNSENT_MAX)
+        (void)stream_write(s->stream, &part, 1);
     buf_clear(&s->packet);
 }
 
@@ -57,7 +67,10 @@ static void write_line(struct statsd *s, const struct metric *m, double v)
     const struct metric_label *labels;
     size_t n = metric_labels(m, &labels);
     buf_clear(&s->line);
-    put_clean(&s->line, metric_name(m));
+    struct str name = metric_name(m), host = s->tags ? metric_host(m) : STR_NIL;
+    size_t at = host.n ? (size_t)(host.p - name.p) : 0;
+    put_clean(&s->line, str_slice(name, 0, at));
+    put_clean(&s->line, str_slice(name, at + host.n, name.n));
     for (size_t i = 0; i < n && !s->tags; i++) {
         buf_put_char(&s->line, '.');
         put_clean(&s->line, labels[i].value);
@@ -79,7 +92,7 @@ static void write_line(struct statsd *s, const struct metric *m, double v)
 static void on_value(struct metrics_sink *sink, const struct metric *m, double v)
 {
     struct statsd *s = container_of(sink, struct statsd, sink);
-    if (!s->socket) return;
+    if (!s->socket && !s->stream) return;
     write_line(s, m, v);
     if (s->line.overflow) return;
     if (s->packet.n + s->line.n > STATSD_PACKET_MAX) send_packet(s);
@@ -100,6 +113,67 @@ static void resolved(struct resolve *r)
     if (s->to.ip_n == 16) any.ip = "::";
     if (packet_socket_open(s->world, &any, &s->socket, &err))
         log_warn("agent", "metrics are not sent", "error", err.text);
+}
+
+/* --- statsite --------------------------------------------------------------------------------- */
+
+static void statsd_free(struct statsd *s)
+{
+    buf_deinit(&s->packet);
+    buf_deinit(&s->line);
+    arena_free(&s->arena);
+    free(s);
+}
+
+static void on_data(struct stream *stream, struct str bytes)
+{
+    (void)stream;
+    (void)bytes;
+}
+
+static void on_eof(struct stream *stream)
+{
+    stream_close(stream);
+}
+
+static void on_closed(struct stream *stream, int code)
+{
+    struct statsd *s = stream->owner;
+    (void)code;
+    s->stream = NULL;
+    if (s->gone)
+        statsd_free(s);
+    else
+        timer_start(&s->again, DIAL_AGAIN_MS);
+}
+
+static const struct stream_events events = { .data = on_data, .eof = on_eof, .closed = on_closed };
+
+static void dialled(struct dial *d, struct stream *stream)
+{
+    struct statsd *s = container_of(d, struct statsd, dial);
+    s->stream = stream;
+    if (!stream && !s->failed)
+        log_error("agent", "Error connecting to statsite", "error", d->err.text);
+    s->failed = !stream;
+    if (!stream) timer_start(&s->again, DIAL_AGAIN_MS);
+}
+
+static void dial_again(struct timer *t)
+{
+    dial_start(&container_of(t, struct statsd, again)->dial);
+}
+
+static void connect_to(struct statsd *s, struct str host)
+{
+    s->dial = (struct dial){ .world = s->world,
+        .host = str_dup(&s->arena, host),
+        .port = s->port,
+        .timeout_ms = DIAL_TIMEOUT_MS,
+        .events = &events,
+        .owner = s,
+        .done = dialled };
+    dial_start(&s->dial);
 }
 
 static void join_tags(struct statsd *s, const struct statsd_options *o)
@@ -137,8 +211,12 @@ struct statsd *statsd_create(const struct statsd_options *o)
     timer_init(&s->flush, s->world, on_flush);
     s->sink.value = on_value;
     metrics_sink_add(o->metrics, &s->sink);
+    timer_init(&s->again, s->world, dial_again);
     s->resolve = (struct resolve){ .world = s->world, .host = host, .done = resolved };
-    resolve_start(&s->resolve);
+    if (o->connect)
+        connect_to(s, host);
+    else
+        resolve_start(&s->resolve);
     return s;
 }
 
@@ -146,11 +224,14 @@ void statsd_destroy(struct statsd *s)
 {
     if (!s) return;
     resolve_cancel(&s->resolve);
+    dial_cancel(&s->dial);
     metrics_sink_remove(&s->sink);
     timer_stop(&s->flush);
+    timer_stop(&s->again);
     if (s->socket) packet_socket_close(s->socket);
-    buf_deinit(&s->packet);
-    buf_deinit(&s->line);
-    arena_free(&s->arena);
-    free(s);
+    s->gone = true;
+    if (s->stream)
+        stream_close(s->stream);
+    else
+        statsd_free(s);
 }

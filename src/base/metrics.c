@@ -365,6 +365,14 @@ struct str metric_name(const struct metric *m)
     return m->name;
 }
 
+struct str metric_host(const struct metric *m)
+{
+    const struct metrics *all = m->owner;
+    size_t from = all->prefix.n ? all->prefix.n + 1 : 0;
+    if (m->kind != METRIC_GAUGE || !all->hostname.n) return STR_NIL;
+    return str_slice(m->name, from, from + all->hostname.n + 1);
+}
+
 size_t metric_labels(const struct metric *m, const struct metric_label **out)
 {
     *out = m->labels;

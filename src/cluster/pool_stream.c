@@ -126,6 +126,8 @@ void pool_take_stream(struct pool *p, struct stream *stream)
 static int send_bytes(struct pool_stream *s, struct str bytes)
 {
     struct stream_part part = { bytes.p, bytes.n, NULL };
+    s->pool->counters.stream_messages += bytes.n > 0;
+    s->pool->counters.stream_bytes += bytes.n;
     return stream_write(s->stream, &part, 1);
 }
 

@@ -34,6 +34,7 @@ static const char info_text[] =
     "  {\"id\": \"<node ID>\", \"address\": \"<IP>:<server port>\", \"non_voter\": false}\n"
     "]\n"
     "\n"
+    "A list of addresses alone, [\"<IP>:<server port>\"], will do too.\n"
     "Entries of the log that were not committed are taken as committed by this: it is the last\n"
     "resort when most servers are lost for good.\n";
 
@@ -69,8 +70,25 @@ static int write_info(struct raft_driver *d, const char *path, struct error *err
     return code ? error_set(err, ERR_IO, "writing %s: %s", path, disk_strerror(code)) : 0;
 }
 
-static int parse(
-    struct str text, struct arena *a, struct raft_configuration *out, struct error *err)
+/* The older form, addresses alone: who is not this server has its address for an id, until the
+ * leader adds it with its own. */
+static bool parse_addresses(
+    const struct raft_driver *d, struct str text, struct arena *a, struct list *peers)
+{
+    struct list addresses = { 0 };
+    struct error unused;
+    if (json_decode(text, a, &type_list_str, &addresses, 0, &unused)) return false;
+    for (size_t i = 0; i < addresses.n; i++) {
+        struct str address = LIST_AT(&addresses, struct str, i);
+        struct recovery_peer *p = LIST_PUSH(a, peers, struct recovery_peer);
+        p->address = address;
+        p->id = str_is(address, d->address) ? str_of(d->id) : address;
+    }
+    return true;
+}
+
+static int parse(const struct raft_driver *d, struct str text, struct arena *a,
+    struct raft_configuration *out, struct error *err)
 {
     static const struct type list_of_peers = {
         .kind = KIND_LIST, .size = sizeof(struct list), .elem = &type_recovery_peer
@@ -79,7 +97,8 @@ static int parse(
     struct error why = { 0 };
     record_init(&record_recovery_peer);
     out->n = 0;
-    if (json_decode(text, a, &list_of_peers, &peers, JSON_UNKNOWN_IGNORED, &why))
+    if (!parse_addresses(d, text, a, &peers) &&
+        json_decode(text, a, &list_of_peers, &peers, JSON_UNKNOWN_IGNORED, &why))
         return error_set(err, ERR_DECODE, "recovery failed to parse peers.json: %.400s", why.text);
     for (size_t i = 0; i < peers.n; i++) {
         const struct recovery_peer *p = &LIST_AT(&peers, struct recovery_peer, i);
@@ -182,7 +201,7 @@ int driver_recover(struct raft_driver *d, struct error *err)
     int code = read_file(peers, &a, &text, err);
     if (!code && text.p) {
         log_info(SUBSYSTEM, "found peers.json file, recovering Raft configuration...");
-        code = parse(text, &a, &c, err);
+        code = parse(d, text, &a, &c, err);
         if (!code) code = recover(d, &c, &a, err);
         if (!code && unlink(peers) != 0) code = io_failed(err, "deleting", peers);
         if (!code) log_info(SUBSYSTEM, "deleted peers.json file after successful recovery");

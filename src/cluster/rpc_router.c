@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "consuld/base/metrics.h"
 #include "consuld/model.h"
 
 /* One call on its way; memory of the call's arena. */
@@ -206,6 +207,13 @@ static uint64_t failing_for_ms(struct routed *c, bool cut)
     return now - c->failing_ms;
 }
 
+static void count_failure(struct rpc_router *r, struct str server)
+{
+    struct metric_label label = { "server", server };
+    metric_add(
+        metrics_labelled(r->opts.metrics, METRIC_COUNTER, "client.rpc.failed", &label, 1), 1);
+}
+
 static void answered(struct rpc_call *inner)
 {
     struct routed *c = inner->ctx;
@@ -214,6 +222,7 @@ static void answered(struct rpc_call *inner)
         finish(c, 0);
         return;
     }
+    count_failure(r, c->server);
     rotate(r, c->server);
     struct str text = str_of(inner->err->text);
     /* What was never sent may be said to the next, be it a write. */

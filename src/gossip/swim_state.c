@@ -155,6 +155,7 @@ static void accept_alive(struct swim *s, struct member *m, const struct swim_ali
 {
     enum swim_state before = m->node.state;
     bool meta_changed = !str_eq(m->node.meta, a->meta);
+    s->counters.alives++;
     swim__broadcast(s, m->node.name, SWIM_MSG_ALIVE, &type_swim_alive, a, tag);
     if (a->vsn.n > 0) memcpy(m->node.vsn, a->vsn.p, SWIM_VSN_SIZE);
     swim__member_set_meta(m, a->meta);

@@ -51,7 +51,8 @@ int snapshot_read(
 struct restore {
     struct store_batch *batch;
     uint64_t last_index;
-    size_t since_checkpoint;
+    struct snapshot_progress *progress;
+    uint64_t checkpoint; /* bytes read at the last one */
 };
 
 typedef int (*restore_fn)(struct restore *r, const void *body, struct arena *a, struct error *err);
@@ -209,9 +210,9 @@ static int put_record(void *ctx, uint8_t type, const void *body, struct arena *a
     int code = puts_by_type[type]
                    ? puts_by_type[type](r, body, a, err)
                    : error_set(err, ERR_DECODE, "snapshot: unrecognized record type %u", type);
-    r->since_checkpoint += a->used;
-    if (!code && r->since_checkpoint >= CHECKPOINT_BYTES) {
-        r->since_checkpoint = 0;
+    uint64_t at = atomic_load_explicit(&r->progress->done, memory_order_relaxed);
+    if (!code && at - r->checkpoint >= CHECKPOINT_BYTES) {
+        r->checkpoint = at;
         store_restore_checkpoint(r->batch);
     }
     if (!code && v->code) {
@@ -236,13 +237,14 @@ static int peek_last_index(struct str bytes, uint64_t *out, struct error *err)
 int snapshot_build(struct store *s, struct str bytes, uint64_t index, uint64_t term,
     struct snapshot_progress *progress, struct store_batch **out, struct error *err)
 {
-    struct restore r = { 0 };
+    struct snapshot_progress unseen = { 0 };
+    struct restore r = { .progress = progress ? progress : &unseen };
     int code = peek_last_index(bytes, &r.last_index, err);
     *out = NULL;
     if (code) return code;
     r.batch = store_restore_begin(s, err);
     if (!r.batch) return ERR_IO;
-    code = read_records(bytes, put_record, &r, NULL, progress, err);
+    code = read_records(bytes, put_record, &r, NULL, r.progress, err);
     if (code) {
         store_restore_abort(r.batch);
         return code;

@@ -141,5 +141,23 @@ def test_equal_watchers_of_the_cache_cost_one_query(opts):
             assert a.status == 200 and 'new' in a.json() and a.index > index, a.text()
 
 
+def test_who_leaves_right_after_its_start_stays_out_of_the_catalog(opts):
+    with agent.Agent(on(opts, 1), {'node_name': 's1', 'gossip_lan': FAST}) as server:
+        server.start()
+        for pause in (0, 0.05, 0.2, 0.5, 1):
+            with Client(opts, [server], performance={'leave_drain_time': '200ms'}) as client:
+                client.begin()
+                client.must(client.put('/v1/agent/service/register', '{"Name": "brief"}'))
+                time.sleep(pause)  # the moments differ, nothing is waited for
+                client.must(client.put('/v1/agent/leave'))
+                assert client.wait_end() == 0
+            nodes = lambda: [n['Node'] for n in server.get('/v1/catalog/nodes').json()]
+            eventually(lambda: nodes() == ['s1'], 'the node is gone')
+            index = server.get('/v1/catalog/nodes').index
+            server.get('/v1/catalog/nodes?index=%d&wait=1500ms' % index)
+            assert nodes() == ['s1'], 'it came back'
+            assert server.get('/v1/catalog/service/brief').json() == []
+
+
 if __name__ == '__main__':
     sys.exit(agent.main(globals()))

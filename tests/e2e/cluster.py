@@ -305,7 +305,7 @@ def test_a_wiped_server_at_its_old_address_is_a_new_voter(opts):
             old = new
 
 
-def test_peers_json_makes_a_cluster_of_what_is_left(opts):
+def recover(opts, peers_of):
     with Cluster(opts) as c:
         c.accepts('before')
         c.equal()
@@ -316,7 +316,7 @@ def test_peers_json_makes_a_cluster_of_what_is_left(opts):
         with open(os.path.join(left.data_dir, 'node-id')) as f:
             node_id = f.read().strip()
         with open(os.path.join(raft, 'peers.json'), 'w') as f:
-            json.dump([{'id': node_id, 'address': left.raft_address}], f)
+            json.dump(peers_of(node_id, left.raft_address), f)
         left.spawn().wait_http()
         eventually(lambda: left.write('after'), 'a write of the one that is left')
         assert left.keys() == ['after', 'before'] and left.voters() == [left.raft_address]
@@ -326,6 +326,14 @@ def test_peers_json_makes_a_cluster_of_what_is_left(opts):
             s.spawn().wait_http()
         eventually(lambda: len(left.voters()) == 3, 'all voters')
         c.equal()
+
+
+def test_peers_json_makes_a_cluster_of_what_is_left(opts):
+    recover(opts, lambda node_id, address: [{'id': node_id, 'address': address}])
+
+
+def test_peers_json_may_name_addresses_alone(opts):
+    recover(opts, lambda node_id, address: [address])
 
 
 def test_a_large_value_goes_through_a_follower(opts):

@@ -290,8 +290,9 @@ def test_values_go_to_statsd_and_a_reload_changes_which(opts):
     for s in (plain, tagged):
         s.bind((opts.bind, 0))
         s.setblocking(False)
-    telemetry = {'statsd_address': '%s:%d' % plain.getsockname(), 'disable_hostname': True,
+    telemetry = {'statsd_address': '%s:%d' % plain.getsockname(),
                  'dogstatsd_addr': '%s:%d' % tagged.getsockname(), 'dogstatsd_tags': ['env:test']}
+    host = socket.gethostname()
     with agent.Agent(opts, {'telemetry': telemetry}) as a:
         a.start()
         seen = [[], []]
@@ -304,7 +305,8 @@ def test_values_go_to_statsd_and_a_reload_changes_which(opts):
             return all(any(line.startswith(start) and line.endswith(end) for line in seen[i])
                        for i, start, end in wanted)
         eventually(lambda: write_and_look(
-            (0, 'consul.kvs.apply:', '|ms'), (0, 'consul.health.service.query.consul:1', '|c'),
+            (0, 'consul.kvs.apply:', '|ms'), (0, 'consul.%s.raft.last_index:' % host, '|g'),
+            (1, 'consul.raft.last_index:', '|g|#env:test'), (0, 'consul.health.service.query.consul:1', '|c'),
             (1, 'consul.kvs.apply:', '|ms|#env:test'),
             (1, 'consul.health.service.query:1|c|#env:test,service:consul', '')), 'values by UDP')
         a.write_config('telemetry.json', {'telemetry': dict(telemetry, prefix_filter=['-consul.kvs'])})
@@ -318,7 +320,31 @@ def test_values_go_to_statsd_and_a_reload_changes_which(opts):
             return text and not [line for line in text if line.startswith('consul.kvs')]
         eventually(filtered, 'no value of a blocked prefix')
         a.signal(signal.SIGUSR1)
-        a.wait_log("[G] 'consul.raft.applied_index'")
+        a.wait_log("[G] 'consul.%s.raft.applied_index'" % host)
+
+
+def test_values_go_to_statsite_which_may_come_later(opts):
+    with socket.socket() as listener:
+        listener.bind((opts.bind, 0))
+        telemetry = {'statsite_address': '%s:%d' % listener.getsockname(), 'disable_hostname': True}
+        with agent.Agent(opts, {'telemetry': telemetry}) as a:
+            a.start()
+            a.wait_log('Error connecting to statsite')
+            listener.listen(4)
+            for _ in range(2):
+                connection, _ = listener.accept()
+                connection.settimeout(1)
+                text = [b'']
+
+                def come():
+                    a.put('/v1/kv/s', 'x')
+                    try:
+                        text[0] += connection.recv(65536)
+                    except socket.timeout:
+                        pass
+                    return b'\nconsul.kvs.apply:' in text[0] and b'|c\n' in text[0]
+                eventually(come, 'values over the connection')
+                connection.close()  # it is made again
 
 
 if __name__ == '__main__':

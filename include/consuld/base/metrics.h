@@ -99,6 +99,8 @@ void metrics_sink_remove(struct metrics_sink *s);
 
 enum metric_kind metric_kind(const struct metric *m);
 struct str metric_name(const struct metric *m); /* with prefix, and hostname where it belongs */
+/* The host's part of the name with the dot behind it; nil: it has none. */
+struct str metric_host(const struct metric *m);
 size_t metric_labels(const struct metric *m, const struct metric_label **out);
 
 /* How many there are. */

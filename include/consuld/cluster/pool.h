@@ -130,11 +130,12 @@ struct pool_counters {
     uint64_t streams_accepted; /* incoming */
     uint64_t streams_refused;  /* by a full table */
     uint64_t streams_dialled;
-    uint64_t streams_cut;      /* their time was up */
-    uint64_t file_failures;    /* snapshot or key ring not written */
-    uint64_t requests_refused; /* by POOL_REQUESTS_MAX */
-    uint64_t lags;             /* steps that came later than asked for, by half a second and more */
-    uint64_t lag_ms;           /* their time together */
+    uint64_t stream_messages, stream_bytes; /* sent */
+    uint64_t streams_cut;                   /* their time was up */
+    uint64_t file_failures;                 /* snapshot or key ring not written */
+    uint64_t requests_refused;              /* by POOL_REQUESTS_MAX */
+    uint64_t lags;   /* steps that came later than asked for, by half a second and more */
+    uint64_t lag_ms; /* their time together */
     uint64_t lag_max_ms;
 };
 struct pool_counters pool_counters(const struct pool *p);

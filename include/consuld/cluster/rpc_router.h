@@ -11,6 +11,8 @@
 
 struct rpc_router;
 
+struct metrics;
+
 struct rpc_router_options {
     struct world *world;
     struct rpc_pool *pool;
@@ -20,6 +22,7 @@ struct rpc_router_options {
     /* Members of the LAN, for the time between shuffles; NULL: few. */
     size_t (*members)(void *ctx);
     void *ctx;
+    struct metrics *metrics; /* failures are told there by server; NULL: nobody counts */
 };
 
 struct rpc_router *rpc_router_create(const struct rpc_router_options *o);

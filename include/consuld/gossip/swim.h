@@ -313,6 +313,7 @@ struct swim_counters {
     uint64_t packets_in, packets_out, bytes_in, bytes_out;
     uint64_t faults[SWIM_FAULTS];
     uint64_t probes, probes_failed, tcp_probes, suspicions, refutations, deaths, conflicts;
+    uint64_t alives; /* statements believed */
     uint64_t push_pulls, push_pulls_failed, streams_refused, relays_refused, nodes_refused;
     uint64_t strangers;    /* pings meant for another node */
     uint64_t unsent;       /* packets to nowhere: no address, port or required name */

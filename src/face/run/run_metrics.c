@@ -18,9 +18,10 @@
 struct run_metrics {
     struct run *run;
     struct metrics_source source;
-    struct statsd *statsd, *dogstatsd;
+    struct statsd *statsd, *dogstatsd, *statsite;
     struct net_signal *dump;
     struct pool_observer lan, wan;
+    size_t event_names;
     struct metric *sys_bytes, *alloc_bytes;
     struct metric *score, *queue_event, *queue_intent, *queue_query;
 };
@@ -37,7 +38,7 @@ static void fill_pool(struct run_metrics *t, const struct pool *lan, const struc
     const struct pool *both[] = { lan, wan };
     struct swim_counters sum = { 0 };
     struct serf_counters serf_sum = { 0 };
-    uint64_t accepted = 0, dialled = 0;
+    uint64_t accepted = 0, dialled = 0, messages = 0, bytes = 0;
     for (size_t i = 0; i < 2; i++) {
         if (!both[i]) continue;
         const struct serf *s = pool_serf(both[i]);
@@ -53,6 +54,7 @@ static void fill_pool(struct run_metrics *t, const struct pool *lan, const struc
         sum.probes_failed += c->probes_failed;
         sum.tcp_probes += c->tcp_probes;
         sum.suspicions += c->suspicions;
+        sum.alives += c->alives;
         sum.deaths += c->deaths;
         sum.refutations += c->refutations;
         sum.lags += c->lags;
@@ -60,6 +62,8 @@ static void fill_pool(struct run_metrics *t, const struct pool *lan, const struc
         serf_sum.queries += sc->queries;
         accepted += pc.streams_accepted;
         dialled += pc.streams_dialled;
+        messages += pc.stream_messages;
+        bytes += pc.stream_bytes;
         metric_sample(t->queue_event, (double)st.event_queue);
         metric_sample(t->queue_intent, (double)st.intent_queue);
         metric_sample(t->queue_query, (double)st.query_queue);
@@ -69,10 +73,13 @@ static void fill_pool(struct run_metrics *t, const struct pool *lan, const struc
         (double)sum.bytes_in);
     metric_total_sum(metrics_counter(t->run->metrics, "memberlist.udp.sent"), sum.packets_out,
         (double)sum.bytes_out);
+    metric_total_sum(
+        metrics_counter(t->run->metrics, "memberlist.tcp.sent"), messages, (double)bytes);
     total(t, "memberlist.tcp.accept", accepted);
     total(t, "memberlist.tcp.connect", dialled);
     total(t, "memberlist.degraded.probe", sum.lags);
     total(t, "memberlist.degraded.timeout", sum.probes_failed);
+    total(t, "memberlist.msg.alive", sum.alives);
     total(t, "memberlist.msg.suspect", sum.suspicions);
     total(t, "memberlist.msg.dead", sum.deaths);
     total(t, "serf.events", serf_sum.user_events);
@@ -105,9 +112,6 @@ static void fill_calls(struct run_metrics *t, const struct run *r)
         total(t, "client.rpc", c.calls);
         total(t, "client.rpc.exceeded", c.rate_limited);
     }
-    if (!r->rpc_pool) return;
-    struct rpc_pool_counters c = rpc_pool_counters(r->rpc_pool);
-    if (!r->server) total(t, "client.rpc.failed", c.failed);
 }
 
 static void fill_cache_type(struct run_metrics *t, const struct cache_type_stats *s)
@@ -243,10 +247,26 @@ static void on_member(
         metric_add(metrics_counter(t->run->metrics, names[type]), 1);
 }
 
+#define EVENT_NAMES_MAX 256 /* that are told apart */
+
+/* serf.events.<name>; all together are counted by serf. */
+static void on_event(struct pool_observer *o, uint64_t ltime, struct str event, struct str payload)
+{
+    struct run_metrics *t = o->ctx;
+    char name[160];
+    int n = snprintf(name, sizeof name, "serf.events.%.*s", STR_ARG(event));
+    (void)ltime;
+    (void)payload;
+    if (n < 0 || (size_t)n >= sizeof name || t->event_names >= EVENT_NAMES_MAX) return;
+    size_t before = metrics_count(t->run->metrics);
+    metric_add(metrics_counter(t->run->metrics, name), 1);
+    t->event_names += metrics_count(t->run->metrics) > before;
+}
+
 void run_metrics_pools(struct run *r)
 {
     struct run_metrics *t = r->telemetry;
-    t->lan = (struct pool_observer){ .member = on_member, .ctx = t };
+    t->lan = (struct pool_observer){ .member = on_member, .user_event = on_event, .ctx = t };
     t->wan = t->lan;
     pool_observe(r->lan, &t->lan);
     if (r->wan) pool_observe(r->wan, &t->wan);
@@ -285,7 +305,12 @@ void run_metrics_start(struct run *r)
         t->dogstatsd = statsd_create(&to);
     }
     if (c->statsite_addr.n)
-        log_warn("agent", "statsite_address is not part of this build, statsd_address is");
+        t->statsite = statsd_create(&(struct statsd_options){ .world = r->world,
+            .metrics = r->metrics,
+            .address = c->statsite_addr,
+            .connect = true });
+    if (c->circonus_api_token.n || c->circonus_submission_url.n)
+        log_warn("agent", "metrics are not sent to Circonus by this build");
     t->dump = net_signal_create(r->world, SIGUSR1, dump, r);
 }
 
@@ -303,6 +328,7 @@ void run_metrics_stop(struct run *r)
     metrics_source_remove(&t->source);
     statsd_destroy(t->statsd);
     statsd_destroy(t->dogstatsd);
+    statsd_destroy(t->statsite);
     metrics_destroy(r->metrics);
     free(t);
     r->metrics = r->context.metrics = NULL;

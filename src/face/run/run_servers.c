@@ -75,6 +75,7 @@ void run_servers_start(struct run *r)
         .rate = c->rpc_rate_limit,
         .burst = (uint64_t)c->rpc_max_burst,
         .members = lan_members,
+        .metrics = r->metrics,
         .ctx = r });
     r->snapshots = snapshot_remote_create(&(struct snapshot_remote_options){ .world = r->world,
         .target = first_server,

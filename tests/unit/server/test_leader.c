@@ -141,6 +141,50 @@ static void coordinates_are_written_in_batches(void **state)
     expect_error(f, "Coordinate.Update", &req, "incompatible coordinate");
 }
 
+/* A splitter is refused as long as its service speaks no HTTP. */
+static int setup_refused_entry(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    struct config_entry *e;
+    model_init();
+    e = LIST_PUSH(&f->arena, &f->options.config_entries, struct config_entry);
+    assert_true(config_entry_make(&f->arena, STR("service-splitter"), e));
+    *config_entry_ref(e).name = STR("web");
+    LIST_PUSH(&f->arena, &e->service_splitter->splits, struct service_split)->weight = 100;
+    build(f);
+    elect(f);
+    *state = f;
+    return 0;
+}
+
+static bool has_entry(struct fixture *f, const char *kind, const char *name)
+{
+    struct config_entry have = { 0 };
+    struct store_read *rd = store_read(f->store);
+    store_config_entry(rd, NULL, str_of(kind), str_of(name), &f->arena, &have);
+    return config_entry_is_set(&have);
+}
+
+static void a_duty_that_fails_is_repeated_and_unseats_nobody(void **state)
+{
+    struct fixture *f = *state;
+    fake_world_advance(&f->world, 120000);
+    assert_true(server_ready(f->server));
+    assert_int_equal(f->gained, 1);
+    assert_int_equal(f->lost, 0);
+    assert_false(has_entry(f, "service-splitter", "web"));
+    leader_writes_its_federation_state(state); /* the others are done */
+    leader_registers_itself(state);
+    struct config_entry_request req = { .op = STR("upsert"), .datacenter = STR("dc1") };
+    assert_true(config_entry_make(&f->arena, STR("service-defaults"), &req.entry));
+    req.entry.service_defaults->name = STR("web");
+    req.entry.service_defaults->protocol = STR("http");
+    expect_ok(f, "ConfigEntry.Apply", &req);
+    fake_world_advance(&f->world, 120000);
+    assert_true(has_entry(f, "service-splitter", "web"));
+    assert_int_equal(f->lost, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -153,6 +197,8 @@ int main(void)
         test_on_server(nodes_with_serf_health_that_are_no_members_are_removed),
         test_on_server(tombstones_are_reaped_after_their_time),
         test_on_server(coordinates_are_written_in_batches),
+        cmocka_unit_test_setup_teardown(
+            a_duty_that_fails_is_repeated_and_unseats_nobody, setup_refused_entry, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
