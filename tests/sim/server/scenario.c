@@ -105,14 +105,20 @@ static void a_follower_that_was_cut_off_comes_back_quietly(struct sim *s)
 
 static void a_killed_leader_is_replaced_within_a_second_and_a_half(struct sim *s)
 {
-    struct attempt a = { 0 };
     int leader = sim_leader(s);
+    uint64_t began = s->now;
+    bool written = false;
     node_stop(&s->nodes[leader], CRASH_PROCESS);
-    begin_write(s, &a, (leader + 1) % s->nodes_n);
-    sim_until(s, s->now + 5000);
-    expect(s, a.ended && a.call.code == 0);
-    expect(s, a.took <= 1500);
-    end_write(&a);
+    while (!s->failed && !written && s->now < began + 1500) {
+        struct attempt a;
+        begin_write(s, &a, (leader + 1) % s->nodes_n);
+        while (!a.ended && s->now < began + CALL_TIMEOUT_MS)
+            sim_until(s, s->now + 10);
+        expect(s, a.ended);
+        written = a.call.code == 0 && s->now <= began + 1500;
+        end_write(&a);
+    }
+    expect(s, written);
 }
 
 static void take_line(void *ctx, enum log_level level, const char *line, size_t n)
@@ -126,7 +132,7 @@ static void a_slow_follower_is_named_and_kept_up(struct sim *s)
     char line[512] = "";
     int leader = sim_leader(s), slow = (leader + 1) % s->nodes_n;
     int tap = log_tap_add(take_line, line, LOG_WARN, false);
-    s->weather.client_ms = 40;
+    s->weather.client_ms = 15;
     clients_start(s);
     s->nodes[slow].lag_ms = 450;
     sim_until(s, s->now + 30000);
