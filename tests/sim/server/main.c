@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sim_server [--seeds N] [--seed S] [--nodes 3|5] [--trace] [--log] [--wrong sync|stale]
- *            [--break FLAG]
+ *            [--break FLAG] [--scenarios]
  * Runs seeds S .. S+N-1 with 3 and 5 nodes (or as given). A failing run prints its seed, which
  * replays it. With --wrong, or --break (the build with faults in the core only), it is a success
  * when some history is not linearizable. */
@@ -79,12 +79,13 @@ int main(int argc, char **argv)
 {
     uint64_t first = 1, n = 10;
     int nodes = 0;
-    bool log = false;
+    bool log = false, scenarios = false;
     struct sim_options o = { 0 };
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
         if (!strcmp(argv[i], "--trace")) o.trace = true;
         if (!strcmp(argv[i], "--log")) log = true;
+        if (!strcmp(argv[i], "--scenarios")) scenarios = true;
         if (!strcmp(argv[i], "--seeds")) n = strtoull(value, NULL, 10);
         if (!strcmp(argv[i], "--seed")) first = strtoull(value, NULL, 10);
         if (!strcmp(argv[i], "--nodes")) nodes = (int)strtol(value, NULL, 10);
@@ -94,6 +95,7 @@ int main(int argc, char **argv)
     if (access("/dev/shm", W_OK) == 0) setenv("TMPDIR", "/dev/shm", 0);
     model_init();
     log_setup(&(struct log_options){ .level = log ? LOG_DEBUG : (enum log_level)(LOG_ERROR + 1) });
+    if (scenarios) return scenarios_run(o.trace);
     struct sim_counts t = { 0 };
     for (o.seed = first; o.seed < first + n; o.seed++) {
         for (o.nodes = nodes ? nodes : 3; o.nodes <= (nodes ? nodes : 5); o.nodes += 2)

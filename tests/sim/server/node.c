@@ -47,9 +47,11 @@ static void pool_open(struct sim_node *n)
 {
     struct arena a = ARENA_INIT;
     struct error err;
-    struct pool_options o = {
-        .world = &n->world, .label = "LAN", .bind_ip = n->ip, .port = PORT_SERF
-    };
+    struct pool_options o = { .world = &n->world,
+        .label = "LAN",
+        .bind_ip = n->ip,
+        .port = PORT_SERF,
+        .disk = &n->disk.disk };
     char path[PATH_SIZE];
     snprintf(path, sizeof path, "%.4000s/local.snapshot", n->data);
     o.serf = serf_options_lan();

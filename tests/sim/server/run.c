@@ -62,7 +62,7 @@ static void check_history(struct sim *s)
         v == LINEAR_NO ? "is not linearizable" : "cannot be decided");
 }
 
-struct sim *sim_run(const struct sim_options *o)
+struct sim *sim_open(const struct sim_options *o)
 {
     struct sim *s = xcalloc(1, sizeof *s);
     s->seed = o->seed;
@@ -76,6 +76,12 @@ struct sim *sim_run(const struct sim_options *o)
     link_init(&s->conns);
     set_up(s);
     if (!s->failed) begin(s);
+    return s;
+}
+
+struct sim *sim_run(const struct sim_options *o)
+{
+    struct sim *s = sim_open(o);
     if (!s->failed) {
         clients_start(s);
         fault_begin(s);

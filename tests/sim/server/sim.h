@@ -118,6 +118,7 @@ struct sim_node {
     char name[20], id[40], ip[20], address[32];
     bool up, off, leaving; /* off: its machine is down */
     unsigned life;
+    uint64_t lag_ms;              /* what is sent to it takes so much longer */
     uint64_t paused_until, drift; /* its clock gains `drift` of 10000 */
     int64_t wall_jump_ns;
     unsigned boot; /* of the machine */
@@ -216,6 +217,10 @@ struct sim_options {
     bool trace;
     enum wrong wrong;
 };
+/* A cluster with a leader, and no faults yet. */
+struct sim *sim_open(const struct sim_options *o);
 /* The finished run; sim_free it. */
 struct sim *sim_run(const struct sim_options *o);
 void sim_free(struct sim *s);
+/* scenario.c: situations with one expected course; the number of those that failed. */
+int scenarios_run(bool trace);

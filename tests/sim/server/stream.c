@@ -163,7 +163,7 @@ static void send_segment(struct end *e, struct segment *g)
 {
     struct sim *s = e->world->sim;
     struct conn *c = e->conn;
-    uint64_t at = s->now + delay(s);
+    uint64_t at = s->now + delay(s) + s->nodes[e->peer->node].lag_ms;
     if (at < e->last_at) at = e->last_at;
     e->last_at = at;
     c->events++;
