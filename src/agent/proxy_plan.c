@@ -28,22 +28,22 @@ DEFINE_RECORD(proxy_checks, PROXY_CHECKS_FIELDS, "Checks")
 
 /* clang-format off */
 const struct proxy_part_row proxy_parts[] = {
-    [PROXY_ROOTS]               = { "roots",                              "ConnectCA.Roots" },
-    [PROXY_LEAF]                = { "leaf",                               NULL, .args = &type_proxy_leaf_args },
-    [PROXY_INTENTIONS]          = { "intentions",                         "Intention.Match" },
-    [PROXY_CHECKS]              = { "service-http-checks",                NULL, .args = &type_proxy_checks_args },
-    [PROXY_CHAIN]               = { "discovery-chain",                    "DiscoveryChain.Get", .shapes = true },
-    [PROXY_QUERY]               = { "upstream",                           "PreparedQuery.Execute" },
-    [PROXY_TARGET]              = { "upstream-target",                    "Health.ServiceNodes" },
-    [PROXY_GATEWAYS]            = { "mesh-gateway",                       "Internal.ServiceDump" },
-    [PROXY_SERVICES]            = { "service-list",                       "Catalog.ServiceList", .shapes = true },
-    [PROXY_DATACENTERS]         = { "datacenters",                        "Catalog.ListDatacenters", .shapes = true },
-    [PROXY_RESOLVERS]           = { "service-resolvers",                  "ConfigEntry.List" },
-    [PROXY_FEDERATION_GATEWAYS] = { "federation-state-list-mesh-gateways", "FederationState.ListMeshGateways" },
-    [PROXY_SERVERS]             = { "consul-server-list",                 "Health.ServiceNodes" },
-    [PROXY_LINKED]              = { "gateway-services",                   "Catalog.GatewayServices", .shapes = true },
-    [PROXY_ENTRY]               = { "gateway-config",                     "ConfigEntry.Get", .shapes = true },
-    [PROXY_INSTANCES]           = { "service",                            "Health.ServiceNodes" },
+    [PROXY_ROOTS]               = { .name = "roots", .method = "ConnectCA.Roots" },
+    [PROXY_LEAF]                = { .name = "leaf", .args = &type_proxy_leaf_args },
+    [PROXY_INTENTIONS]          = { .name = "intentions", .method = "Intention.Match" },
+    [PROXY_CHECKS]              = { .name = "service-http-checks", .args = &type_proxy_checks_args },
+    [PROXY_CHAIN]               = { .name = "discovery-chain", .method = "DiscoveryChain.Get", .shapes = true },
+    [PROXY_QUERY]               = { .name = "upstream", .method = "PreparedQuery.Execute" },
+    [PROXY_TARGET]              = { .name = "upstream-target", .method = "Health.ServiceNodes" },
+    [PROXY_GATEWAYS]            = { .name = "mesh-gateway", .method = "Internal.ServiceDump" },
+    [PROXY_SERVICES]            = { .name = "service-list", .method = "Catalog.ServiceList", .shapes = true },
+    [PROXY_DATACENTERS]         = { .name = "datacenters", .method = "Catalog.ListDatacenters", .shapes = true },
+    [PROXY_RESOLVERS]           = { .name = "service-resolvers", .method = "ConfigEntry.List" },
+    [PROXY_FEDERATION_GATEWAYS] = { .name = "federation-state-list-mesh-gateways", .method = "FederationState.ListMeshGateways" },
+    [PROXY_SERVERS]             = { .name = "consul-server-list", .method = "Health.ServiceNodes" },
+    [PROXY_LINKED]              = { .name = "gateway-services", .method = "Catalog.GatewayServices", .shapes = true },
+    [PROXY_ENTRY]               = { .name = "gateway-config", .method = "ConfigEntry.Get", .shapes = true },
+    [PROXY_INSTANCES]           = { .name = "service", .method = "Health.ServiceNodes" },
 };
 /* clang-format on */
 

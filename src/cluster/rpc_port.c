@@ -135,6 +135,25 @@ static bool speaks_raft(const struct port_conn *c)
     return tls_peer_is(t, c->down, name);
 }
 
+static void not_for_you(struct stream *s, struct str bytes)
+{
+    struct port_conn *c = container_of(s, struct port_conn, up);
+    (void)bytes;
+    refuse(c, "protocol", "raft",
+        "raft is for servers of the datacenter, and the certificate is none of theirs");
+}
+
+static void no_more(struct stream *s, int code)
+{
+    (void)s;
+    (void)code;
+}
+
+/* Whoever must not speak raft may stay as long as nothing is said, as with Consul. */
+static const struct stream_events strange_raft = {
+    .data = not_for_you, .eof = stream_close, .closed = no_more
+};
+
 /* The connection is what `byte` says. */
 static void become(struct port_conn *c, uint8_t byte, const char *what, const char *value)
 {
@@ -142,7 +161,7 @@ static void become(struct port_conn *c, uint8_t byte, const char *what, const ch
     c->decided = true;
     timer_stop(&c->handshake);
     if (byte == RAFT && !speaks_raft(c))
-        why = "raft is for servers of the datacenter, and the certificate is none of theirs";
+        c->up.events = &strange_raft;
     else if (byte < PROTOCOLS && protocols[byte].accept)
         protocols[byte].accept(c->port, &c->up);
     if (!c->up.events) refuse(c, what, value, why ? why : UNKNOWN_BYTE);

@@ -427,10 +427,10 @@ void server__leader_init(struct server *s)
         bool periodic;
         uint64_t period_ms; /* of its own */
     } rows[DUTY_COUNT] = {
-        [DUTY_CONFIG_ENTRIES] = { "configuration entries", run_config_entries, false },
-        [DUTY_AUTOPILOT] = { "autopilot configuration", run_autopilot, false },
-        [DUTY_RECONCILE] = { "member reconciliation", run_reconcile, true },
-        [DUTY_REAP] = { "member reaping", run_reap, true },
+        [DUTY_CONFIG_ENTRIES] = { "configuration entries", run_config_entries, false, 0 },
+        [DUTY_AUTOPILOT] = { "autopilot configuration", run_autopilot, false, 0 },
+        [DUTY_RECONCILE] = { "member reconciliation", run_reconcile, true, 0 },
+        [DUTY_REAP] = { "member reaping", run_reap, true, 0 },
         [DUTY_CA] = { "Connect CA", run_ca, false, CA_PERIOD_MS },
         [DUTY_CA_ROOTS] = { "Connect CA root pruning", run_ca_roots, false, CA_PERIOD_MS },
     };

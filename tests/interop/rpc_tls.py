@@ -116,7 +116,7 @@ def test_raft_is_for_servers(opts):
     with Authority(opts) as ca, server(opts, ca, verify_incoming=True, verify_outgoing=True,
                                        verify_server_hostname=True) as a:
         a.start()
-        assert ends(lambda: secured(opts, a, ca.context(), inner=b'\x01'))
+        assert ends(lambda: secured(opts, a, ca.context(), inner=b'\x01\xff'))
         a.wait_log('raft is for servers of the datacenter')
         ping(secured(opts, a, ca.context(), inner=b'\x04'))
 

@@ -61,8 +61,7 @@ def probe(m, p):
             if p['tls_max']:
                 ctx.maximum_version = ssl.TLSVersion.TLSv1_2
             if p['client_cert']:
-                # raft is for servers of the datacenter here, Consul takes any certificate
-                own = m.servers['dc1' if 'consul/raft' in (p['offered_alpn'] or []) else 'dc2'].config
+                own = m.servers['dc2'].config
                 ctx.load_cert_chain(own['cert_file'], own['key_file'])
             if p['offered_alpn']:
                 ctx.set_alpn_protocols(p['offered_alpn'])

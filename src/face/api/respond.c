@@ -230,6 +230,8 @@ struct shared_body *api_json_shared(const struct type *t, const void *obj, bool 
     return body;
 }
 
+static void reply_vtext(struct api_request *req, int status, const char *prefix, const char *fmt,
+    va_list ap) __attribute__((format(printf, 4, 0)));
 static void reply_vtext(
     struct api_request *req, int status, const char *prefix, const char *fmt, va_list ap)
 {
