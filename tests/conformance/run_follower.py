@@ -28,6 +28,8 @@ MUST = [
     (r'/v1/operator/', r'\.(Leader|Voter): expected true, got false', 'another leads; no voter at first'),
     (r'', r'LastContact', 'as old as the last word of the leader'),
     (r'/v1/operator/keyring', r'nodes reported failure', 'there are two nodes'),
+    (r'/v1/connect/(intentions/|ca/configuration)', r'expected 40[04], got 500',
+     'this status goes by the exact error, and the call has put words in front of it'),
     (r'[?&]stale', r"X-Consul-Index|expected 200, got 404", 'its log may lack the last write'),
     (r'[?&]cached', r'X-Consul-Index', 'what refreshes the cache comes from the leader'),
 ]
@@ -104,6 +106,9 @@ def look_past_leader(fleet_of):
 
     def seen(step, a, *args, **kwargs):
         fleet = fleet_of()
+        if a.status >= 400 and PREFIX not in step.get('expect', {}).get('text', ''):
+            a = copy.copy(a)
+            a.body = a.body.replace(PREFIX.encode(), b'', 1)
         try:
             value = json.loads(a.body)
         except ValueError:
@@ -121,11 +126,8 @@ def look_past_leader(fleet_of):
 
 def excused(step, bad):
     """True when all that differs is what a follower must answer differently."""
-    expect, path = step.get('expect', {}), step.get('path', '')
-    refused = expect.get('status', 200) >= 400 and 'text' in expect
+    path = step.get('path', '')
     for line in bad:
-        if refused and PREFIX in line:
-            continue
         if any(re.search(where, path) and re.search(what, line) for where, what, _ in MUST):
             continue
         # indexes of raw bodies count the entries of two servers
