@@ -158,7 +158,10 @@ bool serf__join_intent(struct serf *s, const struct serf_join_intent *m)
     if (!member) return keep(s, m->node, SERF_MSG_JOIN, m->ltime);
     if (m->ltime <= member->view.status_ltime) return false;
     member->view.status_ltime = m->ltime;
-    if (member->view.status == SERF_LEAVING) serf__member_status(s, member, SERF_ALIVE);
+    if (member->view.status == SERF_LEAVING) {
+        member->view.gone_ms = 0;
+        serf__member_status(s, member, SERF_ALIVE);
+    }
     return true;
 }
 
@@ -181,8 +184,10 @@ bool serf__leave_intent(struct serf *s, const struct serf_leave_intent *m)
     if (!member) return keep(s, m->node, m->prune ? SERF_MSG_JOIN : SERF_MSG_LEAVE, m->ltime);
     /* The time of one that left creeps on by push/pull; that must not save it from being pruned. */
     bool overdue = m->prune && member->view.status == SERF_LEFT;
-    if (m->ltime <= member->view.status_ltime && !overdue) return false;
-    if (str_eq(m->node, s->o.swim.name) && s->state == SERF_STATE_ALIVE) {
+    bool self = str_eq(m->node, s->o.swim.name) && s->state == SERF_STATE_ALIVE;
+    bool equal = self && m->ltime == member->view.status_ltime;
+    if (m->ltime <= member->view.status_ltime && !overdue && !equal) return false;
+    if (self) {
         serf__log(s, LOG_DEBUG, "serf: Refuting an older leave intent");
         serf__announce(s);
         return false;
@@ -190,6 +195,7 @@ bool serf__leave_intent(struct serf *s, const struct serf_leave_intent *m)
     if (m->ltime > member->view.status_ltime) member->view.status_ltime = m->ltime;
     switch (member->view.status) {
     case SERF_ALIVE:
+        member->view.gone_ms = s->now_ms;
         serf__member_status(s, member, SERF_LEAVING);
         break;
     case SERF_FAILED:

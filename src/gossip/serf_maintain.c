@@ -8,10 +8,26 @@ static uint64_t patience(const struct serf *s, enum serf_status status)
     return status == SERF_LEFT ? s->o.tombstone_timeout_ms : SWIM_NEVER;
 }
 
+/* Who leaves is gone within seconds. One that still answers after this time did not hear that it
+ * was made to leave, and its own word was not newer: it stays, also for those who heard it. */
+#define LEAVING_MAX_MS 60000
+
+static void end_leaving(struct serf *s, struct member *m)
+{
+    bool self = str_eq(m->view.name, s->o.swim.name);
+    if (self || m->view.status != SERF_LEAVING) return;
+    if (s->now_ms - m->view.gone_ms <= LEAVING_MAX_MS) return;
+    m->view.gone_ms = 0;
+    serf__member_status(s, m, SERF_ALIVE);
+    serf__log(s, LOG_WARN, "serf: %.*s did not leave", STR_ARG(m->view.name));
+    serf__member_notice(s, SERF_MEMBER_UPDATED, m);
+}
+
 static void reap(struct serf *s)
 {
     for (size_t i = s->members_n; i-- > 0;) {
         struct member *m = s->members[i];
+        end_leaving(s, m);
         if (s->now_ms - m->view.gone_ms > patience(s, m->view.status)) serf__member_erase(s, m);
     }
     serf__intents_expire(s);

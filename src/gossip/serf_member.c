@@ -88,6 +88,7 @@ static void joined(struct serf *s, const struct swim_node *node)
         if (leave) {
             m->view.status_ltime = leave->ltime;
             m->view.status = SERF_LEAVING;
+            m->view.gone_ms = s->now_ms;
         }
     } else {
         serf__member_status(s, m, SERF_ALIVE);

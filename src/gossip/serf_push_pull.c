@@ -72,8 +72,11 @@ static void merge_members(struct serf *s, const struct serf_push_pull *m)
     for (size_t i = 0; i < m->status_ltimes.n; i++) {
         struct serf_join_intent intent = { .node = dict_key(&m->status_ltimes, &type_uint, i),
             .ltime = *(uint64_t *)dict_at(&m->status_ltimes, &type_uint, i) };
-        if (serf__name_valid(intent.node) && !map_get(&left, intent.node))
-            serf__join_intent(s, &intent);
+        if (!serf__name_valid(intent.node) || map_get(&left, intent.node)) continue;
+        bool raised = serf__join_intent(s, &intent);
+        /* Somebody said that this one leaves: who believes it hears a later word. */
+        if (raised && s->state == SERF_STATE_ALIVE && str_eq(intent.node, s->o.swim.name))
+            serf__announce(s);
     }
     map_deinit(&left);
 }

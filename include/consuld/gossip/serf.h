@@ -57,7 +57,7 @@ struct serf_member {
     uint8_t vsn[SWIM_VSN_SIZE];
     enum serf_status status;
     uint64_t status_ltime;
-    uint64_t gone_ms; /* left or failed since, else 0 */
+    uint64_t gone_ms; /* leaving, left or failed since, else 0 */
 };
 
 /* --- tags (gossip.md 9.2) ------------------------------------------------------------------- */

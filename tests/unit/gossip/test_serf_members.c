@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Members come, fail, leave, are removed and come back. */
+#include "serf_core.h"
 #include "serf_bed.h"
 
 #define DETECTED 60000 /* more than a probe round and a suspicion take */
@@ -151,6 +152,41 @@ static void a_living_member_refutes_a_forced_leave(void **state)
     run_for(p, 20000);
     everybody_sees(p, 1, SERF_ALIVE);
     assert_false(told(p, 0, "member-reap"));
+    pool_destroy(p);
+}
+
+/* What was told of a leave reached one member alone, at the time of its last word. */
+static void who_does_not_leave_is_alive_again(void **state)
+{
+    (void)state;
+    struct pool *p = pool_of(3);
+    struct serf *a = p->node[0].serf;
+    struct serf_leave_intent m = { .node = STR("b") };
+    m.ltime = serf__member(a, m.node)->view.status_ltime + 1;
+    assert_true(serf__leave_intent(a, &m));
+    serf__member(p->node[1].serf, m.node)->view.status_ltime = m.ltime;
+    assert_int_equal(status_of(p, 0, 1), SERF_LEAVING);
+    run_for(p, 30000);
+    assert_int_equal(status_of(p, 0, 1), SERF_LEAVING);
+    run_for(p, 60000);
+    everybody_sees(p, 1, SERF_ALIVE);
+    assert_true(told(p, 0, "member-update b\n"));
+    pool_destroy(p);
+}
+
+static void a_later_time_of_ones_own_is_answered(void **state)
+{
+    (void)state;
+    struct pool *p = pool_of(3);
+    struct serf *a = p->node[0].serf;
+    struct serf_leave_intent m = { .node = STR("b") };
+    m.ltime = serf__member(a, m.node)->view.status_ltime + 5;
+    assert_true(serf__leave_intent(a, &m));
+    assert_int_equal(status_of(p, 0, 1), SERF_LEAVING);
+    join(p, 0, 1); /* push/pull tells b the time alone */
+    run_for(p, 5000);
+    everybody_sees(p, 1, SERF_ALIVE);
+    assert_true(serf__member(a, m.node)->view.status_ltime > m.ltime);
     pool_destroy(p);
 }
 
@@ -379,6 +415,8 @@ int main(void)
         cmocka_unit_test(a_second_leave_is_refused_while_the_first_runs),
         cmocka_unit_test(a_failed_member_is_made_to_leave),
         cmocka_unit_test(a_living_member_refutes_a_forced_leave),
+        cmocka_unit_test(who_does_not_leave_is_alive_again),
+        cmocka_unit_test(a_later_time_of_ones_own_is_answered),
         cmocka_unit_test(a_pruned_member_does_not_come_back_by_push_pull),
         cmocka_unit_test(a_pruned_member_may_return_at_once),
         cmocka_unit_test(a_prune_reaches_whom_push_pull_told_of_the_removal),
