@@ -53,7 +53,7 @@ static bool judge(
 {
     if (c->service_id.n && !str_eq(c->service_id, service_id)) return false;
     v->looked_at++;
-    if (c->service_id.n) v->target_seen = true;
+    if (str_eq(c->service_id, service_id)) v->target_seen = true; /* both empty: the node */
     bool critical = str_is(c->status, "critical"), warning = str_is(c->status, "warning");
     if (!critical && !warning) return false;
     if (warning && !str_is(v->status, "passing")) return false;

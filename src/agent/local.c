@@ -384,3 +384,7 @@ void local_sync_full(struct local *l, uint64_t spread_ms)
 {
     sync_full(l->sync, spread_ms);
 }
+void local_retire(struct local *l, void (*done)(void *ctx), void *ctx)
+{
+    sync_retire(l->sync, done, ctx);
+}

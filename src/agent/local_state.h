@@ -200,6 +200,7 @@ void sync_destroy(struct sync *s);
 void sync_start(struct sync *s);
 void sync_kick(struct sync *s);
 void sync_full(struct sync *s, uint64_t spread_ms);
+void sync_retire(struct sync *s, void (*done)(void *ctx), void *ctx);
 void sync_push(struct sync *s, struct local_push *p);
 void sync_pause(struct sync *s);
 void sync_resume(struct sync *s);

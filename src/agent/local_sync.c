@@ -87,7 +87,7 @@ static void on_checks_read(struct rpc_call *call)
     if (call->code != 0) {
         log_error("agent.anti_entropy", "failed to sync remote state", "error", call->err->text);
         s->failed = true;
-    } else {
+    } else if (!s->failed) {
         const struct indexed_node_service_list *services = s->services->record;
         const struct indexed_health_checks *checks = call->reply->record;
         const struct node_service_listing *listing = &services->node_services;
@@ -122,7 +122,7 @@ static void on_services_read(struct rpc_call *call)
     if (call->code != 0) {
         log_error("agent.anti_entropy", "failed to sync remote state", "error", call->err->text);
         s->failed = true;
-    } else {
+    } else if (!s->failed) {
         s->services = rpc_reply_ref(call->reply);
         s->phase = READ_CHECKS;
         read_node(s, "Health.NodeChecks", on_checks_read);
@@ -180,7 +180,7 @@ static void run_end(struct sync *s)
         timer_start(&s->timer, spread(s, interval ? interval : INTERVAL_MS));
     }
     pushes_synced(s);
-    if (s->want || s->want_full) tick_mark(&s->local->tick);
+    if (s->want || s->want_full || s->retired) tick_mark(&s->local->tick);
 }
 
 /* Moves the run on as far as it goes without waiting. */
@@ -236,9 +236,19 @@ static void run_start(struct sync *s)
     sync_step(s);
 }
 
+static void rest(struct sync *s)
+{
+    void (*done)(void *ctx) = s->retired_done;
+    s->retired_done = NULL;
+    move_all(&s->waiting, &s->pushes);
+    pushes_synced(s);
+    if (done) done(s->retired_ctx);
+}
+
 static void maybe_start(struct sync *s)
 {
-    if (!s->started || s->paused || s->phase != IDLE) return;
+    if (s->retired && s->phase == IDLE) rest(s);
+    if (!s->started || s->retired || s->paused || s->phase != IDLE) return;
     if (s->want || s->want_full) run_start(s);
 }
 
@@ -298,6 +308,14 @@ void sync_kick(struct sync *s)
 void sync_full(struct sync *s, uint64_t spread_ms)
 {
     timer_start(&s->timer, prng_below(&s->local->prng, spread_ms));
+}
+
+void sync_retire(struct sync *s, void (*done)(void *ctx), void *ctx)
+{
+    s->retired = s->failed = true; /* ends the run with what is in flight */
+    s->retired_done = done;
+    s->retired_ctx = ctx;
+    tick_mark(&s->local->tick);
 }
 
 void sync_push(struct sync *s, struct local_push *p)

@@ -16,6 +16,9 @@ struct sync {
     bool stepping;
     unsigned paused;
     bool started;
+    bool retired; /* starts no run any more */
+    void (*retired_done)(void *ctx);
+    void *retired_ctx;
     bool node_in_sync;
     struct link ops; /* in flight */
     size_t in_flight;

@@ -10,7 +10,7 @@ import time
 import agent
 from agent import eventually
 from cluster import Cluster
-from pool import FAST, lan, on
+from pool import FAST, LEFT, lan, on
 
 FAULTS = (OSError, http.client.HTTPException)
 
@@ -157,6 +157,62 @@ def test_who_leaves_right_after_its_start_stays_out_of_the_catalog(opts):
             server.get('/v1/catalog/nodes?index=%d&wait=1500ms' % index)
             assert nodes() == ['s1'], 'it came back'
             assert server.get('/v1/catalog/service/brief').json() == []
+
+
+def test_an_agent_told_to_leave_while_it_comes_stays_out_of_the_catalog(opts):
+    with Cluster(opts, 1) as cluster:
+        server = cluster.leader()
+        for moment in range(8):
+            with Client(opts, cluster.servers, leave_on_terminate=True) as client:
+                client.spawn()
+                client.wait_log('serf: EventMemberJoin: %s ' % server.config['node_name'])
+                time.sleep(moment / 10)  # where it is on its way in when it turns back
+                client.stop(status=0)
+            members = {m['Name']: m['Status'] for m in server.get('/v1/agent/members').json()}
+            assert members['client'] == LEFT, members
+            # The leader is told at once and looks again after a minute.
+            eventually(lambda: 'client' not in [
+                n['Node'] for n in server.get('/v1/catalog/nodes').json()], 'the node to go', deadline=20)
+
+
+def test_an_alias_outlives_what_it_looks_at(opts):
+    with agent.Agent(on(opts, 1), {'node_name': 's1', 'gossip_lan': FAST}) as server, \
+            Client(opts, [server]) as client:
+        server.start()
+        client.begin()
+
+        def becomes(name, status, output):
+            def there():
+                check = client.get('/v1/agent/checks').json()[name]
+                return check['Status'] == status and output in check['Output']
+            eventually(there, '%s to be %s: %s' % (name, status, output))
+
+        node = {'Node': 'far', 'Address': '10.0.0.1', 'Service': {'Service': 'web'},
+                'Check': {'CheckID': 'up', 'Name': 'up', 'Status': 'passing'}}
+        server.must(server.put('/v1/catalog/register', node))
+        for name in ('near', 'watcher'):
+            client.must(client.put('/v1/agent/service/register', {'Name': name}))
+        targets = {'far web': {'AliasNode': 'far', 'AliasService': 'web'},
+                   'far': {'AliasNode': 'far'}, 'near': {'AliasService': 'near'}}
+        for name, target in targets.items():
+            client.must(client.put('/v1/agent/check/register', dict(
+                target, Name=name, ServiceID='watcher')))
+        for name in targets:
+            becomes(name, 'passing', '')
+        # clients name the address too: it means nothing
+        service = {'Node': 'far', 'ServiceID': 'web', 'Address': '10.9.9.9'}
+        server.must(server.put('/v1/catalog/deregister', service))
+        becomes('far web', 'critical', 'Service web could not be found on node far')
+        client.must(client.put('/v1/agent/service/deregister/near'))
+        becomes('near', 'critical', 'Service near could not be found on node ')
+        server.must(server.put('/v1/catalog/register', node))
+        becomes('far web', 'passing', 'All checks passing.')
+        server.must(server.put('/v1/catalog/deregister', {'Node': 'far'}))
+        becomes('far web', 'critical', 'Service web could not be found on node far')
+        becomes('far', 'critical', 'could not be found on node far')
+        server.must(server.put('/v1/catalog/register', node))
+        for name in ('far web', 'far'):
+            becomes(name, 'passing', 'All checks passing.')
 
 
 if __name__ == '__main__':

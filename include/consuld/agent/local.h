@@ -167,6 +167,10 @@ void local_push(struct local *l, struct local_push *p);
 void local_push_cancel(struct local_push *p);
 /* A server showed up: everything is compared again within `spread_ms`. */
 void local_sync_full(struct local *l, uint64_t spread_ms);
+/* For an agent that leaves: from now on nothing is sent to the catalog, and pushes end at once.
+ * `done` is called, never from within, when nothing is on its way any more: what came there after
+ * the agent has left would bring it back. Called again it replaces `done`; NULL: nobody waits. */
+void local_retire(struct local *l, void (*done)(void *ctx), void *ctx);
 
 /* --- configuration -------------------------------------------------------------------------- */
 

@@ -90,7 +90,7 @@ struct run {
     struct api_request *leave_req; /* waits for the leave, NULL for a signal's */
     bool leaving;
     bool stopping;
-    struct timer drain;
+    struct timer drain;       /* of a leave: of what is on its way, then of calls */
     struct timer leave_timer; /* most a leave may take */
     struct timer leave_step;  /* of a server that leaves its raft */
     uint64_t leave_until_ms;

@@ -11,6 +11,7 @@
 #include "../watch/watch.h"
 
 #define LEAVE_TIMEOUT_MS 15000
+#define WRITES_TIMEOUT_MS 2000
 
 static void all_stopped(void *ctx)
 {
@@ -202,21 +203,38 @@ static void leave_pools(struct run *r)
     run_pools_leave(r, left);
 }
 
+static void writes_ended(void *ctx)
+{
+    struct run *r = ctx;
+    timer_stop(&r->drain);
+    timer_init(&r->drain, r->world, drained);
+    if (r->server)
+        run_raft_hand_over(r, leave_pools);
+    else
+        leave_pools(r);
+}
+
+static void writes_late(struct timer *t)
+{
+    struct run *r = container_of(t, struct run, drain);
+    local_retire(r->local, NULL, NULL);
+    writes_ended(r);
+}
+
 void run_leave(struct run *r)
 {
     if (r->leaving || r->stopping) return;
     r->leaving = true;
-    timer_init(&r->drain, r->world, drained);
+    timer_init(&r->drain, r->world, writes_late);
     timer_init(&r->leave_timer, r->world, leave_too_long);
     uint64_t drain = r->server ? (uint64_t)(r->config->leave_drain_time / 1000000) : 0;
     timer_start(&r->leave_timer, LEAVE_TIMEOUT_MS + drain);
-    if (r->server) {
+    if (r->server)
         log_info("agent.server", "server starting leave");
-        run_raft_hand_over(r, leave_pools);
-    } else {
+    else
         log_info("agent.client", "client starting leave");
-        leave_pools(r);
-    }
+    timer_start(&r->drain, WRITES_TIMEOUT_MS);
+    local_retire(r->local, writes_ended, r);
 }
 
 void run_signal(void *ctx, int signum)

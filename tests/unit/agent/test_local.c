@@ -331,6 +331,33 @@ static void push_is_answered_when_the_run_has_ended(void **state)
     assert_int_equal(pushed, 2);
 }
 
+static void on_rest(void *ctx)
+{
+    ++*(int *)ctx;
+}
+
+static void retired_sends_nothing_and_holds_nobody_up(void **state)
+{
+    struct bench *b = *state;
+    struct local_push push = { .done = count_push };
+    int rests = 0;
+    given(b, "{\"Name\":\"early\"}");
+    fake_world_turn(&b->world);
+    assert_non_null(in_catalog(b, "early"));
+    local_retire(b->local, on_rest, &rests);
+    assert_int_equal(rests, 0);
+    given(b, "{\"Name\":\"late\"}");
+    fake_world_turn(&b->world);
+    assert_int_equal(rests, 1);
+    pushed = 0;
+    local_push(b->local, &push);
+    local_sync_full(b->local, 1000);
+    fake_world_advance(&b->world, 300000);
+    assert_int_equal(pushed, 1);
+    assert_int_equal(rests, 1);
+    assert_null(in_catalog(b, "late"));
+}
+
 /* --- checks ------------------------------------------------------------------------------------
  */
 
@@ -402,6 +429,7 @@ int main(void)
             full_sync_removes_strangers_but_not_consul, setup, teardown),
         cmocka_unit_test_setup_teardown(check_does_not_overtake_its_service, setup, teardown),
         cmocka_unit_test_setup_teardown(failed_sync_is_tried_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(retired_sends_nothing_and_holds_nobody_up, setup, teardown),
         cmocka_unit_test_setup_teardown(
             watch_fires_when_the_service_changes_and_only_then, setup, teardown),
         cmocka_unit_test_setup_teardown(

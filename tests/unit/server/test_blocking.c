@@ -32,6 +32,59 @@ static void query_waits_for_its_key_and_for_nothing_else(void **state)
     release(&c);
 }
 
+static void equal_value_wakes_nobody(void **state)
+{
+    struct fixture *f = *state;
+    struct test_call c = { 0 };
+    kv_set(f, "a", "1");
+    struct key_request req = key_request("a", kv_index(f, "a"));
+    submit(f, &c, "KVS.Get", &req);
+    kv_set(f, "a", "1");
+    fake_world_advance(&f->world, 1000);
+    assert_int_equal(c.ended, 0);
+    kv_set(f, "a", "2");
+    fake_world_advance(&f->world, 20);
+    assert_int_equal(c.ended, 1);
+    release(&c);
+}
+
+/* Nothing that tells one node, service or check from another has changed: nobody is woken. */
+static void equal_registration_wakes_nobody(void **state)
+{
+    static const char *const reads[] = { "Health.ServiceNodes", "Catalog.ServiceNodes" };
+    struct fixture *f = *state;
+    struct test_call calls[2] = { 0 };
+    struct node_service service = { .service = STR("web"), .port = 80 };
+    struct health_check check = { .name = STR("up"), .status = STR("passing") };
+    struct register_request req = { .datacenter = STR("dc1"),
+        .node = STR("n"),
+        .address = STR("10.0.0.1"),
+        .service = &service,
+        .check = &check };
+    struct service_specific_request read[2];
+    expect_ok(f, "Catalog.Register", &req);
+    for (int i = 0; i < 2; i++) {
+        read[i] = (struct service_specific_request){ .datacenter = STR("dc1"),
+            .service_name = STR("web") };
+        submit(f, &calls[i], reads[i], &read[i]);
+        assert_int_equal(calls[i].ended, 1);
+        read[i].min_query_index = calls[i].rpc.reply->index;
+        release(&calls[i]);
+        submit(f, &calls[i], reads[i], &read[i]);
+    }
+    expect_ok(f, "Catalog.Register", &req);
+    fake_world_advance(&f->world, 1000);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(calls[i].ended, 0);
+    service.port = 81;
+    expect_ok(f, "Catalog.Register", &req);
+    fake_world_advance(&f->world, 20);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(calls[i].ended, 1);
+        release(&calls[i]);
+    }
+}
+
 static void absent_key_waits_for_its_creation_alone(void **state)
 {
     struct fixture *f = *state;
@@ -422,6 +475,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         test_on_server(query_with_an_older_index_is_answered_at_once),
         test_on_server(query_waits_for_its_key_and_for_nothing_else),
+        test_on_server(equal_value_wakes_nobody),
+        test_on_server(equal_registration_wakes_nobody),
         test_on_server(absent_key_waits_for_its_creation_alone),
         test_on_server(W19_a_missing_federation_state_waits_for_its_creation_alone),
         test_on_server(wait_ends_with_the_unchanged_answer),

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "ca.h"
 #include "consuld/store/tables.h"
 #include "server.h"
 #include "world/fake_certifier.h"
@@ -323,6 +324,68 @@ static void a_change_that_fails_on_the_worker_says_so_and_changes_nothing(void *
     assert_true(str_eq(first, roots_of(f).active_root_id));
 }
 
+static void cluster_id_is_an_uuid_or_nothing(void **state)
+{
+    static const char *const bad[] = { "", "no", "11111111-2222-3333-4444-55555555555",
+        "11111111-2222-3333-4444-55555555555g" };
+    static const char good[] = "11111111-2222-3333-4444-555555555555";
+    struct value given = { .kind = V_MAP };
+    struct arena a = ARENA_INIT;
+    struct error err;
+    struct str out;
+    (void)state;
+    assert_int_equal(server__ca_cluster_id(&given, &out, &err), 0);
+    assert_int_equal(out.n, 0);
+    struct value *id = value_map_add(&a, &given, STR("cluster_id"));
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        *id = value_of_str(str_of(bad[i]));
+        assert_int_not_equal(server__ca_cluster_id(&given, &out, &err), 0);
+        assert_string_equal(err.text, "cluster_id was supplied but was not a valid UUID");
+    }
+    *id = (struct value){ .kind = V_BOOL };
+    assert_int_not_equal(server__ca_cluster_id(&given, &out, &err), 0);
+    *id = value_of_str(str_of(good));
+    assert_int_equal(server__ca_cluster_id(&given, &out, &err), 0);
+    assert_true(str_is(out, good));
+    arena_free(&a);
+}
+
+static struct ca_configuration config_of(struct fixture *f)
+{
+    struct test_call c = { 0 };
+    struct dc_specific_request req = { .datacenter = STR("dc1") };
+    struct ca_configuration out;
+    submit(f, &c, "ConnectCA.ConfigurationGet", &req);
+    settle(f, &c);
+    assert_int_equal(c.rpc.code, 0);
+    record_copy(&f->arena, &type_ca_configuration, &out, c.rpc.reply->record);
+    release(&c);
+    return out;
+}
+
+static void state_is_what_test_state_says_and_else_read_only(void **state)
+{
+    struct fixture *f = *state;
+    struct test_call c = { 0 };
+    elect(f);
+    struct ca_configuration config = config_of(f);
+    struct ca_request req = { .datacenter = STR("dc1"), .config = &config };
+    struct value *given = value_map_add(&f->arena, &config.config, STR("test_state"));
+    *given = (struct value){ .kind = V_MAP };
+    *value_map_add(&f->arena, given, STR("k")) = value_of_str(STR("v"));
+    submit(f, &c, "ConnectCA.ConfigurationSet", &req);
+    settle(f, &c);
+    assert_int_equal(c.rpc.code, 0);
+    release(&c);
+    config = config_of(f);
+    assert_int_equal(config.state.n, 1);
+    assert_true(str_is(dict_str(&config.state, STR("k")), "v"));
+    dict_set_str(&f->arena, &config.state, STR("k"), STR("other"));
+    expect_error(f, "ConnectCA.ConfigurationSet", &req, "CA Provider State is read-only");
+    config = config_of(f);
+    assert_true(str_is(dict_str(&config.state, STR("k")), "v"));
+}
+
 #define test_with_connect(name) cmocka_unit_test_setup_teardown(name, setup_connect, teardown)
 
 int main(void)
@@ -339,6 +402,8 @@ int main(void)
         test_with_connect(so_many_a_second_are_signed_and_who_would_wait_for_long_is_refused),
         test_with_connect(as_many_at_a_time_are_signed_and_who_waited_for_long_is_refused),
         test_with_connect(a_change_that_fails_on_the_worker_says_so_and_changes_nothing),
+        cmocka_unit_test(cluster_id_is_an_uuid_or_nothing),
+        test_with_connect(state_is_what_test_state_says_and_else_read_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
