@@ -7,9 +7,9 @@
  * state after some commit.
  *
  * The log is kept in generations (folders log-<n>, one LMDB environment each): a new one begins
- * with each snapshot, old ones are unlinked when all their entries are given up. An entry belongs
- * to the newest generation that starts at or below it, so cutting off the tail is one transaction
- * in the newest. Format: docs/internals/raft-log.md. Spec: raft.md 4, 5. */
+ * with each snapshot and when one is full, old ones are unlinked when all their entries are given
+ * up. An entry belongs to the newest generation that starts at or below it, so cutting off the tail
+ * is one transaction in the newest. Format: docs/internals/raft-log.md. Spec: raft.md 4, 5. */
 #pragma once
 #include <sys/types.h>
 
@@ -54,6 +54,8 @@ struct log_entry {
 #define LOG_ENTRY_MAX (64u << 20)   /* bytes of data */
 #define LOG_QUEUED_MAX (256u << 20) /* bytes not yet durable */
 #define LOG_GENERATIONS_MAX 64
+#define LOG_GENERATIONS_FULL \
+    (LOG_GENERATIONS_MAX - 8)          /* from here on, only compaction begins one */
 #define LOG_MAP_SIZE ((size_t)1 << 36) /* address space of one generation */
 #define LOG_VOTE_MAX 1024
 
@@ -72,6 +74,9 @@ struct raft_log_options {
     const char *dir;   /* NULL: in memory, every change durable at once */
     size_t map_size;   /* 0: LOG_MAP_SIZE */
     struct disk *disk; /* NULL: disk_system() */
+    /* A generation that holds as many entries is followed by a new one, so that what compaction
+     * leaves behind is less than this; 0: only compaction begins a new one. */
+    uint64_t generation_entries;
     /* A flush ended: more is durable, or err says why not (what was queued stays queued). */
     void (*flushed)(void *ctx, const struct error *err);
     void *ctx;

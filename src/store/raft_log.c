@@ -12,6 +12,7 @@ int raft_log_open(const struct raft_log_options *opts, struct raft_log **out, st
     l->world = opts->world;
     l->disk = opts->disk ? opts->disk : disk_system();
     l->map_size = opts->map_size ? opts->map_size : LOG_MAP_SIZE;
+    l->generation_entries = opts->generation_entries;
     l->flushed = opts->flushed;
     l->ctx = opts->ctx;
     l->first = l->next = l->next_number = 1;

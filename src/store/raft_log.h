@@ -80,6 +80,7 @@ struct raft_log {
     struct disk *disk;
     char dir[LOG_PATH_MAX]; /* "" in memory */
     size_t map_size;
+    uint64_t generation_entries;
     void (*flushed)(void *ctx, const struct error *err);
     void *ctx;
 

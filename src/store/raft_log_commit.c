@@ -113,6 +113,13 @@ static struct generation *begin_generation(struct raft_log *l)
     return g;
 }
 
+static bool is_full(const struct raft_log *l, const struct generation *g)
+{
+    size_t folders = l->generations_n + l->dead_n + (l->unlinking != NULL);
+    return l->generation_entries && folders < LOG_GENERATIONS_FULL &&
+           l->next >= g->start + l->generation_entries;
+}
+
 void raft_log_flush(struct raft_log *l)
 {
     struct commit_job *j = &l->commit;
@@ -130,6 +137,7 @@ void raft_log_flush(struct raft_log *l)
         return;
     }
     memset(c, 0, sizeof *c);
+    if (g && is_full(l, g)) l->rotate = true;
     if (g && l->generations_n == LOG_GENERATIONS_MAX && !l->forget_older) l->rotate = false;
     c->create = !g || l->rotate;
     c->continues = g && !l->forget_older;

@@ -3,6 +3,7 @@
 """Figures of a server that holds many small KV entries: memory, snapshot, restart, restore, log.
 
     large.py --binary PATH [--entries N] [--value BYTES] [--overwrite N]
+             [--burst MB] [--commits N]
 
 `heap` is RssAnon of the process: what is resident and no mapped file. `peak` is the most that was
 seen of it, or of the whole VmRSS, while something was done. Nothing is asserted.
@@ -25,6 +26,7 @@ import bench
 
 BATCH = 64  # operations of a transaction
 WRITERS = 8
+BURST_VALUE = 100000
 SNAPSHOT_ENTRIES = 2048
 
 
@@ -189,6 +191,59 @@ def first_server(opts, archive):
         server.close()
 
 
+def commits(server, n):
+    """Seconds of n writes one after the other, sorted."""
+    conn = http.client.HTTPConnection(server.address, server.port, timeout=bench.LIMIT)
+    taken = []
+    for i in range(n):
+        began = time.monotonic()
+        conn.request('PUT', '/v1/kv/small/%d' % (i % 100), 'v' * 100)
+        assert conn.getresponse().read() == b'true'
+        taken.append(time.monotonic() - began)
+    conn.close()
+    return sorted(taken)
+
+
+def burst(server, megabytes):
+    """Overwrites some large values again and again, by several writers."""
+    value = os.urandom(BURST_VALUE)
+
+    def writer(number):
+        conn = http.client.HTTPConnection(server.address, server.port, timeout=bench.LIMIT)
+        for i in range(megabytes * 1000000 // BURST_VALUE // WRITERS):
+            conn.request('PUT', '/v1/kv/burst/%d/%d' % (number, i % 10), value)
+            assert conn.getresponse().read() == b'true'
+        conn.close()
+    threads = [threading.Thread(target=writer, args=(i,)) for i in range(WRITERS)]
+    began = time.monotonic()
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    return time.monotonic() - began
+
+
+def burst_server(opts):
+    server = Large(opts, opts.bind)
+
+    def show_commits(when):
+        taken = commits(server, opts.commits)
+        row('commit %s: median, p99' % when, '%8.2f ms %8.2f ms', taken[len(taken) // 2] * 1000,
+            taken[len(taken) * 99 // 100] * 1000)
+    try:
+        server.first_write()
+        show_commits('at first')
+        show_commits('before a burst')
+        took = burst(server, opts.burst)
+        row('burst of %d MB: time, log on disk' % opts.burst, '%8.1f s %8.1f MB', took, server.disk('raft'))
+        show_commits('right after the burst')
+        snapshots_settle(server)
+        show_commits('settled after the burst')
+        row('  log on disk', '%8.1f MB', server.disk('raft'))
+    finally:
+        server.close()
+
+
 def second_server(opts, archive):
     server = Large(opts, opts.bind)
     try:
@@ -212,6 +267,8 @@ def main():
     ap.add_argument('--entries', type=int, default=1000000)
     ap.add_argument('--value', type=int, default=100)
     ap.add_argument('--overwrite', type=int, default=500000)
+    ap.add_argument('--burst', type=int, default=1000, metavar='MB')
+    ap.add_argument('--commits', type=int, default=3000)
     ap.add_argument('--bind', default='127.0.39.61')
     opts = ap.parse_args()
     opts.binary, opts.watchers = os.path.abspath(opts.binary), 0
@@ -220,6 +277,7 @@ def main():
         archive = os.path.join(folder, 'archive')
         first_server(opts, archive)
         second_server(opts, archive)
+        burst_server(opts)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return 0

@@ -131,6 +131,56 @@ def test_followers_answer_as_the_leader_does(opts):
         assert wrong.text() == "rpc error making call: Invalid Behavior setting 'keep'", wrong.text()
 
 
+SAME = ['kv/?recurse', 'kv/a', 'kv/gone', 'kv/?keys&separator=/', 'catalog/nodes', 'catalog/services',
+        'catalog/service/web', 'catalog/service/gone', 'catalog/node/n', 'health/service/web?passing',
+        'health/service/gone', 'health/state/any', 'health/node/n', 'session/list', 'session/node/n',
+        'config/service-defaults', 'config/service-defaults/web', 'config/proxy-defaults',
+        'connect/intentions', 'query', 'internal/ui/services', 'coordinate/nodes']
+
+
+def stale(path):
+    return '/v1/%s%sstale' % (path, '&' if '?' in path else '?')
+
+
+def test_the_same_query_has_the_same_index_on_every_server(opts):
+    small = {'raft_snapshot_threshold': 64, 'raft_snapshot_interval': '1s', 'raft_trailing_logs': 16}
+    with Cluster(opts, **small) as c:
+        late, leader = c.followers()[0], c.leader()
+
+        def put(path, body=None):
+            return leader.must(leader.put('/v1/' + path, body))
+        for service in ('web', 'gone'):
+            put('catalog/register', {'Node': 'n', 'Address': '10.0.0.1', 'Service': {'Service': service},
+                                     'Check': {'Name': service, 'Status': 'passing', 'ServiceID': service}})
+            put('config', {'Kind': 'service-defaults', 'Name': service, 'Protocol': 'http'})
+        late.kill()
+        session = put('session/create', {'Node': 'n', 'Checks': [], 'Name': 's'}).json()['ID']
+        put('kv/a?acquire=' + session, 'x')
+        put('kv/gone', 'x')
+        leader.must(leader.request('DELETE', '/v1/kv/gone'))
+        put('catalog/deregister', {'Node': 'n', 'ServiceID': 'gone'})
+        leader.must(leader.request('DELETE', '/v1/config/service-defaults/gone'))
+        leader.must(leader.request('POST', '/v1/query', {'Name': 'q', 'Service': {'Service': 'web'}}))
+        for i in range(150):
+            put('kv/more/%d' % (i % 7), 'x' * i)
+        eventually(lambda: int(leader.stats()['last_snapshot_index']) > 100, 'a snapshot')
+        late.spawn().wait_http()  # gets its state as a snapshot
+        c.equal()
+        assert int(late.stats()['last_snapshot_index']) > 100, late.stats()
+
+        def indexes(server):
+            return {path: server.get(stale(path)).index for path in SAME}
+
+        def differences():
+            one, two, three = [indexes(s) for s in c.servers]
+            return [(p, one[p], two[p], three[p]) for p in SAME
+                    if not (one[p] == two[p] == three[p] > 0)]
+        try:
+            eventually(lambda: not differences(), 'the same indexes')
+        except AssertionError:
+            raise AssertionError(differences())
+
+
 def test_a_leader_that_leaves_costs_no_failed_write(opts):
     with Cluster(opts) as c:
         for _ in range(2):

@@ -111,6 +111,43 @@ static uint64_t keys_hash(struct sim_node *n)
     return h;
 }
 
+enum { QUERIES = 9 };
+
+/* The indexes of answers, of things that are there and that are not. */
+static void indexes_of(struct sim_node *n, uint64_t out[QUERIES])
+{
+    struct arena a = ARENA_INIT;
+    struct list found = { 0 };
+    struct dict services = { 0 };
+    struct dir_entry e;
+    bool there;
+    struct store_read *rd = store_read(n->store);
+    out[0] = store_kv_list(rd, NULL, STR(""), &a, &found);
+    out[1] = store_kv_get(rd, NULL, STR("k0"), &a, &e, &there);
+    out[2] = store_kv_get(rd, NULL, STR("none"), &a, &e, &there);
+    out[3] = store_nodes(rd, NULL, NULL, &a, &(struct list){ 0 });
+    out[4] = store_services(rd, NULL, NULL, &a, &services);
+    out[5] = store_check_service_nodes(rd, NULL, STR("consul"), NULL, &a, &(struct list){ 0 });
+    out[6] = store_check_service_nodes(rd, NULL, STR("none"), NULL, &a, &(struct list){ 0 });
+    out[7] = store_checks_in_state(rd, NULL, STR("any"), NULL, &a, &(struct list){ 0 });
+    out[8] = store_sessions(rd, NULL, &a, &(struct list){ 0 });
+    arena_free(&a);
+}
+
+static bool same_indexes(struct sim *s, struct sim_node *n, struct sim_node *leader)
+{
+    uint64_t one[QUERIES], other[QUERIES];
+    indexes_of(n, one);
+    indexes_of(leader, other);
+    for (int i = 0; i < QUERIES; i++) {
+        if (one[i] == other[i]) continue;
+        sim_fail(s, "query %d has index %llu on node %d, %llu on leader %d", i, (ull)one[i],
+            n->number, (ull)other[i], leader->number);
+        return false;
+    }
+    return true;
+}
+
 bool converged(struct sim *s, char *why, size_t k)
 {
     int leader = sim_leader(s);
@@ -134,6 +171,7 @@ bool converged(struct sim *s, char *why, size_t k)
                 (ull)st.applied_index);
             return false;
         }
+        if (!same_indexes(s, n, l)) return false;
     }
     return true;
 }

@@ -121,6 +121,18 @@ static void a_killed_leader_is_replaced_within_a_second_and_a_half(struct sim *s
     expect(s, written);
 }
 
+/* One write after the other at the leader, besides what the clients do. */
+static void write_for(struct sim *s, int leader, uint64_t ms)
+{
+    for (uint64_t end = s->now + ms; !s->failed && s->now < end;) {
+        struct attempt a;
+        begin_write(s, &a, leader);
+        while (!s->failed && !a.ended)
+            sim_until(s, s->now + 5);
+        end_write(&a);
+    }
+}
+
 static void take_line(void *ctx, enum log_level level, const char *line, size_t n)
 {
     if (level == LOG_WARN && strstr(line, "slower than the log is given up"))
@@ -135,7 +147,7 @@ static void a_slow_follower_is_named_and_kept_up(struct sim *s)
     s->weather.client_ms = 15;
     clients_start(s);
     s->nodes[slow].lag_ms = 450;
-    sim_until(s, s->now + 30000);
+    write_for(s, leader, 30000);
     expect(s, sim_leader(s) == leader);
     expect(s, strstr(line, s->nodes[slow].id) != NULL);
     struct raft_driver_peer p;

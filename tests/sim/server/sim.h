@@ -95,7 +95,7 @@ struct node_disk {
     unsigned crash_after; /* ... in the n-th operation from now; 0: not */
     struct note *notes;
     size_t notes_n, notes_cap;
-    char fds[256][PATH_SIZE];
+    char fds[1024][PATH_SIZE];
     unsigned graves;
     char held_of[PATH_SIZE]; /* sync is a lie: the log whose older form is in folder/held */
 };

@@ -16,6 +16,7 @@ struct fixture {
     struct faulty_disk disk;
     char *dir;
     struct raft_log *log;
+    uint64_t generation_entries; /* for the next open */
     int flushes, failures;
     struct error err;
 };
@@ -35,6 +36,7 @@ static inline int try_open(struct fixture *f, const char *dir, struct error *err
         .dir = dir,
         .map_size = 64u << 20,
         .disk = &f->disk.disk,
+        .generation_entries = f->generation_entries,
         .flushed = on_flushed,
         .ctx = f };
     return raft_log_open(&opts, &f->log, err);

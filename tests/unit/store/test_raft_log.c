@@ -154,6 +154,59 @@ static void a_compaction_begins_a_generation_and_unlinks_what_is_not_kept(void *
     assert_entries(f, 11, 22, 1);
 }
 
+/* Bytes of all files of the log. */
+static uint64_t disk_space(const char *dir)
+{
+    uint64_t total = 0;
+    DIR *d = opendir(dir);
+    for (struct dirent *e; (e = readdir(d));) {
+        char path[512];
+        struct stat st;
+        snprintf(path, sizeof path, "%s/%s/data.mdb", dir, e->d_name);
+        if (stat(path, &st) == 0) total += (uint64_t)st.st_size;
+    }
+    closedir(d);
+    return total;
+}
+
+static void after_a_burst_a_compaction_leaves_less_than_twice_what_is_kept(void **state)
+{
+    enum { KEPT = 100, BURST = 5000, SIZE = 1000, ENTRY = 4096 / 3, PAGES = 16 * 4096 };
+    struct fixture *f = *state;
+    char bytes[SIZE] = { 0 };
+    f->generation_entries = KEPT;
+    reopen(f);
+    for (uint64_t i = 1; i <= BURST; i++) {
+        append_bytes(f, i, 1, (struct str){ bytes, SIZE });
+        if (i % 10 == 0) flush(f);
+    }
+    assert_true(disk_space(f->dir) > (uint64_t)BURST * SIZE);
+    new_generation(f, BURST - KEPT + 1);
+    assert_true(raft_log_first(f->log) > BURST - 2 * KEPT);
+    assert_true(raft_log_first(f->log) <= BURST - KEPT + 1);
+    assert_int_equal(raft_log_last(f->log), BURST);
+    assert_true(disk_space(f->dir) < 2 * KEPT * ENTRY + raft_log_generations(f->log) * PAGES);
+    reopen(f);
+    assert_true(raft_log_first(f->log) > BURST - 2 * KEPT);
+    assert_int_equal(raft_log_term(f->log, BURST - KEPT + 1), 1);
+}
+
+static void a_log_that_is_never_compacted_has_a_bounded_number_of_generations(void **state)
+{
+    struct fixture *f = *state;
+    f->generation_entries = 2;
+    reopen(f);
+    for (uint64_t i = 1; i <= 300; i += 2) {
+        append(f, i, i + 1, 1);
+        flush(f);
+    }
+    assert_int_equal(raft_log_generations(f->log), LOG_GENERATIONS_FULL);
+    new_generation(f, 2);
+    assert_int_equal(raft_log_generations(f->log), LOG_GENERATIONS_FULL + 1);
+    reopen(f);
+    assert_entries(f, 1, 300, 1);
+}
+
 static void the_vote_follows_into_the_new_generation(void **state)
 {
     struct fixture *f = *state;
@@ -266,6 +319,8 @@ int main(void)
         T(large_entries_come_back_whole),
         T(too_large_entries_are_refused),
         T(a_compaction_begins_a_generation_and_unlinks_what_is_not_kept),
+        T(after_a_burst_a_compaction_leaves_less_than_twice_what_is_kept),
+        T(a_log_that_is_never_compacted_has_a_bounded_number_of_generations),
         T(the_vote_follows_into_the_new_generation),
         T(cutting_the_tail_reaches_into_older_generations),
         T(cutting_all_leaves_the_place_of_the_next),

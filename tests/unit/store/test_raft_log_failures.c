@@ -301,6 +301,14 @@ static void whatever_a_kill_leaves_is_a_reported_state(void **state)
     free(durable);
 }
 
+static void whatever_a_kill_leaves_of_short_generations_is_a_reported_state(void **state)
+{
+    struct fixture *f = *state;
+    f->generation_entries = 5;
+    reopen(f);
+    whatever_a_kill_leaves_is_a_reported_state(state);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -315,6 +323,7 @@ int main(void)
         T(a_commit_reported_failed_after_it_happened_is_repeated),
         T(a_full_disk_keeps_reads_and_recovers),
         T(whatever_a_kill_leaves_is_a_reported_state),
+        T(whatever_a_kill_leaves_of_short_generations_is_a_reported_state),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
