@@ -204,6 +204,20 @@ static char *boot_id_read(void)
     return xstrdup(text);
 }
 
+static int open_known(struct store *s, struct error *err)
+{
+    int code = state_env_open(s->dir, false, s->map_size, &s->env, err);
+    if (code) return code;
+    struct store_read *rd = store_read(s);
+    applied_read(&rd->view, &s->applied_index, &s->applied_term);
+    if (!store_read_failed(rd, err)) return 0;
+    read_forget(s);
+    state_env_unref(s->env);
+    s->env = NULL;
+    s->applied_index = s->applied_term = 0;
+    return ERR_IO;
+}
+
 static int open_in_dir(struct store *s, struct store_report *report, struct error *err)
 {
     if (mkdir(s->dir, 0700) != 0 && errno != EEXIST)
@@ -218,12 +232,12 @@ static int open_in_dir(struct store *s, struct store_report *report, struct erro
     }
     int code = state_mark_write(s->dir, s->boot_id, err);
     if (code) return code;
-    code = state_env_open(s->dir, false, s->map_size, &s->env, err);
+    code = open_known(s, err);
     if (code && !report->reason) {
         report->reason = "the state cannot be read";
         unlink_in(s->dir, "/data.mdb");
         unlink_in(s->dir, "/lock.mdb");
-        code = state_env_open(s->dir, false, s->map_size, &s->env, err);
+        code = open_known(s, err);
     }
     return code;
 }
@@ -253,11 +267,6 @@ int store_open(const struct store_options *opts, struct store **out, struct stor
         code = open_in_dir(s, r, err);
     } else {
         code = open_temporary(s, r, err);
-    }
-    if (!code) {
-        struct store_read *rd = store_read(s);
-        applied_read(&rd->view, &s->applied_index, &s->applied_term);
-        if (store_read_failed(rd, err)) code = ERR_IO;
     }
     if (code) {
         store_close(s);
