@@ -70,6 +70,7 @@ int raft_driver_create(
     struct raft_log_options log = { .world = d->world,
         .dir = opts->dir ? d->dir : NULL,
         .disk = d->disk,
+        .generation_entries = d->trailing_logs,
         .flushed = driver_flushed,
         .ctx = d };
     if (!code) code = raft_log_open(&log, &d->log, err);

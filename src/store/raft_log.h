@@ -20,6 +20,7 @@ struct log_cached {
 };
 
 #define LOG_DEAD_MAX (4 * LOG_GENERATIONS_MAX) /* generations given up, not unlinked yet */
+#define LOG_FOLDERS_MAX (2 * LOG_DEAD_MAX)     /* that a start copes with */
 
 struct generation {
     uint64_t number;
@@ -84,7 +85,8 @@ struct raft_log {
     void (*flushed)(void *ctx, const struct error *err);
     void *ctx;
 
-    struct generation *generations[LOG_GENERATIONS_MAX]; /* oldest first */
+    struct generation *generations[LOG_FOLDERS_MAX]; /* oldest first; at run time none is begun
+                                                         when there are LOG_GENERATIONS_MAX */
     size_t generations_n;
     uint64_t next_number;
 

@@ -71,7 +71,7 @@ static void requeue(struct raft_log *l, struct commit_job *j)
 static void forget_generations(struct raft_log *l)
 {
     size_t n = l->generations_n;
-    struct generation *old[LOG_GENERATIONS_MAX];
+    struct generation *old[LOG_FOLDERS_MAX];
     memcpy(old, l->generations, n * sizeof old[0]);
     l->generations_n = 0;
     for (size_t i = 0; i < n; i++)
@@ -115,9 +115,10 @@ static struct generation *begin_generation(struct raft_log *l)
 
 static bool is_full(const struct raft_log *l, const struct generation *g)
 {
+    uint64_t end = l->dirty_from ? l->dirty_from : l->next;
     size_t folders = l->generations_n + l->dead_n + (l->unlinking != NULL);
     return l->generation_entries && folders < LOG_GENERATIONS_FULL &&
-           l->next >= g->start + l->generation_entries;
+           end >= g->start + l->generation_entries;
 }
 
 void raft_log_flush(struct raft_log *l)
@@ -138,7 +139,7 @@ void raft_log_flush(struct raft_log *l)
     }
     memset(c, 0, sizeof *c);
     if (g && is_full(l, g)) l->rotate = true;
-    if (g && l->generations_n == LOG_GENERATIONS_MAX && !l->forget_older) l->rotate = false;
+    if (g && l->generations_n >= LOG_GENERATIONS_MAX && !l->forget_older) l->rotate = false;
     c->create = !g || l->rotate;
     c->continues = g && !l->forget_older;
     c->delete_from = l->dirty_from;

@@ -12,7 +12,7 @@
 #define SUBSYSTEM "agent.server.raft"
 
 struct numbers {
-    uint64_t v[LOG_GENERATIONS_MAX * 2];
+    uint64_t v[LOG_FOLDERS_MAX];
     size_t n;
 };
 
@@ -74,7 +74,9 @@ static uint64_t lowest_start(const struct raft_log *l)
     return start;
 }
 
-/* Takes one generation, newer ones are taken already: keeps it, or removes it when it is dead. */
+/* Takes one generation, newer ones are taken already. It is removed when a newer one does not
+ * continue it. One that owns no entry any more is kept like the others: it may be the one that
+ * does not continue the older ones. */
 static int take(struct raft_log *l, uint64_t number, bool oldest, struct error *err)
 {
     struct log_stable stable;
@@ -97,11 +99,7 @@ static int take(struct raft_log *l, uint64_t number, bool oldest, struct error *
     }
     if (newer) {
         uint64_t need = lowest_start(l);
-        if (g->start >= need) {
-            remove_dead(l, g);
-            return 0;
-        }
-        if (g->disk_last + 1 < need) {
+        if (g->start < need && g->disk_last + 1 < need) {
             code = error_set(err, ERR_IO,
                 "raft log: entries %llu to %llu are missing: %s ends at %llu and %s begins at %llu",
                 (unsigned long long)(g->disk_last ? g->disk_last + 1 : g->start),
@@ -126,12 +124,8 @@ int raft_log__load(struct raft_log *l, struct error *err)
     if (code) return code;
     l->first = l->next = 1;
     memset(&l->stable, 0, sizeof l->stable);
-    for (size_t i = numbers.n; !code && i-- > 0;) {
-        if (l->generations_n == LOG_GENERATIONS_MAX)
-            code = error_set(err, ERR_IO, "raft log: too many generations in %s", l->dir);
-        else
-            code = take(l, numbers.v[i], i == 0, err);
-    }
+    for (size_t i = numbers.n; !code && i-- > 0;)
+        code = take(l, numbers.v[i], i == 0, err);
     if (code) {
         raft_log__unload(l);
         return code;

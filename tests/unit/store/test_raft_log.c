@@ -242,7 +242,9 @@ static void cutting_the_tail_reaches_into_older_generations(void **state)
     assert_range(f, 1, 7);
     assert_entries(f, 1, 5, 1);
     assert_entries(f, 6, 7, 2);
+    new_generation(f, 6); /* what owns nothing goes with what is before it */
     assert_int_equal(folders(f->dir), 2);
+    assert_entries(f, 6, 7, 2);
 }
 
 static void cutting_all_leaves_the_place_of_the_next(void **state)
