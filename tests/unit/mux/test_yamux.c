@@ -8,8 +8,7 @@ static void streams_carry_bytes_both_ways(void **state)
 {
     (void)state;
     struct end c, s;
-    end_init(&c, YAMUX_CLIENT);
-    end_init(&s, YAMUX_SERVER);
+    ends_init(&c, &s);
     struct yamux_stream *one = yamux_open(&c.y), *two = yamux_open(&c.y);
     assert_int_equal(one->id, 1);
     assert_int_equal(two->id, 3);
@@ -23,8 +22,7 @@ static void streams_carry_bytes_both_ways(void **state)
     put(&s, s.last, "hello client");
     talk(&c, &s);
     assert_memory_equal(c.got.p, "hello client", 12);
-    end_free(&c);
-    end_free(&s);
+    ends_free(&c, &s);
 }
 
 static void input_may_be_cut_anywhere(void **state)
@@ -82,8 +80,7 @@ static void a_stream_is_gone_when_both_ended(void **state)
 {
     (void)state;
     struct end c, s;
-    end_init(&c, YAMUX_CLIENT);
-    end_init(&s, YAMUX_SERVER);
+    ends_init(&c, &s);
     struct yamux_stream *st = yamux_open(&c.y);
     put(&c, st, "last words");
     yamux_close(&c.y, st);
@@ -98,16 +95,14 @@ static void a_stream_is_gone_when_both_ended(void **state)
     assert_int_equal(c.got.n, 0);
     assert_int_equal(c.eofs, 0);
     assert_null(yamux_why(&c.y));
-    end_free(&c);
-    end_free(&s);
+    ends_free(&c, &s);
 }
 
 static void reset_reaches_the_other_end(void **state)
 {
     (void)state;
     struct end c, s;
-    end_init(&c, YAMUX_CLIENT);
-    end_init(&s, YAMUX_SERVER);
+    ends_init(&c, &s);
     struct yamux_stream *st = yamux_open(&c.y);
     talk(&c, &s);
     put(&s, s.last, "unsent");
@@ -122,8 +117,7 @@ static void reset_reaches_the_other_end(void **state)
     yamux_close(&s.y, s.last);
     assert_int_equal(s.y.n_streams, 0);
     assert_int_equal(c.y.n_streams, 0);
-    end_free(&c);
-    end_free(&s);
+    ends_free(&c, &s);
 }
 
 static void a_stream_reset_before_its_syn_is_never_told(void **state)
@@ -143,8 +137,7 @@ static void a_sender_stops_without_credit_and_goes_on_with_it(void **state)
 {
     (void)state;
     struct end c, s;
-    end_init(&c, YAMUX_CLIENT);
-    end_init(&s, YAMUX_SERVER);
+    ends_init(&c, &s);
     s.keep = true;
     static char big[2 * YAMUX_WINDOW + 10];
     struct yamux_stream *st = yamux_open(&c.y);
@@ -164,8 +157,7 @@ static void a_sender_stops_without_credit_and_goes_on_with_it(void **state)
     talk(&c, &s);
     assert_int_equal(s.got.n, sizeof big);
     assert_int_equal(c.drained, 1);
-    end_free(&c);
-    end_free(&s);
+    ends_free(&c, &s);
 }
 
 static void credit_counts_what_is_still_coming(void **state)

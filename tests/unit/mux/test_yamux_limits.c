@@ -8,8 +8,7 @@ static void opens_over_the_backlog_wait_for_answers(void **state)
 {
     (void)state;
     struct end c, s;
-    end_init(&c, YAMUX_CLIENT);
-    end_init(&s, YAMUX_SERVER);
+    ends_init(&c, &s);
     s.passive = true;
     struct yamux_stream *last = NULL;
     for (int i = 0; i < YAMUX_BACKLOG + 2; i++)
@@ -27,8 +26,7 @@ static void opens_over_the_backlog_wait_for_answers(void **state)
     talk(&c, &s);
     assert_int_equal(s.opened, YAMUX_BACKLOG + 2);
     assert_int_equal(s.got.n, 4);
-    end_free(&c);
-    end_free(&s);
+    ends_free(&c, &s);
 }
 
 static void a_syn_over_the_backlog_is_reset(void **state)
@@ -164,8 +162,7 @@ static void pings_are_answered_and_missed(void **state)
 {
     (void)state;
     struct end c, s;
-    end_init(&c, YAMUX_CLIENT);
-    end_init(&s, YAMUX_SERVER);
+    ends_init(&c, &s);
     assert_int_equal(yamux_deadline(&c.y), 1000 + YAMUX_KEEPALIVE_MS);
     assert_false(yamux_tick(&c.y, 1000 + YAMUX_KEEPALIVE_MS - 1));
     pull(&c);
@@ -179,16 +176,14 @@ static void pings_are_answered_and_missed(void **state)
     assert_false(yamux_tick(&c.y, 1000 + 2 * YAMUX_KEEPALIVE_MS + YAMUX_TIMEOUT_MS - 1));
     assert_true(yamux_tick(&c.y, 1000 + 2 * YAMUX_KEEPALIVE_MS + YAMUX_TIMEOUT_MS));
     assert_string_equal(yamux_why(&c.y), "keepalive timeout");
-    end_free(&c);
-    end_free(&s);
+    ends_free(&c, &s);
 }
 
 static void after_a_go_away_nothing_new_is_opened(void **state)
 {
     (void)state;
     struct end c, s;
-    end_init(&c, YAMUX_CLIENT);
-    end_init(&s, YAMUX_SERVER);
+    ends_init(&c, &s);
     struct yamux_stream *st = yamux_open(&c.y);
     talk(&c, &s);
     yamux_go_away(&s.y);
@@ -203,16 +198,14 @@ static void after_a_go_away_nothing_new_is_opened(void **state)
     assert_int_equal(s.got.n, 7);
     feed(&s, frame(WINDOW, SYN, 99, 0, 0));
     assert_sent(&s, frame(WINDOW, RST, 99, 0, 0));
-    end_free(&c);
-    end_free(&s);
+    ends_free(&c, &s);
 }
 
 static void ten_thousand_streams_are_found_and_freed(void **state)
 {
     (void)state;
     struct end c, s;
-    end_init(&c, YAMUX_CLIENT);
-    end_init(&s, YAMUX_SERVER);
+    ends_init(&c, &s);
     for (int i = 0; i < 10000; i++)
         put(&c, yamux_open(&c.y), "x");
     talk(&c, &s);
@@ -220,8 +213,7 @@ static void ten_thousand_streams_are_found_and_freed(void **state)
     assert_int_equal(s.got.n, 10000);
     assert_int_equal(s.y.held, 0);
     assert_true(sizeof(struct yamux_stream) <= 72);
-    end_free(&c);
-    end_free(&s);
+    ends_free(&c, &s);
 }
 
 int main(void)

@@ -40,6 +40,19 @@ static inline void end_free(struct end *e)
     buf_deinit(&e->sent);
 }
 
+/* A client and the server that it talks to. */
+static inline void ends_init(struct end *c, struct end *s)
+{
+    end_init(c, YAMUX_CLIENT);
+    end_init(s, YAMUX_SERVER);
+}
+
+static inline void ends_free(struct end *c, struct end *s)
+{
+    end_free(c);
+    end_free(s);
+}
+
 static inline void on_event(struct end *e, const struct yamux_event *ev)
 {
     if (ev->stream) e->last = ev->stream;

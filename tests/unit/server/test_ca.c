@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server_world.h"
-
-#include <string.h>
+#include "ca_world.h"
 
 #include "ca.h"
-#include "consuld/store/tables.h"
-#include "server.h"
-#include "world/fake_certifier.h"
 
 static int meanwhile; /* writes acknowledged while something was made */
 
@@ -28,19 +23,6 @@ static int setup_connect(void **state)
     build(f);
     *state = f;
     return 0;
-}
-
-static struct indexed_ca_roots roots_of(struct fixture *f)
-{
-    struct test_call c = { 0 };
-    struct dc_specific_request req = { .datacenter = STR("dc1") };
-    struct indexed_ca_roots out;
-    submit(f, &c, "ConnectCA.Roots", &req);
-    settle(f, &c);
-    assert_int_equal(c.rpc.code, 0);
-    record_copy(&f->arena, &type_indexed_ca_roots, &out, c.rpc.reply->record);
-    release(&c);
-    return out;
 }
 
 static struct ca_sign_request sign_request(struct fixture *f)

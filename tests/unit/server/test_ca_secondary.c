@@ -1,12 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The authority of a secondary datacenter; the primary is the test's. */
-#include "server_world.h"
-
-#include <string.h>
-
-#include "consuld/store/tables.h"
-#include "server.h"
-#include "world/fake_certifier.h"
+#include "ca_world.h"
 
 #define CLUSTER "11111111-2222-3333-4444-555555555555"
 
@@ -123,19 +117,6 @@ static int setup_secondary(void **state)
     f->server->client.cancel = cancel_far;
     *state = f;
     return 0;
-}
-
-static struct indexed_ca_roots roots_of(struct fixture *f)
-{
-    struct test_call c = { 0 };
-    struct dc_specific_request req = { .datacenter = STR("dc1") };
-    struct indexed_ca_roots out;
-    submit(f, &c, "ConnectCA.Roots", &req);
-    settle(f, &c);
-    assert_int_equal(c.rpc.code, 0);
-    record_copy(&f->arena, &type_indexed_ca_roots, &out, c.rpc.reply->record);
-    release(&c);
-    return out;
 }
 
 static const struct ca_root *active_of(struct fixture *f)
