@@ -29,8 +29,10 @@ struct generation {
     uint64_t start;      /* entries from here on belong to this or a newer generation */
     uint64_t disk_first; /* found at open; 0: no entries */
     uint64_t disk_last;
-    bool continues; /* older generations hold what is before `start` */
-    char path[LOG_PATH_MAX];
+    bool continues;          /* older generations hold what is before `start` */
+    size_t dir_n;            /* bytes of the folder that holds it */
+    char path[LOG_PATH_MAX]; /* log-<number>: whole since it has this name */
+    char part[LOG_PATH_MAX]; /* part-<number>: being made, or being removed */
     struct job unlink;
     bool removed;         /* by that job */
     struct raft_log *log; /* while unlinking; NULL when the log is gone */
@@ -38,21 +40,17 @@ struct generation {
 };
 
 void generation_path(struct generation *g, const char *dir, uint64_t number);
-/* Opens the environment and its tables; `create` makes folder and tables. */
-int generation_open(struct generation *g, struct disk *disk, size_t map_size, bool create,
-    struct error *err) must_check;
+/* Opens the environment and its tables. */
+int generation_open(
+    struct generation *g, struct disk *disk, size_t map_size, struct error *err) must_check;
 void generation_close(struct generation *g);
 /* False after a failure that makes LMDB refuse the environment until it is opened again. */
 bool generation_usable(const struct generation *g);
-/* Reads start, continues, the range of entries and the stable record; ERR_NOT_FOUND when the first
- * commit of the generation never ended. */
+/* Reads start, continues, the range of entries and the stable record. */
 int generation_load(struct generation *g, struct log_stable *stable, struct error *err) must_check;
 /* With arena NULL only index, term, type and the lengths are filled. */
 int generation_read(struct generation *g, uint64_t index, struct arena *a, struct log_entry *out,
     struct error *err) must_check;
-/* Removes the folder's files; whatever is missing already is fine. */
-int generation_remove(const struct generation *g, struct disk *disk, struct error *err) must_check;
-
 /* What one transaction changes. */
 struct log_commit {
     bool create;    /* the generation begins with this */
@@ -65,6 +63,11 @@ struct log_commit {
 };
 int generation_commit(struct generation *g, struct disk *disk, const struct log_commit *c,
     struct error *err) must_check;
+/* Makes it with its first commit and opens it. It has its name, durably, when all is in it. */
+int generation_create(struct generation *g, struct disk *disk, size_t map_size,
+    const struct log_commit *c, struct error *err) must_check;
+/* It loses its name first, durably, then its files. Whatever is missing already is fine. */
+int generation_remove(const struct generation *g, struct disk *disk, struct error *err) must_check;
 
 struct commit_job {
     struct job job;

@@ -37,16 +37,8 @@ static void run(struct job *job)
     struct commit_job *j = container_of(job, struct commit_job, job);
     struct raft_log *l = j->log;
     struct generation *g = j->generation;
-    int code = 0;
-    j->err.code = 0;
-    if (j->change.create) code = generation_open(g, l->disk, l->map_size, true, &j->err);
-    if (!code) code = generation_commit(g, l->disk, &j->change, &j->err);
-    if (!code && j->change.create) {
-        code = disk_sync_dir(l->disk, l->dir);
-        if (code)
-            error_set(&j->err, ERR_IO, "raft log: syncing %s: %s", l->dir, disk_strerror(code));
-    }
-    if (code && j->change.create) generation_close(g);
+    j->err.code = j->change.create ? generation_create(g, l->disk, l->map_size, &j->change, &j->err)
+                                   : generation_commit(g, l->disk, &j->change, &j->err);
 }
 
 /* What the failed commit held is queued again. */
@@ -60,7 +52,7 @@ static void requeue(struct raft_log *l, struct commit_job *j)
         struct generation *g = j->generation;
         if (generation_usable(g)) return;
         generation_close(g);
-        if (generation_open(g, l->disk, l->map_size, false, &err)) log_error(SUBSYSTEM, err.text);
+        if (generation_open(g, l->disk, l->map_size, &err)) log_error(SUBSYSTEM, err.text);
         return;
     }
     l->rotate = true;
@@ -133,7 +125,7 @@ void raft_log_flush(struct raft_log *l)
     }
     struct generation *g = newest(l);
     struct log_commit *c = &j->change;
-    if (g && !g->env && generation_open(g, l->disk, l->map_size, false, &j->err)) {
+    if (g && !g->env && generation_open(g, l->disk, l->map_size, &j->err)) {
         l->flushed(l->ctx, &j->err);
         return;
     }

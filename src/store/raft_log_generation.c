@@ -55,25 +55,18 @@ static int fail(struct error *err, const struct generation *g, const char *what,
 void generation_path(struct generation *g, const char *dir, uint64_t number)
 {
     g->number = number;
-    int n = snprintf(g->path, sizeof g->path, "%s/log-%llu", dir, (unsigned long long)number);
-    ensure(n > 0 && (size_t)n < sizeof g->path);
+    g->dir_n = strlen(dir);
+    ensure(g->dir_n < LOG_PATH_MAX - 32);
+    snprintf(g->path, sizeof g->path, "%s/log-%llu", dir, (unsigned long long)number);
+    snprintf(g->part, sizeof g->part, "%s/part-%llu", dir, (unsigned long long)number);
 }
 
-static int open_tables(struct generation *g, bool create)
+static int open_tables(struct generation *g, MDB_txn *txn, unsigned flags)
 {
-    MDB_txn *txn;
-    unsigned flags = create ? MDB_CREATE : 0;
-    int code = mdb_txn_begin(g->env, NULL, create ? 0 : MDB_RDONLY, &txn);
-    if (code) return code;
-    code = mdb_dbi_open(txn, "meta", flags, &g->meta);
+    int code = mdb_dbi_open(txn, "meta", flags, &g->meta);
     if (!code) code = mdb_dbi_open(txn, "entries", flags, &g->entries);
     if (!code) code = mdb_dbi_open(txn, "chunks", flags, &g->chunks);
-    if (code) {
-        mdb_txn_abort(txn);
-        return code;
-    }
-    /* Also a read transaction: that keeps the handles. */
-    return mdb_txn_commit(txn);
+    return code;
 }
 
 /* A shortened file would end the process when its missing pages are touched. */
@@ -94,28 +87,35 @@ static int check_size(const struct generation *g, struct error *err)
         file, (unsigned long long)st.st_size, (unsigned long long)need);
 }
 
-int generation_open(
-    struct generation *g, struct disk *disk, size_t map_size, bool create, struct error *err)
+static int open_env(struct generation *g, struct disk *disk, const char *path, size_t map_size)
 {
     int dead, code = mdb_env_create(&g->env);
-    if (code) {
-        g->env = NULL;
-        return fail(err, g, "opening", code);
-    }
-    code = mdb_env_set_mapsize(g->env, map_size);
+    if (code) g->env = NULL;
+    if (!code) code = mdb_env_set_mapsize(g->env, map_size);
     if (!code) code = mdb_env_set_maxdbs(g->env, 4);
-    if (!code && create) code = disk->make_dir(disk, g->path);
-    if (!code) code = disk->env_open(disk, g->env, g->path, MDB_NOTLS);
+    if (!code) code = disk->env_open(disk, g->env, path, MDB_NOTLS);
     if (!code) code = mdb_reader_check(g->env, &dead);
-    if (!code && !create && check_size(g, err)) {
+    return code;
+}
+
+int generation_open(struct generation *g, struct disk *disk, size_t map_size, struct error *err)
+{
+    MDB_txn *txn;
+    int code = open_env(g, disk, g->path, map_size);
+    if (!code && check_size(g, err)) {
         generation_close(g);
         return ERR_IO;
     }
-    if (!code) code = open_tables(g, create);
+    if (!code) code = mdb_txn_begin(g->env, NULL, MDB_RDONLY, &txn);
+    if (!code) {
+        code = open_tables(g, txn, 0);
+        if (code)
+            mdb_txn_abort(txn);
+        else
+            code = mdb_txn_commit(txn); /* that keeps the handles */
+    }
     if (!code) return 0;
     generation_close(g);
-    if (code == MDB_NOTFOUND)
-        return error_set(err, ERR_NOT_FOUND, "raft log: %s was never committed", g->path);
     return fail(err, g, "opening", code);
 }
 
@@ -156,8 +156,7 @@ static int meta_number(
     MDB_val key = val_c(name), v;
     int code = mdb_get(txn, g->meta, &key, &v);
     if (code == MDB_NOTFOUND)
-        return error_set(
-            err, ERR_NOT_FOUND, "raft log: %s holds no \"%s\": never committed", g->path, name);
+        return error_set(err, ERR_IO, "raft log: %s holds no \"%s\"", g->path, name);
     if (code) return fail(err, g, "reading", code);
     if (v.mv_size != 8)
         return error_set(err, ERR_IO, "raft log: \"%s\" in %s is damaged", name, g->path);
@@ -304,20 +303,9 @@ static int put_stable(MDB_txn *txn, struct generation *g, const struct log_stabl
     return mdb_put(txn, g->meta, &key, &v, 0);
 }
 
-static int empty_tables(MDB_txn *txn, struct generation *g)
-{
-    int code = mdb_drop(txn, g->meta, 0);
-    if (!code) code = mdb_drop(txn, g->entries, 0);
-    if (!code) code = mdb_drop(txn, g->chunks, 0);
-    if (!code) code = put_meta(txn, g, KEY_FORMAT, FORMAT_VERSION);
-    return code;
-}
-
 static int put_change(MDB_txn *txn, struct generation *g, const struct log_commit *c)
 {
-    int code = c->create ? empty_tables(txn, g) : 0;
-    if (!code && c->create) code = put_meta(txn, g, KEY_CONTINUES, c->continues);
-    if (!code) code = put_meta(txn, g, KEY_START, c->start);
+    int code = put_meta(txn, g, KEY_START, c->start);
     if (!code && c->delete_from && !c->create) {
         code = delete_keys(txn, g->entries, c->delete_from);
         if (!code) code = delete_keys(txn, g->chunks, c->delete_from);
@@ -328,19 +316,52 @@ static int put_change(MDB_txn *txn, struct generation *g, const struct log_commi
     return code;
 }
 
-int generation_commit(
-    struct generation *g, struct disk *disk, const struct log_commit *c, struct error *err)
+static int put_first(MDB_txn *txn, struct generation *g, const struct log_commit *c)
+{
+    int code = open_tables(g, txn, MDB_CREATE);
+    if (!code) code = put_meta(txn, g, KEY_FORMAT, FORMAT_VERSION);
+    if (!code) code = put_meta(txn, g, KEY_CONTINUES, c->continues);
+    return code ? code : put_change(txn, g, c);
+}
+
+static int commit(struct generation *g, struct disk *disk, const struct log_commit *c)
 {
     MDB_txn *txn;
     int code = mdb_txn_begin(g->env, NULL, 0, &txn);
-    if (code) return fail(err, g, "writing", code);
-    code = put_change(txn, g, c);
-    if (code)
-        mdb_txn_abort(txn);
-    else
-        code = disk->commit(disk, txn);
-    if (!code && c->create) code = disk_sync_dir(disk, g->path);
+    if (code) return code;
+    code = c->create ? put_first(txn, g, c) : put_change(txn, g, c);
+    if (!code) return disk->commit(disk, txn);
+    mdb_txn_abort(txn);
+    return code;
+}
+
+int generation_commit(
+    struct generation *g, struct disk *disk, const struct log_commit *c, struct error *err)
+{
+    int code = commit(g, disk, c);
     return code ? fail(err, g, "writing", code) : 0;
+}
+
+static int sync_parent(const struct generation *g, struct disk *disk)
+{
+    char dir[LOG_PATH_MAX];
+    snprintf(dir, sizeof dir, "%.*s", (int)g->dir_n, g->path);
+    return disk_sync_dir(disk, dir);
+}
+
+int generation_create(struct generation *g, struct disk *disk, size_t map_size,
+    const struct log_commit *c, struct error *err)
+{
+    int code = generation_remove(g, disk, err); /* what an attempt that failed has left */
+    if (code) return code;
+    code = disk->make_dir(disk, g->part);
+    if (!code) code = open_env(g, disk, g->part, map_size);
+    if (!code) code = commit(g, disk, c);
+    generation_close(g);
+    if (!code) code = disk_sync_dir(disk, g->part);
+    if (!code) code = disk->rename(disk, g->part, g->path);
+    if (!code) code = sync_parent(g, disk);
+    return code ? fail(err, g, "making", code) : generation_open(g, disk, map_size, err);
 }
 
 static int read_body(MDB_txn *txn, struct generation *g, uint64_t index, uint8_t *body, size_t n)
@@ -416,11 +437,12 @@ int generation_remove(const struct generation *g, struct disk *disk, struct erro
 {
     static const char *const files[] = { "/data.mdb", "/lock.mdb", "" };
     char path[LOG_PATH_MAX + 16];
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
-        snprintf(path, sizeof path, "%s%s", g->path, files[i]);
-        int code = disk->unlink(disk, path);
-        if (code && code != ENOENT)
-            return error_set(err, ERR_IO, "raft log: unlinking %s: %s", path, disk_strerror(code));
+    int code = access(g->path, F_OK) ? 0 : disk->rename(disk, g->path, g->part);
+    if (!code) code = sync_parent(g, disk);
+    for (size_t i = 0; !code && i < sizeof files / sizeof files[0]; i++) {
+        snprintf(path, sizeof path, "%s%s", g->part, files[i]);
+        code = disk->unlink(disk, path);
+        if (code == ENOENT) code = 0;
     }
-    return 0;
+    return code ? fail(err, g, "unlinking", code) : 0;
 }

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include "consuld/base/log.h"
 #include "raft_log.h"
@@ -22,24 +22,45 @@ static int by_number(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static int find_generations(const struct raft_log *l, struct numbers *out, struct error *err)
+static void remove_dead(struct raft_log *l, uint64_t number)
+{
+    struct error err;
+    struct generation *g = xcalloc(1, sizeof *g);
+    generation_path(g, l->dir, number);
+    if (generation_remove(g, l->disk, &err)) log_warn(SUBSYSTEM, err.text);
+    free(g);
+}
+
+static bool numbered(struct str name, struct str prefix, uint64_t *number)
+{
+    return str_has_prefix(name, prefix) && str_to_u64(str_slice(name, prefix.n, name.n), number);
+}
+
+/* Lists what is whole. `highest` counts what is not, too: that is removed. */
+static int find_generations(
+    struct raft_log *l, struct numbers *whole, uint64_t *highest, struct error *err)
 {
     DIR *d = opendir(l->dir);
     struct dirent *e;
+    struct numbers parts = { .n = 0 };
     int code = 0;
     if (!d) return error_set(err, ERR_IO, "raft log: reading %s: %s", l->dir, strerror(errno));
     while (!code && (e = readdir(d))) {
         struct str name = str_of(e->d_name);
-        uint64_t number;
-        if (!str_has_prefix(name, STR("log-"))) continue;
-        if (!str_to_u64(str_slice(name, 4, name.n), &number)) continue;
-        if (out->n == sizeof out->v / sizeof out->v[0])
+        struct numbers *in = NULL;
+        uint64_t number = 0;
+        if (numbered(name, STR("log-"), &number)) in = whole;
+        if (numbered(name, STR("part-"), &number)) in = &parts;
+        if (number > *highest) *highest = number;
+        if (in && in->n == LOG_FOLDERS_MAX)
             code = error_set(err, ERR_IO, "raft log: too many generations in %s", l->dir);
-        else
-            out->v[out->n++] = number;
+        else if (in)
+            in->v[in->n++] = number;
     }
     closedir(d);
-    if (out->n) qsort(out->v, out->n, sizeof out->v[0], by_number);
+    for (size_t i = 0; !code && i < parts.n; i++)
+        remove_dead(l, parts.v[i]);
+    if (whole->n) qsort(whole->v, whole->n, sizeof whole->v[0], by_number);
     return code;
 }
 
@@ -47,22 +68,13 @@ static int load_one(
     struct raft_log *l, struct generation *g, struct log_stable *stable, struct error *err)
 {
     char file[LOG_PATH_MAX + 16];
-    struct stat st;
     snprintf(file, sizeof file, "%s/data.mdb", g->path);
-    if (stat(file, &st) < 0 && errno == ENOENT)
-        return error_set(err, ERR_NOT_FOUND, "raft log: %s is missing", file);
-    int code = generation_open(g, l->disk, l->map_size, false, err);
+    if (access(file, F_OK)) /* it would be made anew */
+        return error_set(err, ERR_IO, "raft log: %s: %s", file, strerror(errno));
+    int code = generation_open(g, l->disk, l->map_size, err);
     if (!code) code = generation_load(g, stable, err);
     if (code) generation_close(g);
     return code;
-}
-
-static void remove_dead(struct raft_log *l, struct generation *g)
-{
-    struct error err;
-    generation_close(g);
-    if (generation_remove(g, l->disk, &err)) log_warn(SUBSYSTEM, err.text);
-    free(g);
 }
 
 /* The lower end of what newer generations hold. */
@@ -74,42 +86,40 @@ static uint64_t lowest_start(const struct raft_log *l)
     return start;
 }
 
+static int gap(
+    const struct generation *g, const struct generation *newer, uint64_t need, struct error *err)
+{
+    return error_set(err, ERR_IO,
+        "raft log: entries %llu to %llu are missing: %s ends at %llu and %s begins at %llu",
+        (unsigned long long)(g->disk_last ? g->disk_last + 1 : g->start),
+        (unsigned long long)need - 1, g->path, (unsigned long long)g->disk_last, newer->path,
+        (unsigned long long)need);
+}
+
 /* Takes one generation, newer ones are taken already. It is removed when a newer one does not
  * continue it. One that owns no entry any more is kept like the others: it may be the one that
  * does not continue the older ones. */
-static int take(struct raft_log *l, uint64_t number, bool oldest, struct error *err)
+static int take(struct raft_log *l, uint64_t number, struct error *err)
 {
     struct log_stable stable;
-    struct generation *g = xcalloc(1, sizeof *g);
     const struct generation *newer = l->generations_n ? l->generations[l->generations_n - 1] : NULL;
-    generation_path(g, l->dir, number);
     if (newer && !newer->continues) {
-        remove_dead(l, g);
+        remove_dead(l, number);
         return 0;
     }
+    struct generation *g = xcalloc(1, sizeof *g);
+    generation_path(g, l->dir, number);
+    uint64_t need = lowest_start(l);
     int code = load_one(l, g, &stable, err);
-    /* The first commit of the newest, or the unlinking of the oldest, did not end. */
-    if (code == ERR_NOT_FOUND && (!newer || oldest)) {
-        remove_dead(l, g);
-        return 0;
+    if (!code && newer && g->start < need && g->disk_last + 1 < need) {
+        code = gap(g, newer, need, err);
+        generation_close(g);
     }
     if (code) {
         free(g);
         return code;
     }
-    if (newer) {
-        uint64_t need = lowest_start(l);
-        if (g->start < need && g->disk_last + 1 < need) {
-            code = error_set(err, ERR_IO,
-                "raft log: entries %llu to %llu are missing: %s ends at %llu and %s begins at %llu",
-                (unsigned long long)(g->disk_last ? g->disk_last + 1 : g->start),
-                (unsigned long long)need - 1, g->path, (unsigned long long)g->disk_last,
-                newer->path, (unsigned long long)need);
-            generation_close(g);
-            free(g);
-            return code;
-        }
-    } else {
+    if (!newer) {
         l->stable = stable;
         l->next = g->disk_last ? g->disk_last + 1 : g->start;
     }
@@ -120,12 +130,13 @@ static int take(struct raft_log *l, uint64_t number, bool oldest, struct error *
 int raft_log__load(struct raft_log *l, struct error *err)
 {
     struct numbers numbers = { .n = 0 };
-    int code = find_generations(l, &numbers, err);
+    uint64_t highest = 0;
+    int code = find_generations(l, &numbers, &highest, err);
     if (code) return code;
     l->first = l->next = 1;
     memset(&l->stable, 0, sizeof l->stable);
     for (size_t i = numbers.n; !code && i-- > 0;)
-        code = take(l, numbers.v[i], i == 0, err);
+        code = take(l, numbers.v[i], err);
     if (code) {
         raft_log__unload(l);
         return code;
@@ -136,7 +147,6 @@ int raft_log__load(struct raft_log *l, struct error *err)
         l->generations[j] = g;
     }
     if (l->generations_n) l->first = lowest_start(l);
-    uint64_t highest = numbers.n ? numbers.v[numbers.n - 1] : 0;
     if (l->next_number <= highest) l->next_number = highest + 1;
     return 0;
 }

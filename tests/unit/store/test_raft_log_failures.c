@@ -24,6 +24,44 @@ static void a_missing_generation_is_named(void **state)
     assert_non_null(strstr(err.text, "log-3 begins at 21"));
 }
 
+static void half_a_generation_is_removed(void **state)
+{
+    struct fixture *f = *state;
+    char path[4200];
+    append(f, 1, 10, 1);
+    flush(f);
+    close_log(f);
+    snprintf(path, sizeof path, "%s/part-2", f->dir);
+    assert_int_equal(mkdir(path, 0700), 0);
+    snprintf(path, sizeof path, "%s/part-2/data.mdb", f->dir);
+    FILE *file = fopen(path, "wb");
+    for (int i = 0; i < 5000; i++)
+        fputc(0, file);
+    fclose(file);
+    open_log(f, f->dir);
+    assert_int_equal(access(path, F_OK), -1);
+    assert_entries(f, 1, 10, 1);
+    new_generation(f, 5);
+    append(f, 11, 12, 1);
+    flush(f);
+    reopen(f);
+    assert_entries(f, 5, 12, 1);
+}
+
+static void a_generation_without_its_file_is_named(void **state)
+{
+    struct fixture *f = *state;
+    struct error err = { 0 };
+    char path[4200];
+    append(f, 1, 10, 1);
+    flush(f);
+    close_log(f);
+    snprintf(path, sizeof path, "%s/log-1/data.mdb", f->dir);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(try_open(f, f->dir, &err), ERR_IO);
+    assert_non_null(strstr(err.text, "log-1/data.mdb: No such file"));
+}
+
 static void a_cut_off_file_is_named(void **state)
 {
     struct fixture *f = *state;
@@ -325,6 +363,8 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(a_missing_generation_is_named),
+        T(half_a_generation_is_removed),
+        T(a_generation_without_its_file_is_named),
         T(a_cut_off_file_is_named),
         T(garbage_instead_of_a_file_is_named),
         T(a_damaged_entry_is_named),
