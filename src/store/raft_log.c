@@ -16,6 +16,7 @@ int raft_log_open(const struct raft_log_options *opts, struct raft_log **out, st
     l->flushed = opts->flushed;
     l->ctx = opts->ctx;
     l->first = l->next = l->next_number = 1;
+    link_init(&l->dead);
     *out = l;
     if (!opts->dir) return 0;
     int code = 0;
@@ -37,9 +38,10 @@ void raft_log_close(struct raft_log *l)
     if (!l) return;
     ensure(!l->committing);
     if (l->unlinking) l->unlinking->log = NULL;
-    for (size_t i = 0; i < l->dead_n; i++) {
-        generation_close(l->dead[i]);
-        free(l->dead[i]);
+    for (struct link *i; (i = link_pop(&l->dead));) {
+        struct generation *g = container_of(i, struct generation, link);
+        generation_close(g);
+        free(g);
     }
     raft_log__unload(l);
     window_clear(l);

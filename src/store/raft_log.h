@@ -19,8 +19,7 @@ struct log_cached {
     uint8_t bytes[];
 };
 
-#define LOG_DEAD_MAX (4 * LOG_GENERATIONS_MAX) /* generations given up, not unlinked yet */
-#define LOG_FOLDERS_MAX (2 * LOG_DEAD_MAX)     /* that a start copes with */
+#define LOG_FOLDERS_MAX 512 /* that a start copes with */
 
 struct generation {
     uint64_t number;
@@ -33,6 +32,7 @@ struct generation {
     size_t dir_n;            /* bytes of the folder that holds it */
     char path[LOG_PATH_MAX]; /* log-<number>: whole since it has this name */
     char part[LOG_PATH_MAX]; /* part-<number>: being made, or being removed */
+    struct link link;        /* among the dead */
     struct job unlink;
     bool removed;         /* by that job */
     struct raft_log *log; /* while unlinking; NULL when the log is gone */
@@ -68,6 +68,9 @@ int generation_create(struct generation *g, struct disk *disk, size_t map_size,
     const struct log_commit *c, struct error *err) must_check;
 /* It loses its name first, durably, then its files. Whatever is missing already is fine. */
 int generation_remove(const struct generation *g, struct disk *disk, struct error *err) must_check;
+/* What is half made or half removed. */
+int generation_remove_part(
+    const struct generation *g, struct disk *disk, struct error *err) must_check;
 
 struct commit_job {
     struct job job;
@@ -112,8 +115,8 @@ struct raft_log {
     bool committing;
     struct commit_job commit;
 
-    struct generation *unlinking;          /* being unlinked on a worker */
-    struct generation *dead[LOG_DEAD_MAX]; /* to be unlinked after it */
+    struct generation *unlinking; /* being unlinked on a worker */
+    struct link dead;             /* to be unlinked after it, oldest first */
     size_t dead_n;
 };
 

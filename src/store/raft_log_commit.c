@@ -62,12 +62,9 @@ static void requeue(struct raft_log *l, struct commit_job *j)
 
 static void forget_generations(struct raft_log *l)
 {
-    size_t n = l->generations_n;
-    struct generation *old[LOG_FOLDERS_MAX];
-    memcpy(old, l->generations, n * sizeof old[0]);
+    for (size_t i = 0; i < l->generations_n; i++)
+        raft_log__unlink(l, l->generations[i]);
     l->generations_n = 0;
-    for (size_t i = 0; i < n; i++)
-        raft_log__unlink(l, old[i]);
 }
 
 static void done(struct job *job)
@@ -179,9 +176,8 @@ static void unlink_done(struct job *job)
     if (l) l->unlinking = NULL;
     if (l && !g->removed) {
         /* Newer ones must not go before it. It is tried again with the next that is given up. */
-        ensure(l->dead_n < LOG_DEAD_MAX);
-        memmove(l->dead + 1, l->dead, l->dead_n++ * sizeof l->dead[0]);
-        l->dead[0] = g;
+        link_insert_before(l->dead.next, &g->link);
+        l->dead_n++;
         return;
     }
     if (l) raft_log__unlink(l, NULL);
@@ -190,17 +186,14 @@ static void unlink_done(struct job *job)
 
 void raft_log__unlink(struct raft_log *l, struct generation *g)
 {
-    if (g && l->dead_n + 1 == LOG_DEAD_MAX) {
-        /* Left on disk. It lies before one that does not continue it: the next open removes it. */
-        generation_close(g);
-        free(g);
-    } else if (g) {
-        l->dead[l->dead_n++] = g;
+    if (g) {
+        link_push(&l->dead, &g->link);
+        l->dead_n++;
     }
     /* One at a time and the oldest first: a crash between leaves no hole. */
     if (l->unlinking || l->dead_n == 0) return;
-    g = l->unlinking = l->dead[0];
-    memmove(l->dead, l->dead + 1, --l->dead_n * sizeof l->dead[0]);
+    g = l->unlinking = container_of(link_pop(&l->dead), struct generation, link);
+    l->dead_n--;
     g->log = l;
     g->disk = l->disk;
     g->unlink = (struct job){ .world = l->world, .run = unlink_run, .done = unlink_done };
@@ -209,7 +202,7 @@ void raft_log__unlink(struct raft_log *l, struct generation *g)
 
 void raft_log__drop_generations(struct raft_log *l)
 {
-    while (l->generations_n > 1 && l->dead_n + LOG_GENERATIONS_MAX + 1 < LOG_DEAD_MAX) {
+    while (l->generations_n > 1) {
         uint64_t end = UINT64_MAX;
         for (size_t i = 1; i < l->generations_n; i++)
             if (l->generations[i]->start < end) end = l->generations[i]->start;

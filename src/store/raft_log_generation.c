@@ -433,16 +433,22 @@ int generation_read(
     return fail(err, g, "reading", code);
 }
 
-int generation_remove(const struct generation *g, struct disk *disk, struct error *err)
+int generation_remove_part(const struct generation *g, struct disk *disk, struct error *err)
 {
     static const char *const files[] = { "/data.mdb", "/lock.mdb", "" };
     char path[LOG_PATH_MAX + 16];
-    int code = access(g->path, F_OK) ? 0 : disk->rename(disk, g->path, g->part);
-    if (!code) code = sync_parent(g, disk);
+    int code = 0;
     for (size_t i = 0; !code && i < sizeof files / sizeof files[0]; i++) {
         snprintf(path, sizeof path, "%s%s", g->part, files[i]);
         code = disk->unlink(disk, path);
         if (code == ENOENT) code = 0;
     }
     return code ? fail(err, g, "unlinking", code) : 0;
+}
+
+int generation_remove(const struct generation *g, struct disk *disk, struct error *err)
+{
+    int code = access(g->path, F_OK) ? 0 : disk->rename(disk, g->path, g->part);
+    if (!code) code = sync_parent(g, disk);
+    return code ? fail(err, g, "unlinking", code) : generation_remove_part(g, disk, err);
 }

@@ -22,18 +22,24 @@ static int by_number(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static void remove_dead(struct raft_log *l, uint64_t number)
-{
-    struct error err;
-    struct generation *g = xcalloc(1, sizeof *g);
-    generation_path(g, l->dir, number);
-    if (generation_remove(g, l->disk, &err)) log_warn(SUBSYSTEM, err.text);
-    free(g);
-}
-
 static bool numbered(struct str name, struct str prefix, uint64_t *number)
 {
     return str_has_prefix(name, prefix) && str_to_u64(str_slice(name, prefix.n, name.n), number);
+}
+
+static struct generation *generation_of(const struct raft_log *l, uint64_t number)
+{
+    struct generation *g = xcalloc(1, sizeof *g);
+    generation_path(g, l->dir, number);
+    return g;
+}
+
+static void remove_part(struct raft_log *l, uint64_t number)
+{
+    struct error err;
+    struct generation *g = generation_of(l, number);
+    if (generation_remove_part(g, l->disk, &err)) log_warn(SUBSYSTEM, err.text);
+    free(g);
 }
 
 /* Lists what is whole. `highest` counts what is not, too: that is removed. */
@@ -59,7 +65,7 @@ static int find_generations(
     }
     closedir(d);
     for (size_t i = 0; !code && i < parts.n; i++)
-        remove_dead(l, parts.v[i]);
+        remove_part(l, parts.v[i]);
     if (whole->n) qsort(whole->v, whole->n, sizeof whole->v[0], by_number);
     return code;
 }
@@ -96,19 +102,19 @@ static int gap(
         (unsigned long long)need);
 }
 
-/* Takes one generation, newer ones are taken already. It is removed when a newer one does not
- * continue it. One that owns no entry any more is kept like the others: it may be the one that
- * does not continue the older ones. */
+/* The last one taken; NULL: none. */
+static const struct generation *oldest(const struct raft_log *l)
+{
+    return l->generations_n ? l->generations[l->generations_n - 1] : NULL;
+}
+
+/* Takes one generation, newer ones are taken already. One that owns no entry any more is kept like
+ * the others: it may be the one that does not continue the older ones. */
 static int take(struct raft_log *l, uint64_t number, struct error *err)
 {
     struct log_stable stable;
-    const struct generation *newer = l->generations_n ? l->generations[l->generations_n - 1] : NULL;
-    if (newer && !newer->continues) {
-        remove_dead(l, number);
-        return 0;
-    }
-    struct generation *g = xcalloc(1, sizeof *g);
-    generation_path(g, l->dir, number);
+    const struct generation *newer = oldest(l);
+    struct generation *g = generation_of(l, number);
     uint64_t need = lowest_start(l);
     int code = load_one(l, g, &stable, err);
     if (!code && newer && g->start < need && g->disk_last + 1 < need) {
@@ -135,8 +141,9 @@ int raft_log__load(struct raft_log *l, struct error *err)
     if (code) return code;
     l->first = l->next = 1;
     memset(&l->stable, 0, sizeof l->stable);
-    for (size_t i = numbers.n; !code && i-- > 0;)
-        code = take(l, numbers.v[i], err);
+    size_t n = numbers.n; /* not taken yet */
+    while (!code && n > 0 && !(oldest(l) && !oldest(l)->continues))
+        code = take(l, numbers.v[--n], err);
     if (code) {
         raft_log__unload(l);
         return code;
@@ -146,6 +153,8 @@ int raft_log__load(struct raft_log *l, struct error *err)
         l->generations[i] = l->generations[--j];
         l->generations[j] = g;
     }
+    for (size_t i = 0; i < n; i++)
+        raft_log__unlink(l, generation_of(l, numbers.v[i]));
     if (l->generations_n) l->first = lowest_start(l);
     if (l->next_number <= highest) l->next_number = highest + 1;
     return 0;

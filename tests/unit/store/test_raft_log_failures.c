@@ -151,6 +151,37 @@ static void a_generation_that_cannot_be_unlinked_keeps_those_behind_it(void **st
     assert_entries(f, 31, 40, 1);
 }
 
+static void run_jobs_in_vain(struct fixture *f)
+{
+    f->disk.fail_at = f->disk.count + 1;
+    f->disk.stays = true;
+    fake_world_run_jobs(&f->world);
+    f->disk.fail_at = 0;
+}
+
+static void what_a_start_cannot_unlink_leaves_before_what_ended_it(void **state)
+{
+    struct fixture *f = *state;
+    append(f, 1, 10, 1);
+    flush(f);
+    raft_log_reset(f->log, 100);
+    raft_log_flush(f->log);
+    fake_world_run_job(&f->world);
+    run_jobs_in_vain(f);
+    reopen(f);
+    run_jobs_in_vain(f);
+    assert_int_equal(folders(f->dir), 2);
+    append(f, 100, 110, 2);
+    flush(f);
+    new_generation(f, 111);
+    run_jobs_in_vain(f);
+    reopen(f);
+    assert_int_equal(raft_log_next(f->log), 111);
+    append(f, 111, 111, 2);
+    flush(f);
+    assert_int_equal(folders(f->dir), 1);
+}
+
 static char last_synced[4352]; /* a folder */
 
 static int watched_open(struct disk *d, const char *path, int flags, int *fd)
@@ -369,6 +400,7 @@ int main(void)
         T(garbage_instead_of_a_file_is_named),
         T(a_damaged_entry_is_named),
         T(a_generation_that_cannot_be_unlinked_keeps_those_behind_it),
+        T(what_a_start_cannot_unlink_leaves_before_what_ended_it),
         T(the_folder_of_the_log_is_there_after_a_loss_of_power),
         T(any_failing_operation_is_repeated_with_success),
         T(a_commit_reported_failed_after_it_happened_is_repeated),
