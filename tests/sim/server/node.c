@@ -322,7 +322,10 @@ static void end_life(struct sim_node *n, bool silent)
     clients_forget(n->sim, n->number);
     n->world.dying = true;
     streams_cut_off(&n->world, silent);
+    bool crashed = n->disk.dead;
     take_down(n);
+    /* A crash that waited for one of the last operations. */
+    if (!crashed && n->disk.dead) n->boot += n->disk.crash_in == CRASH_MACHINE;
     n->up = false;
     world_deinit(&n->world);
     disk_deinit(n);
