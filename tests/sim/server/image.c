@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is found after a crash. A killed process leaves all that it wrote. A machine that goes down
  * leaves what was synced, and of the rest what chance kept: names of files up to some moment, some
- * bytes of them, some pages of a commit. The state is never synced: it may be anything. */
+ * bytes of them, some pages of a commit. The state is synced at its end only: until then it may be
+ * anything. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,7 +156,7 @@ void image_take(struct sim_node *n, enum crash crash, const char *to)
     size_t kept = (size_t)prng_below(&s->prng, d->notes_n + 1);
     for (size_t i = d->notes_n; i-- > kept;)
         undo(n, &d->notes[i], to);
-    spoil_state(n, to);
+    if (n->store) spoil_state(n, to);
     char held[PATH_SIZE], path[PATH_SIZE];
     snprintf(held, sizeof held, "%.4000s/held", n->folder);
     if (!d->held_of[0]) return;

@@ -282,6 +282,7 @@ static void take_down(struct sim_node *n)
     while (!link_empty(&n->world.jobs))
         world_wind_down(&n->world);
     store_close(n->store);
+    n->store = NULL;
     rpc_pool_close(n->rpc_pool, on_stopped, n);
     await(n);
     pool_unobserve(&n->members);
@@ -292,7 +293,6 @@ static void take_down(struct sim_node *n)
     n->raft = NULL;
     n->transport = NULL;
     n->server = NULL;
-    n->store = NULL;
     n->rpc_pool = NULL;
     n->lan = NULL;
 }
@@ -322,10 +322,10 @@ static void end_life(struct sim_node *n, bool silent)
     clients_forget(n->sim, n->number);
     n->world.dying = true;
     streams_cut_off(&n->world, silent);
-    bool crashed = n->disk.dead;
     take_down(n);
-    /* A crash that waited for one of the last operations. */
-    if (!crashed && n->disk.dead) n->boot += n->disk.crash_in == CRASH_MACHINE;
+    /* Even a clean stop: a crash may have come in one of its operations. */
+    n->off = n->disk.dead && n->disk.crash_in == CRASH_MACHINE;
+    n->boot += n->off;
     n->up = false;
     world_deinit(&n->world);
     disk_deinit(n);
@@ -337,9 +337,7 @@ void node_bury(struct sim_node *n)
 {
     sim_trace(n->sim, n->number, "crashed in an operation of its disk");
     n->sim->counts.crashes++;
-    n->off = n->disk.crash_in == CRASH_MACHINE;
-    n->boot += n->off;
-    end_life(n, n->off);
+    end_life(n, n->disk.crash_in == CRASH_MACHINE);
 }
 
 void node_stop(struct sim_node *n, enum crash crash)
@@ -350,13 +348,12 @@ void node_stop(struct sim_node *n, enum crash crash)
         : crash == CRASH_PROCESS ? "is killed"
                                  : "loses power");
     n->sim->counts.crashes += crash != CRASH_NONE;
-    if (crash != CRASH_NONE) {
+    if (crash != CRASH_NONE && !n->disk.dead) {
         image_take(n, crash, n->image);
+        n->disk.crash_in = crash;
         n->disk.dead = true;
     }
-    n->off = crash == CRASH_MACHINE;
-    n->boot += n->off;
-    end_life(n, n->off);
+    end_life(n, crash == CRASH_MACHINE);
 }
 
 static void on_left(struct pool_request *r)
