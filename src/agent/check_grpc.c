@@ -4,8 +4,7 @@
 #include <string.h>
 
 #include "check_probe.h"
-#include "consuld/base/outside.h"
-#include "consuld/base/tls.h"
+#include "consuld/agent/http_dial.h"
 #include "grpc_call.h"
 
 #define TIMEOUT_MS 10000
@@ -23,7 +22,8 @@ enum status {
 
 struct check_runner {
     struct exchange x;
-    struct tls *tls; /* of x.stream; NULL: clear text */
+    struct http_dial dial;
+    struct http_url url;
     struct grpc_call call;
     struct str target;  /* as told in the output */
     struct str address; /* host:port */
@@ -38,6 +38,7 @@ static bool fits(const struct check_type *t)
 static void run_end(struct check_runner *r)
 {
     timer_stop(&r->x.timeout);
+    http_dial_cancel(&r->dial);
     exchange_hang_up(&r->x);
     if (r->call.session) grpc_call_deinit(&r->call);
 }
@@ -196,7 +197,7 @@ static void on_closed(struct stream *s, int code)
     struct tls_state tls = { 0 };
     (void)code;
     if (!r) return;
-    if (r->tls) tls_state(r->tls, s, &tls);
+    if (r->dial.secure) tls_state(r->dial.tls, s, &tls);
     r->x.stream = NULL;
     if (tls.why && !tls.ready) {
         struct str why = str_printf(&r->x.arena,
@@ -208,21 +209,6 @@ static void on_closed(struct stream *s, int code)
 }
 
 static const struct stream_events events = { .data = on_data, .eof = on_eof, .closed = on_closed };
-
-static struct stream *begin_tls(struct check_runner *r, struct stream *s)
-{
-    static const char *const alpn[] = { "h2" };
-    const struct local_check *c = r->x.probe.check;
-    struct tls_options o = {
-        .use = c->type.tls_skip_verify ? TLS_DIAL_CHECK_UNVERIFIED : TLS_DIAL_CHECK,
-        .server_name = r->x.dial.host,
-        .alpn = alpn,
-        .n_alpn = 1,
-        .events = &events,
-        .owner = r,
-    };
-    return tls_start(r->tls, s, &o);
-}
 
 static struct str health_request(struct arena *a, struct str service)
 {
@@ -247,17 +233,17 @@ static void unreached(struct check_runner *r, const char *why)
     failed(r, UNAVAILABLE, UNREACHED, text.p);
 }
 
-static void connected(struct dial *d, struct stream *s)
+static void connected(struct http_dial *d, struct stream *s)
 {
-    struct check_runner *r = container_of(d, struct check_runner, x.dial);
+    struct check_runner *r = container_of(d, struct check_runner, dial);
     if (!s) {
-        unreached(r, d->err.text);
+        unreached(r, str_c(&r->x.arena, str_of(d->err.text)));
         return;
     }
-    r->x.stream = r->tls ? begin_tls(r, s) : s;
+    r->x.stream = s;
     struct grpc_target target = { .authority = r->address,
         .path = STR(HEALTH_PATH),
-        .tls = r->tls != NULL,
+        .tls = r->url.tls,
         .timeout_ms = probe_timeout_ms(&r->x.probe, TIMEOUT_MS) };
     grpc_call_init(&r->call, &target, health_request(&r->x.arena, r->service));
     if (!flush(r)) failed(r, UNAVAILABLE, "transport is closing", "");
@@ -272,33 +258,36 @@ static void on_timeout(struct timer *t)
 static void run(struct probe *p)
 {
     struct check_runner *r = container_of(p, struct check_runner, x.probe);
+    static const char *const alpn[] = { "h2" };
     const struct check_type *t = &p->check->type;
-    struct str host;
-    uint16_t port;
+    struct error err;
     r->target = expose_target(p->check, &r->x.arena, t->grpc);
     if (!str_cut(r->target, '/', &r->address, &r->service)) {
         r->address = r->target;
         r->service = STR("");
     }
-    r->tls = t->grpc_use_tls ? p->check->local->opts.tls : NULL;
-    if (t->grpc_use_tls && !r->tls) {
-        failed(r, UNAVAILABLE, "TLS is not set up", "");
-        return;
-    }
-    if (!probe_address(r->address, &host, &port)) {
+    r->url = (struct http_url){ .tls = t->grpc_use_tls };
+    if (!probe_address(r->address, &r->url.host, &r->url.port)) {
         unreached(r, str_printf(&r->x.arena, "dial tcp: address %.*s: missing port in address",
                          STR_ARG(r->address))
                          .p);
         return;
     }
-    r->x.dial = (struct dial){ .world = p->check->local->opts.world,
-        .host = host,
-        .port = port,
+    r->dial = (struct http_dial){ .world = p->check->local->opts.world,
+        .tls = p->check->local->opts.tls,
+        .url = &r->url,
+        .arena = &r->x.arena,
+        .unverified = t->tls_skip_verify,
+        .alpn = alpn,
+        .n_alpn = 1,
+        .grpc_agent = "grpc-go/1.25.1",
         .events = &events,
         .owner = r,
         .done = connected };
-    dial_start(&r->x.dial);
-    timer_start(&r->x.timeout, probe_timeout_ms(p, TIMEOUT_MS));
+    if (http_dial_start(&r->dial, &err) != 0)
+        unreached(r, err.text);
+    else
+        timer_start(&r->x.timeout, probe_timeout_ms(p, TIMEOUT_MS));
 }
 
 static struct check_runner *start(struct local_check *c)

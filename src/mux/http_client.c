@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "consuld/wire/json.h"
 #include "consuld/wire/quote.h"
 
 static struct http_client *self(llhttp_t *p)
@@ -204,4 +205,58 @@ bool http_url_parse(struct str url, struct http_url *out)
     out->host = host;
     out->port = (uint16_t)port;
     return true;
+}
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9'                 ? c - '0'
+           : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+                                                : -1;
+}
+
+static struct str unescape(struct str s, struct arena *a)
+{
+    char *p = arena_alloc(a, s.n + 1);
+    size_t n = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        bool coded = s.p[i] == '%' && i + 2 < s.n && hex_digit(s.p[i + 1]) >= 0 &&
+                     hex_digit(s.p[i + 2]) >= 0;
+        if (coded) {
+            p[n++] = (char)(hex_digit(s.p[i + 1]) * 16 + hex_digit(s.p[i + 2]));
+            i += 2;
+        } else {
+            p[n++] = s.p[i];
+        }
+    }
+    return (struct str){ p, n };
+}
+
+struct str http_url_credentials(const struct http_url *u, struct arena *a)
+{
+    if (!u->user.p) return STR("");
+    struct str name, word;
+    if (!str_cut(u->user, ':', &name, &word)) name = u->user, word = STR("");
+    name = unescape(name, a);
+    word = unescape(word, a);
+    struct buf text = BUF_INIT((size_t)1 << 20);
+    buf_put_c(&text, "Basic ");
+    base64_encode(str_printf(a, "%.*s:%.*s", STR_ARG(name), STR_ARG(word)), &text);
+    struct str out = str_dup(a, buf_str(&text));
+    buf_deinit(&text);
+    return out;
+}
+
+struct str http_header_name(struct arena *a, struct str name)
+{
+    char *p = arena_alloc(a, name.n + 1);
+    bool up = true;
+    for (size_t i = 0; i < name.n; i++) {
+        char c = name.p[i];
+        if (up && c >= 'a' && c <= 'z') c = (char)(c - 'a' + 'A');
+        if (!up && c >= 'A' && c <= 'Z') c = (char)(c - 'A' + 'a');
+        p[i] = c;
+        up = c == '-';
+    }
+    p[name.n] = '\0';
+    return (struct str){ p, name.n };
 }

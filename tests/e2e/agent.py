@@ -65,13 +65,14 @@ class Answer:
 
 
 class Agent:
-    def __init__(self, opts, config=None, data_dir=None, flags=()):
+    def __init__(self, opts, config=None, data_dir=None, flags=(), env=()):
         self.binary, self.address = os.path.abspath(opts.binary), opts.bind
         self.folder = tempfile.mkdtemp(prefix='consuld-e2e-')
         self.data_dir = data_dir or os.path.join(self.folder, 'data')
         self.log_path = os.path.join(self.folder, 'log')
         self.port = free_port(self.address)
         self.flags = list(flags)
+        self.env = dict(env)
         self.config = {
             'server': True, 'bootstrap': True, 'datacenter': 'dc1', 'node_name': 'e2e',
             'bind_addr': self.address, 'client_addr': self.address, 'data_dir': self.data_dir,
@@ -98,7 +99,9 @@ class Agent:
     # --- the process
 
     def spawn(self):
-        env = {k: v for k, v in os.environ.items() if not k.startswith('CONSUL_')}
+        env = {k: v for k, v in os.environ.items()
+               if not k.startswith('CONSUL_') and not k.lower().endswith('_proxy')}
+        env.update(self.env)
         # Sanitizers end with a status that no agent uses.
         env['ASAN_OPTIONS'] = env.get('ASAN_OPTIONS', '') + ':exitcode=66'
         env['UBSAN_OPTIONS'] = env.get('UBSAN_OPTIONS', '') + ':print_stacktrace=1:exitcode=66'

@@ -50,7 +50,15 @@ def literal(name, value):
     return b'\0' + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
 
 
-class Health(socketserver.ThreadingTCPServer):
+class Ends:
+    """A server whose thread ends with it."""
+
+    def server_close(self):
+        self.shutdown()
+        super().server_close()
+
+
+class Health(Ends, socketserver.ThreadingTCPServer):
     """Answers the health service in hand-made HTTP/2 frames."""
     allow_reuse_address = daemon_threads = True
 
@@ -145,7 +153,8 @@ def test_grpc_failures_have_their_texts(opts):
                 'while dialing dial tcp: address here: missing port in address"')
 
 
-def test_grpc_speaks_tls(opts):
+def tls_context(alpn=()):
+    """With a certificate that nobody trusts."""
     with tempfile.TemporaryDirectory() as folder:
         made = subprocess.run(['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2',
                                '-subj', '/CN=other', '-keyout', folder + '/key', '-out', folder + '/cert'],
@@ -153,20 +162,24 @@ def test_grpc_speaks_tls(opts):
         assert made.returncode == 0, made.stderr
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(folder + '/cert', folder + '/key')
-        context.set_alpn_protocols(['h2'])
-        with agent.Agent(opts, CONFIG) as server, Health(opts.bind, context) as health:
-            server.start()
-            for check_id, skip in (('any', True), ('verified', False)):
-                register(server, {'ID': check_id, 'Name': check_id, 'GRPC': health.target,
-                                  'GRPCUseTLS': True, 'TLSSkipVerify': skip, 'Interval': '1s'})
-            becomes(server, 'any', 'passing', 'success')
-            becomes(server, 'verified', 'critical', 'transport: authentication handshake failed: x509: ')
+        context.set_alpn_protocols(list(alpn))
+        return context
+
+
+def test_grpc_speaks_tls(opts):
+    with agent.Agent(opts, CONFIG) as server, Health(opts.bind, tls_context(['h2'])) as health:
+        server.start()
+        for check_id, skip in (('any', True), ('verified', False)):
+            register(server, {'ID': check_id, 'Name': check_id, 'GRPC': health.target,
+                              'GRPCUseTLS': True, 'TLSSkipVerify': skip, 'Interval': '1s'})
+        becomes(server, 'any', 'passing', 'success')
+        becomes(server, 'verified', 'critical', 'transport: authentication handshake failed: x509: ')
 
 
 # --- Docker -------------------------------------------------------------------------------------
 
 
-class Engine(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+class Engine(Ends, socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     """The three requests of an exec."""
     daemon_threads = True
 
@@ -254,7 +267,7 @@ def test_docker_runs_a_command_in_a_container(opts):
 # --- HTTP and scripts ---------------------------------------------------------------------------
 
 
-class Web(http.server.ThreadingHTTPServer):
+class Web(Ends, http.server.ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, address, port=0):
@@ -325,6 +338,106 @@ def test_http_answers_of_every_kind_are_taken(opts):
         becomes(server, 'post', 'passing', 'HTTP POST %s/post: 200 OK Output: as GET' % base)
         becomes(server, 'odd', 'critical', 'net/http: invalid method "G ET"')
         becomes(server, 'split', 'critical', 'net/http: invalid header field value "b\\r\\nC: d"')
+
+
+# --- proxies ------------------------------------------------------------------------------------
+
+
+class Proxy(Ends, socketserver.ThreadingTCPServer):
+    """Answers requests itself, and leads tunnels to `inner`, whatever they are for."""
+    allow_reuse_address = daemon_threads = True
+
+    def __init__(self, address, context=None, inner=None):
+        self.heads, self.context, self.inner = [], context, inner
+        super().__init__((address, 0), ProxyConnection)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self):
+        return '%s://us:pa%%40ss@%s:%d' % (('https' if self.context else 'http',) + self.server_address)
+
+    def asked(self, line):
+        return [head for head in self.heads if head[0] == line]
+
+    def handle_error(self, *_):
+        pass
+
+
+class ProxyConnection(socketserver.BaseRequestHandler):
+    def handle(self):
+        sock = self.request
+        if self.server.context:
+            sock = self.server.context.wrap_socket(sock, server_side=True)
+        head = b''
+        while not head.endswith(b'\r\n\r\n'):
+            byte = sock.recv(1)
+            if not byte:
+                return
+            head += byte
+        lines = head.decode().split('\r\n')
+        self.server.heads.append(lines)
+        if not lines[0].startswith('CONNECT'):
+            sock.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok')
+        elif lines[0].startswith('CONNECT refused'):
+            sock.sendall(b'HTTP/1.1 403 Not For You\r\n\r\n')
+        else:
+            with socket.create_connection(self.server.inner) as inner:
+                sock.sendall(b'HTTP/1.1 200 OK\r\n\r\n')
+                back = threading.Thread(target=copy, args=(inner, sock), daemon=True)
+                back.start()
+                copy(sock, inner)
+                back.join(5)
+
+
+def copy(source, to):
+    try:
+        while True:
+            data = source.recv(65536)
+            if not data:
+                break
+            to.sendall(data)
+        to.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+
+
+def test_requests_go_through_the_proxy_of_the_environment(opts):
+    credentials = 'Proxy-Authorization: Basic dXM6cGFAc3M='
+    context = tls_context()
+    with Web(opts.bind) as web, Proxy(opts.bind, None, web.server_address) as plain, \
+            Proxy(opts.bind, context, web.server_address) as secure:
+        web.socket = context.wrap_socket(web.socket, server_side=True)
+        for proxy in (plain, secure):
+            env = {'HTTP_PROXY': proxy.url, 'https_proxy': proxy.url, 'NO_PROXY': '.direct.test'}
+            watch = {'type': 'services', 'handler_type': 'http', 'http_handler_config': {
+                'path': 'http://hook.test/told', 'tls_skip_verify': True}}
+            with agent.Agent(opts, dict(CONFIG, watches=[watch]), env=env) as server:
+                server.start()
+                for check_id, target in (('plain', 'http://web.test/a?b=c'), ('tls', 'https://web.test/health'),
+                                         ('refused', 'https://refused.test:8443/'),
+                                         ('direct', 'http://no.direct.test/')):
+                    register(server, {'ID': check_id, 'Name': check_id, 'HTTP': target, 'Interval': '1s',
+                                      'Timeout': '30s', 'TLSSkipVerify': True})
+                becomes(server, 'plain', 'passing', 'HTTP GET http://web.test/a?b=c: 200 OK Output: ok')
+                becomes(server, 'tls', 'passing', 'HTTP GET https://web.test/health: 200 OK Output: body')
+                becomes(server, 'refused', 'critical', 'Get "https://refused.test:8443/": Not For You')
+                becomes(server, 'direct', 'critical', 'no.direct.test')
+                head = proxy.asked('GET http://web.test/a?b=c HTTP/1.1')[0]
+                assert head[1] == 'Host: web.test' and head[-3] == credentials, head
+                assert proxy.asked('CONNECT web.test:443 HTTP/1.1')[0][1:] == [
+                    'Host: web.test:443', 'User-Agent: Go-http-client/1.1', credentials, '', '']
+                agent.eventually(lambda: proxy.asked('POST http://hook.test/told HTTP/1.1'), 'the watch')
+                assert not [head for head in proxy.heads if 'direct' in head[0]]
+
+
+def test_grpc_goes_through_a_tunnel(opts):
+    with Health(opts.bind) as health, Proxy(opts.bind, None, health.server_address) as proxy:
+        with agent.Agent(opts, CONFIG, env={'HTTPS_PROXY': proxy.url}) as server:
+            server.start()
+            register(server, {'ID': 'g', 'Name': 'g', 'GRPC': 'web.test:50/x', 'Interval': '1s'})
+            becomes(server, 'g', 'passing', 'gRPC check web.test:50/x: success')
+            assert proxy.heads[0][:3] == ['CONNECT web.test:50 HTTP/1.1', 'Host: web.test:50',
+                                          'User-Agent: grpc-go/1.25.1'], proxy.heads
 
 
 def test_tcp_addresses_of_every_form(opts):

@@ -50,3 +50,8 @@ struct http_url {
 };
 /* False if it is no such URL, or holds a control character. */
 bool http_url_parse(struct str url, struct http_url *out);
+/* What basic authentication says of the URL's user: "Basic ..."; empty without one. */
+struct str http_url_credentials(const struct http_url *u, struct arena *a);
+/* A header's name as Go writes it: first letters and those behind '-' upper case, the rest lower.
+ */
+struct str http_header_name(struct arena *a, struct str name);

@@ -3,23 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "consuld/mux/http_client.h"
 #include "front.h"
 
 /* --- configuration ------------------------------------------------------------------------- */
-
-/* As Go writes header names: first letters and those behind '-' upper case, the rest lower. */
-static struct str canonical(struct arena *a, struct str name)
-{
-    char *p = arena_copy(a, name.p, name.n + 1);
-    p[name.n] = '\0';
-    bool up = true;
-    for (size_t i = 0; i < name.n; i++) {
-        if (up && p[i] >= 'a' && p[i] <= 'z') p[i] = (char)(p[i] - 'a' + 'A');
-        if (!up && p[i] >= 'A' && p[i] <= 'Z') p[i] = (char)(p[i] - 'A' + 'a');
-        up = p[i] == '-';
-    }
-    return (struct str){ p, name.n };
-}
 
 static void build_common(struct config *f)
 {
@@ -28,8 +15,7 @@ static void build_common(struct config *f)
     size_t n = 0;
     h[n++] = (struct http_header){ STR("Vary"), STR("Accept-Encoding") };
     for (size_t i = 0; i < o->n_response_headers; i++) {
-        struct str name = str_dup(&f->arena, o->response_headers[i].name);
-        h[n].name = canonical(&f->arena, name);
+        h[n].name = http_header_name(&f->arena, o->response_headers[i].name);
         h[n++].value = str_dup(&f->arena, o->response_headers[i].value);
     }
     if (o->translate_wan_addrs)

@@ -70,7 +70,12 @@ static void read_request(struct watch_handler *h, const struct value *config)
     read_headers(h, value_get(config, STR("header")));
 }
 
-static void on_timeout(struct timer *t);
+static void finish(struct watch_handler *h);
+
+static void not_started(struct timer *t)
+{
+    finish(container_of(t, struct watch_handler, timer));
+}
 
 void watch_handler_init(struct watch_handler *h, const struct value *watch)
 {
@@ -78,7 +83,7 @@ void watch_handler_init(struct watch_handler *h, const struct value *watch)
     const struct value *args = value_get(watch, STR("args"));
     const struct value *http = value_get(watch, STR("http_handler_config"));
     h->output.max = 2 * WATCH_OUTPUT_MAX;
-    timer_init(&h->timer, h->world, on_timeout);
+    timer_init(&h->timer, h->world, not_started);
     if (script && script->kind == V_STR)
         read_script(h, script->s);
     else if (args)
@@ -111,14 +116,7 @@ static const char *captured(struct watch_handler *h, struct str all, uint64_t to
 static void run_end(struct watch_handler *h)
 {
     timer_stop(&h->timer);
-    dial_cancel(&h->dial);
-    if (h->stream) {
-        h->stream->owner = NULL; /* its closed event has nothing to tell */
-        stream_close(h->stream);
-        h->stream = NULL;
-    }
-    if (h->open) http_client_deinit(&h->client);
-    h->open = false;
+    http_ask_end(&h->ask);
     buf_clear(&h->output);
     h->total = 0;
 }
@@ -168,133 +166,59 @@ static void run_program(struct watch_handler *h)
 
 /* --- requests --------------------------------------------------------------------------------- */
 
-static void failed(struct watch_handler *h, const char *why)
+static void answered(struct http_ask *k)
 {
-    log_error("agent", "Failed to invoke http watch handler", "watch", str_c(&h->run, h->name),
-        "error", why);
-    finish(h);
-}
-
-static void answered(struct watch_handler *h)
-{
-    struct str body = http_client_body(&h->client);
+    struct watch_handler *h = container_of(k, struct watch_handler, ask);
     const char *name = str_c(&h->run, h->name);
-    const char *output = captured(h, body, h->client.body_total);
-    int status = h->client.status;
+    if (k->error.n) {
+        log_error("agent", "Failed to invoke http watch handler", "watch", name, "error",
+            str_c(&h->run, k->error));
+        finish(h);
+        return;
+    }
+    const char *output = captured(h, http_client_body(&k->client), k->client.body_total);
+    int status = k->client.status;
     if (status >= 200 && status <= 299)
         log_trace("agent", "http watch handler output", "watch", name, "output", output);
     else
         log_error("agent", "http watch handler failed with output", "watch", name, "status",
-            str_printf(&h->run, "%d %.*s", status, STR_ARG(buf_str(&h->client.reason))).p, "output",
+            str_printf(&h->run, "%d %.*s", status, STR_ARG(buf_str(&k->client.reason))).p, "output",
             output);
     finish(h);
 }
 
-static void on_data(struct stream *s, struct str bytes)
+static void add_header(struct arena *a, struct dict *header, struct str name, struct str text)
 {
-    struct watch_handler *h = s->owner;
-    if (!h) return;
-    if (http_client_recv(&h->client, bytes) != 0)
-        failed(h, "malformed HTTP response");
-    else if (h->client.done)
-        answered(h);
-}
-
-static void on_eof(struct stream *s)
-{
-    struct watch_handler *h = s->owner;
-    if (!h) return;
-    if (http_client_eof(&h->client) == 0)
-        answered(h);
-    else
-        failed(h, "EOF");
-}
-
-static void on_closed(struct stream *s, int code)
-{
-    struct watch_handler *h = s->owner;
-    (void)code;
-    if (!h) return;
-    h->stream = NULL;
-    failed(h, "connection reset by peer");
-}
-
-static const struct stream_events events = { .data = on_data, .eof = on_eof, .closed = on_closed };
-
-static void put_request(const struct watch_handler *h, const struct http_url *url, struct buf *out)
-{
-    bool root = url->path.n == 0 || url->path.p[0] != '/';
-    buf_printf(out, "%.*s %s%.*s HTTP/1.1\r\nHost: %.*s\r\n", STR_ARG(h->method), root ? "/" : "",
-        STR_ARG(url->path), STR_ARG(url->authority));
-    buf_printf(out,
-        "Content-Length: %zu\r\nContent-Type: application/json\r\nX-Consul-Index: %llu\r\n",
-        h->data.n + 1, (unsigned long long)h->index);
-    for (size_t i = 0; i < h->header.n; i++) {
-        const struct list *texts = dict_at(&h->header, type_map_list_str.elem, i);
-        for (size_t k = 0; k < texts->n; k++)
-            buf_printf(out, "%.*s: %.*s\r\n",
-                STR_ARG(dict_key(&h->header, type_map_list_str.elem, i)),
-                STR_ARG(LIST_AT(texts, struct str, k)));
-    }
-    buf_put_c(out, "Connection: close\r\n\r\n");
-    buf_put_str(out, h->data);
-    buf_put_char(out, '\n');
-}
-
-static struct stream *begin_tls(struct watch_handler *h, struct str host, struct stream *s)
-{
-    struct tls_options o = { .use = h->unverified ? TLS_DIAL_CHECK_UNVERIFIED : TLS_DIAL_CHECK,
-        .server_name = host,
-        .events = &events,
-        .owner = h };
-    return tls_start(h->tls, s, &o);
-}
-
-static void connected(struct dial *d, struct stream *s)
-{
-    struct watch_handler *h = container_of(d, struct watch_handler, dial);
-    struct http_url url;
-    struct buf out = BUF_INIT(h->data.n + ((size_t)1 << 20));
-    if (!s) {
-        failed(h, str_c(&h->run, str_of(d->err.text)));
-        return;
-    }
-    ensure(http_url_parse(h->url, &url));
-    h->stream = url.tls ? begin_tls(h, url.host, s) : s;
-    http_client_init(&h->client, WATCH_OUTPUT_MAX);
-    h->open = true;
-    put_request(h, &url, &out);
-    struct stream_part part = { .p = out.p, .n = out.n };
-    bool full = out.overflow || stream_write(h->stream, &part, 1) == ERR_FULL;
-    buf_deinit(&out);
-    if (full) failed(h, "request too large");
-}
-
-static void on_timeout(struct timer *t)
-{
-    struct watch_handler *h = container_of(t, struct watch_handler, timer);
-    if (h->argv)
-        finish(h);
-    else
-        failed(h,
-            h->open || h->dial.impl ? "context deadline exceeded" : "unsupported protocol scheme");
+    *LIST_PUSH(a, (struct list *)dict_put(a, header, type_map_list_str.elem, name), struct str) =
+        text;
 }
 
 static void run_request(struct watch_handler *h)
 {
-    struct http_url url;
-    if (!http_url_parse(h->url, &url) || (url.tls && !h->tls)) {
-        timer_start(&h->timer, 0);
-        return;
+    struct dict *header = arena_new(&h->run, struct dict);
+    struct str index = str_printf(&h->run, "%llu", (unsigned long long)h->index);
+    add_header(&h->run, header, STR("Content-Type"), STR("application/json"));
+    add_header(&h->run, header, STR("X-Consul-Index"), index);
+    for (size_t i = 0; i < h->header.n; i++) {
+        const struct list *texts = dict_at(&h->header, type_map_list_str.elem, i);
+        struct str name =
+            http_header_name(&h->run, dict_key(&h->header, type_map_list_str.elem, i));
+        for (size_t k = 0; k < texts->n; k++)
+            add_header(&h->run, header, name, LIST_AT(texts, struct str, k));
     }
-    h->dial = (struct dial){ .world = h->world,
-        .host = url.host,
-        .port = url.port,
-        .events = &events,
-        .owner = h,
-        .done = connected };
-    timer_start(&h->timer, h->timeout_ms);
-    dial_start(&h->dial);
+    h->ask = (struct http_ask){ .world = h->world,
+        .tls = h->tls,
+        .request = { .url = h->url,
+            .method = h->method,
+            .header = header,
+            .body = str_printf(&h->run, "%.*s\n", STR_ARG(h->data)),
+            .agent = "Go-http-client/1.1" },
+        .unverified = h->unverified,
+        .body_max = WATCH_OUTPUT_MAX,
+        .timeout_ms = h->timeout_ms,
+        .arena = &h->run,
+        .done = answered };
+    http_ask_start(&h->ask);
 }
 
 /* --- both ------------------------------------------------------------------------------------- */

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a watch runs: a program or a request, one at a time. */
 #pragma once
-#include "consuld/base/outside.h"
-#include "consuld/base/tls.h"
-#include "consuld/model.h"
-#include "consuld/mux/http_client.h"
+#include "consuld/agent/http_ask.h"
 
 #define WATCH_OUTPUT_MAX ((size_t)4 << 10)
 
@@ -21,17 +18,13 @@ struct watch_handler {
     struct str url, method;
     uint64_t timeout_ms;
     bool unverified;
-    struct dict header; /* texts or lists of texts: struct list of struct str */
+    struct dict header; /* name -> list of texts */
     struct arena run;   /* of one run */
     struct buf output;
     uint64_t total;
     struct process *process;
-    struct dial dial;
-    struct timer timer;
-    struct stream *stream;
-    struct tls *over;
-    struct http_client client;
-    bool open; /* client is initialised */
+    struct http_ask ask;
+    struct timer timer; /* of a program that could not be started */
     struct str data;
     uint64_t index;
 };

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "check_request.h"
+#include "http_request.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "consuld/wire/json.h"
 #include "consuld/wire/quote.h"
 
 /* --- headers ---------------------------------------------------------------------------------- */
@@ -15,17 +14,17 @@ static const struct type *texts_type(void)
 }
 
 /* Without case; nil if there is none. */
-static struct str header_value(const struct check_type *t, const char *name)
+static struct str header_value(const struct http_request *q, const char *name)
 {
-    for (size_t i = 0; i < t->header.n; i++) {
-        const struct list *values = dict_at(&t->header, texts_type(), i);
-        if (values->n && str_eq_nocase(dict_key(&t->header, texts_type(), i), str_of(name)))
+    for (size_t i = 0; i < q->header->n; i++) {
+        const struct list *values = dict_at(q->header, texts_type(), i);
+        if (values->n && str_eq_nocase(dict_key(q->header, texts_type(), i), str_of(name)))
             return LIST_AT(values, struct str, 0);
     }
     return STR_NIL;
 }
 
-bool check_token_valid(struct str text)
+static bool token_valid(struct str text)
 {
     for (size_t i = 0; i < text.n; i++) {
         unsigned char c = (unsigned char)text.p[i];
@@ -44,13 +43,25 @@ static bool value_valid(struct str text)
     return true;
 }
 
-struct str check_header_fault(const struct check_type *t, struct arena *a)
+struct str http_method_fault(const struct http_request *q, struct arena *a)
 {
     struct buf text = BUF_INIT(4096);
-    for (size_t i = 0; i < t->header.n && !text.n; i++) {
-        struct str name = dict_key(&t->header, texts_type(), i);
-        const struct list *values = dict_at(&t->header, texts_type(), i);
-        if (!check_token_valid(name)) {
+    if (q->method.n && !token_valid(q->method)) {
+        buf_put_c(&text, "net/http: invalid method ");
+        quote_go(&text, q->method);
+    }
+    struct str fault = str_dup(a, buf_str(&text));
+    buf_deinit(&text);
+    return fault;
+}
+
+struct str http_header_fault(const struct http_request *q, struct arena *a)
+{
+    struct buf text = BUF_INIT(4096);
+    for (size_t i = 0; i < q->header->n && !text.n; i++) {
+        struct str name = dict_key(q->header, texts_type(), i);
+        const struct list *values = dict_at(q->header, texts_type(), i);
+        if (!token_valid(name)) {
             buf_put_c(&text, "net/http: invalid header field name ");
             quote_go(&text, name);
         }
@@ -84,7 +95,7 @@ static int by_name(const void *a, const void *b)
 }
 
 /* Those in the order of their names; equal names stay together in theirs. */
-static void put_lines(struct buf *out, const struct check_hop *h, const struct check_type *t,
+static void put_lines(struct buf *out, const struct http_hop *h, const struct http_request *q,
     struct str credentials, struct arena *a)
 {
     /* the client's own, or its transport's */
@@ -94,9 +105,9 @@ static void put_lines(struct buf *out, const struct check_hop *h, const struct c
         NULL };
     struct list lines = { 0 };
     bool refer = h->referer.n > 0;
-    for (size_t i = 0; i < t->header.n; i++) {
-        struct str name = dict_key(&t->header, texts_type(), i);
-        const struct list *values = dict_at(&t->header, texts_type(), i);
+    for (size_t i = 0; i < q->header->n; i++) {
+        struct str name = dict_key(q->header, texts_type(), i);
+        const struct list *values = dict_at(q->header, texts_type(), i);
         if (one_of(name, others) || (h->foreign && one_of(name, secrets))) continue;
         if (refer && str_eq_nocase(name, STR("Referer"))) continue;
         struct buf text = BUF_INIT((size_t)4 << 20);
@@ -107,12 +118,12 @@ static void put_lines(struct buf *out, const struct check_hop *h, const struct c
         buf_deinit(&text);
     }
     const struct line own[] = {
-        { STR("Accept"), STR("text/plain, text/*, */*") },
+        { STR("Accept"), str_of(q->accept) },
         { STR("Authorization"), credentials },
         { STR("Referer"), h->referer },
     };
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
-        if (!own[i].value.n || (i == 0 && header_value(t, "Accept").n)) continue;
+        if (!own[i].value.n || (i == 0 && header_value(q, "Accept").n)) continue;
         *LIST_PUSH(a, &lines, struct line) = (struct line){ own[i].name,
             str_printf(a, "%.*s: %.*s\r\n", STR_ARG(own[i].name), STR_ARG(own[i].value)) };
     }
@@ -123,47 +134,6 @@ static void put_lines(struct buf *out, const struct check_hop *h, const struct c
 
 /* --- URLs ------------------------------------------------------------------------------------- */
 
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9'                 ? c - '0'
-           : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
-                                                : -1;
-}
-
-static struct str unescape(struct str s, struct arena *a)
-{
-    char *p = arena_alloc(a, s.n + 1);
-    size_t n = 0;
-    for (size_t i = 0; i < s.n; i++) {
-        bool coded = s.p[i] == '%' && i + 2 < s.n && hex_digit(s.p[i + 1]) >= 0 &&
-                     hex_digit(s.p[i + 2]) >= 0;
-        if (coded) {
-            p[n++] = (char)(hex_digit(s.p[i + 1]) * 16 + hex_digit(s.p[i + 2]));
-            i += 2;
-        } else {
-            p[n++] = s.p[i];
-        }
-    }
-    return (struct str){ p, n };
-}
-
-/* As basic authentication has it; empty without user. */
-static struct str credentials_of(struct str url, struct arena *a)
-{
-    struct http_url u;
-    if (!http_url_parse(url, &u) || !u.user.p) return STR("");
-    struct str name, word;
-    if (!str_cut(u.user, ':', &name, &word)) name = u.user, word = STR("");
-    name = unescape(name, a);
-    word = unescape(word, a);
-    struct buf text = BUF_INIT((size_t)1 << 20);
-    buf_put_c(&text, "Basic ");
-    base64_encode(str_printf(a, "%.*s:%.*s", STR_ARG(name), STR_ARG(word)), &text);
-    struct str out = str_dup(a, buf_str(&text));
-    buf_deinit(&text);
-    return out;
-}
-
 static struct str with_user(struct str url, struct str user, struct arena *a)
 {
     struct http_url u;
@@ -173,7 +143,7 @@ static struct str with_user(struct str url, struct str user, struct arena *a)
         STR_ARG(str_slice(url, from + u.user.n + 1, url.n)));
 }
 
-struct str check_url_shown(struct str url, struct arena *a)
+struct str http_url_shown(struct str url, struct arena *a)
 {
     struct http_url u;
     struct str name, word;
@@ -181,7 +151,7 @@ struct str check_url_shown(struct str url, struct arena *a)
     return with_user(url, str_printf(a, "%.*s:***", STR_ARG(name)), a);
 }
 
-struct str check_url_fault(struct str url, struct arena *a)
+struct str http_url_fault(struct str url, struct arena *a)
 {
     ptrdiff_t colon = str_find_char(url, ':');
     struct str scheme = str_slice(url, 0, colon > 0 ? (size_t)colon : 0);
@@ -267,10 +237,22 @@ static void put_path(struct buf *out, struct str path)
 
 /* --- hops ------------------------------------------------------------------------------------- */
 
-struct check_hop check_hop_first(const struct check_type *t, struct str url)
+struct http_request http_check_request(const struct check_type *t, struct str url)
 {
-    return (struct check_hop){
-        .url = url, .method = t->method.n ? t->method : STR("GET"), .host = header_value(t, "Host")
+    struct http_request q = { .url = url,
+        .method = t->method,
+        .header = &t->header,
+        .body = t->body,
+        .agent = "Consul Health Check",
+        .accept = "text/plain, text/*, */*" };
+    q.host = header_value(&q, "Host");
+    return q;
+}
+
+struct http_hop http_hop_first(const struct http_request *q)
+{
+    return (struct http_hop){
+        .url = q->url, .method = q->method.n ? q->method : STR("GET"), .host = q->host
     };
 }
 
@@ -285,8 +267,8 @@ static bool below(struct str url, struct str first)
            str_eq_nocase(str_slice(a.host, cut, a.host.n), b.host);
 }
 
-bool check_hop_next(
-    struct check_hop *h, struct str first_url, int status, struct str location, struct arena *a)
+bool http_hop_next(struct http_hop *h, const struct http_request *q, int status,
+    struct str location, struct arena *a)
 {
     struct http_url from, to;
     bool moved = status == 301 || status == 302 || status == 303;
@@ -300,29 +282,34 @@ bool check_hop_next(
     h->url = resolved(last, location, a);
     bool absolute = str_find(location, STR("://")) > 0;
     if (absolute) h->host = STR_NIL;
-    h->foreign = !below(h->url, first_url);
+    h->foreign = !below(h->url, q->url);
     bool told =
         http_url_parse(last, &from) && !(from.tls && http_url_parse(h->url, &to) && !to.tls);
     h->referer = told ? with_user(last, STR(""), a) : STR("");
     return true;
 }
 
-bool check_hop_write(
-    const struct check_hop *h, const struct check_type *t, struct arena *a, struct buf *out)
+bool http_hop_write(
+    const struct http_hop *h, const struct http_request *q, struct arena *a, struct buf *out)
 {
     struct http_url url;
     if (!http_url_parse(h->url, &url)) return false;
-    bool packed = !header_value(t, "Accept-Encoding").n && !str_is(h->method, "HEAD");
-    bool named = header_value(t, "Authorization").n && !h->foreign;
-    struct str body = h->bodyless ? STR("") : t->body, agent = header_value(t, "User-Agent");
+    bool packed = !header_value(q, "Accept-Encoding").n && !str_is(h->method, "HEAD");
+    bool named = header_value(q, "Authorization").n && !h->foreign;
+    struct str body = h->bodyless ? STR("") : q->body, agent = header_value(q, "User-Agent");
+    struct str host = h->host.n ? h->host : url.authority;
     buf_printf(out, "%.*s ", STR_ARG(h->method));
+    if (h->proxied) buf_printf(out, "http://%.*s", STR_ARG(host));
     put_path(out, url.path);
-    buf_printf(out, " HTTP/1.1\r\nHost: %.*s\r\n", STR_ARG(h->host.n ? h->host : url.authority));
-    buf_printf(out, "User-Agent: %.*s\r\n", STR_ARG(agent.n ? agent : STR("Consul Health Check")));
+    buf_printf(out, " HTTP/1.1\r\nHost: %.*s\r\n", STR_ARG(host));
+    buf_printf(out, "User-Agent: %.*s\r\n", STR_ARG(agent.n ? agent : str_of(q->agent)));
     if (body.n) buf_printf(out, "Content-Length: %zu\r\n", body.n);
-    put_lines(out, h, t, named ? STR("") : credentials_of(h->url, a), a);
+    put_lines(out, h, q, named ? STR("") : http_url_credentials(&url, a), a);
     if (packed) buf_put_c(out, "Accept-Encoding: gzip\r\n");
-    buf_put_c(out, "Connection: close\r\n\r\n");
+    buf_put_c(out, "Connection: close\r\n");
+    if (h->proxied && h->proxy_authorization.n)
+        buf_printf(out, "Proxy-Authorization: %.*s\r\n", STR_ARG(h->proxy_authorization));
+    buf_put_c(out, "\r\n");
     buf_put_str(out, body);
     return packed;
 }

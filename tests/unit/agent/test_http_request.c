@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What HTTP checks of Consul 1.8.6 were seen to send. */
+/* What HTTP checks of Consul 1.8.6 were seen to send, and its watches. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "check_request.h"
+#include "http_request.h"
 #include "consuld/wire/json.h"
 
 #define AGENT "User-Agent: Consul Health Check\r\n"
@@ -33,18 +33,19 @@ static int teardown(void **state)
     return 0;
 }
 
-static struct check_type check(const char *json)
+/* The request of a check, given as JSON. */
+static struct http_request request(const char *json, const char *url)
 {
-    struct check_type t = { 0 };
+    struct check_type *t = arena_new(&arena, struct check_type);
     struct error err;
-    if (json_decode(str_of(json), &arena, &type_check_type, &t, 0, &err)) fail_msg("%s", err.text);
-    return t;
+    if (json_decode(str_of(json), &arena, &type_check_type, t, 0, &err)) fail_msg("%s", err.text);
+    return http_check_request(t, str_of(url));
 }
 
-static void sends(const struct check_hop *h, const struct check_type *t, const char *expected)
+static void sends(const struct http_hop *h, const struct http_request *q, const char *expected)
 {
     struct buf out = BUF_INIT(1 << 20);
-    check_hop_write(h, t, &arena, &out);
+    http_hop_write(h, q, &arena, &out);
     buf_put_char(&out, '\0');
     assert_string_equal((const char *)out.p, expected);
     buf_deinit(&out);
@@ -82,9 +83,9 @@ static void first_request_has_its_headers_in_order(void **state)
             "GET /a%20b/%C3%A9/%C3%BC HTTP/1.1\r\nHost: a\r\n" AGENT ACCEPT END },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct check_type t = check(rows[i].type);
-        struct check_hop h = check_hop_first(&t, str_of(rows[i].url));
-        sends(&h, &t, rows[i].expected);
+        struct http_request q = request(rows[i].type, rows[i].url);
+        struct http_hop h = http_hop_first(&q);
+        sends(&h, &q, rows[i].expected);
     }
 }
 
@@ -124,39 +125,52 @@ static void redirection_keeps_what_the_new_place_may_know(void **state)
             "GET /end HTTP/1.1\r\nHost: a\r\n" AGENT ACCEPT END },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct check_type t = check(rows[i].type);
-        struct str url = str_of(rows[i].url);
-        struct check_hop h = check_hop_first(&t, url);
-        assert_true(check_hop_next(&h, url, rows[i].status, str_of(rows[i].location), &arena));
-        sends(&h, &t, rows[i].expected);
+        struct http_request q = request(rows[i].type, rows[i].url);
+        struct http_hop h = http_hop_first(&q);
+        assert_true(http_hop_next(&h, &q, rows[i].status, str_of(rows[i].location), &arena));
+        sends(&h, &q, rows[i].expected);
     }
+}
+
+static void proxy_is_told_the_whole_url(void **state)
+{
+    (void)state;
+    struct http_request q =
+        request("{\"Header\":{\"Host\":[\"other.test\"],\"Proxy-Authorization\":[\"zz\"]}}",
+            "http://a:1/h");
+    struct http_hop h = http_hop_first(&q);
+    h.proxied = true;
+    h.proxy_authorization = STR("Basic YTpi");
+    sends(&h, &q,
+        "GET http://other.test/h HTTP/1.1\r\nHost: other.test\r\n" AGENT ACCEPT
+        "Proxy-Authorization: zz\r\nAccept-Encoding: gzip\r\nConnection: close\r\n"
+        "Proxy-Authorization: Basic YTpi\r\n\r\n");
 }
 
 static void credentials_do_not_come_back_on_the_next_hop(void **state)
 {
     (void)state;
-    struct check_type t = check(SECRET);
-    struct str url = STR("http://a/");
-    struct check_hop h = check_hop_first(&t, url);
-    assert_true(check_hop_next(&h, url, 302, STR("http://other/1"), &arena));
-    assert_true(check_hop_next(&h, url, 302, STR("/2"), &arena));
-    sends(&h, &t,
+    struct http_request q = request(SECRET, "http://a/");
+    struct http_hop h = http_hop_first(&q);
+    assert_true(http_hop_next(&h, &q, 302, STR("http://other/1"), &arena));
+    assert_true(http_hop_next(&h, &q, 302, STR("/2"), &arena));
+    sends(&h, &q,
         "GET /2 HTTP/1.1\r\nHost: other\r\n" AGENT ACCEPT
         "Referer: http://other/1\r\nX-k: v\r\n" END);
-    assert_false(check_hop_next(&h, url, 300, STR("/3"), &arena));
-    assert_false(check_hop_next(&h, url, 302, STR(""), &arena));
+    assert_false(http_hop_next(&h, &q, 300, STR("/3"), &arena));
+    assert_false(http_hop_next(&h, &q, 302, STR(""), &arena));
 }
 
 static void faults_have_their_words_and_no_password(void **state)
 {
     (void)state;
     assert_true(
-        str_is(check_url_fault(STR("ftp://x/"), &arena), "unsupported protocol scheme \"ftp\""));
-    assert_true(str_is(check_url_fault(STR("http:///x"), &arena), "http: no Host in request URL"));
+        str_is(http_url_fault(STR("ftp://x/"), &arena), "unsupported protocol scheme \"ftp\""));
+    assert_true(str_is(http_url_fault(STR("http:///x"), &arena), "http: no Host in request URL"));
     assert_true(str_is(
-        check_url_fault(STR("http://a:99999/"), &arena), "dial tcp: address 99999: invalid port"));
-    assert_true(str_is(check_url_shown(STR("http://u:p@a/x"), &arena), "http://u:***@a/x"));
-    assert_true(str_is(check_url_shown(STR("http://u@a/x"), &arena), "http://u@a/x"));
+        http_url_fault(STR("http://a:99999/"), &arena), "dial tcp: address 99999: invalid port"));
+    assert_true(str_is(http_url_shown(STR("http://u:p@a/x"), &arena), "http://u:***@a/x"));
+    assert_true(str_is(http_url_shown(STR("http://u@a/x"), &arena), "http://u@a/x"));
     struct http_client c;
     http_client_init(&c, 100);
     assert_string_equal(http_client_fault(&c, STR("SSH-2.0-x\r\n"), &arena),
@@ -171,6 +185,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(first_request_has_its_headers_in_order),
         cmocka_unit_test(redirection_keeps_what_the_new_place_may_know),
+        cmocka_unit_test(proxy_is_told_the_whole_url),
         cmocka_unit_test(credentials_do_not_come_back_on_the_next_hop),
         cmocka_unit_test(faults_have_their_words_and_no_password),
     };
