@@ -8,6 +8,7 @@
 #include "consuld/base/shared.h"
 #include "consuld/wire.h"
 
+struct digest;
 struct disk;
 struct store;
 struct store_batch;
@@ -52,18 +53,18 @@ struct snapshot_sink {
 int snapshot_write(struct store_read *rd, struct snapshot_sink *sink, struct error *err) must_check;
 
 /* Calls `record` for each record of state.bin; fails on the first that cannot be read. The header's
- * index goes to *last_index (may be NULL). */
+ * index goes to *last_index (may be NULL). What was read leaves memory, here and below. */
 typedef int (*snapshot_record_fn)(
     void *ctx, uint8_t type, const void *body, struct arena *a, struct error *err);
-int snapshot_read(struct str bytes, snapshot_record_fn record, void *ctx, uint64_t *last_index,
-    struct error *err) must_check;
+int snapshot_read(struct shared_body *state, snapshot_record_fn record, void *ctx,
+    uint64_t *last_index, struct error *err) must_check;
 
-/* Builds the state in `bytes`, as of (index, term), beside the present one, which goes on being
+/* Builds the state in `from`, as of (index, term), beside the present one, which goes on being
  * read and written. Blocks: for a worker; one at a time. *out is then switched to, or dropped. */
 struct snapshot_progress {
     _Atomic uint64_t done; /* bytes read so far; may be looked at from the loop */
 };
-int snapshot_build(struct store *s, struct str bytes, uint64_t index, uint64_t term,
+int snapshot_build(struct store *s, struct shared_body *from, uint64_t index, uint64_t term,
     struct snapshot_progress *progress, struct store_batch **out, struct error *err) must_check;
 /* Makes a built state the present one; on the loop. It is gone on failure, the present one stays.
  */
@@ -71,8 +72,8 @@ int snapshot_switch(struct store_batch *built, struct error *err) must_check;
 /* NULL is fine. */
 void snapshot_drop(struct store_batch *built);
 /* Both at once: before there is a loop. */
-int snapshot_restore(
-    struct store *s, struct str bytes, uint64_t index, uint64_t term, struct error *err) must_check;
+int snapshot_restore(struct store *s, struct shared_body *from, uint64_t index, uint64_t term,
+    struct error *err) must_check;
 
 /* --- files: <dir>/<term>-<index>-<ms>/{meta.json,state.bin} ---------------------------------- */
 
@@ -86,15 +87,16 @@ int snapshot_restore(
 int snapshot_file_write(struct disk *disk, const char *dir, int64_t now_ms, struct store_read *rd,
     struct snapshot_meta *meta, struct arena *a, struct error *err) must_check;
 /* The same from finished bytes (an archive, or received from a leader). */
-int snapshot_file_store(struct disk *disk, const char *dir, int64_t now_ms, struct str bytes,
-    struct snapshot_meta *meta, struct arena *a, struct error *err) must_check;
+int snapshot_file_store(struct disk *disk, const char *dir, int64_t now_ms,
+    struct shared_body *state, struct snapshot_meta *meta, struct arena *a,
+    struct error *err) must_check;
 /* The newest snapshot by term, index, id; *found false if there is none. */
 int snapshot_file_newest(const char *dir, struct arena *a, struct snapshot_meta *meta, bool *found,
     struct error *err) must_check;
-/* Maps the state.bin of a snapshot and checks its size and sum. snapshot_file_close unmaps. */
-int snapshot_file_open(const char *dir, const struct snapshot_meta *meta, struct str *bytes,
-    struct error *err) must_check;
-void snapshot_file_close(struct str bytes);
+/* Maps the state.bin of a snapshot and checks its size and sum. *state is the caller's to let go.
+ */
+int snapshot_file_open(const char *dir, const struct snapshot_meta *meta,
+    struct shared_body **state, struct error *err) must_check;
 
 /* CRC-64/ECMA as in meta.json: begin with 0. */
 uint64_t snapshot_crc(uint64_t crc, const void *p, size_t n);
@@ -105,10 +107,12 @@ uint64_t snapshot_crc(uint64_t crc, const void *p, size_t n);
 #define ARCHIVE_STATE_MAX ((size_t)4 << 30)
 
 /* The archive of a snapshot. */
-int archive_write(const struct snapshot_meta *meta, struct str state, struct snapshot_sink *sink,
-    struct error *err) must_check;
+int archive_write(const struct snapshot_meta *meta, struct shared_body *state,
+    const struct digest *digest, struct snapshot_sink *sink, struct error *err) must_check;
 /* Reads a whole archive: members in any order, sums checked, nothing else allowed inside. The state
  * goes to a file without a name in `dir`, or to memory without one; it is the caller's to let go.
+ * With `state` NULL the archive is only checked.
  * meta's memory is the arena's. Blocks. */
-int archive_read(struct str bytes, const char *dir, struct arena *a, struct snapshot_meta *meta,
-    struct shared_body **state, struct error *err) must_check;
+int archive_read(struct shared_body *archive, const char *dir, const struct digest *digest,
+    struct arena *a, struct snapshot_meta *meta, struct shared_body **state,
+    struct error *err) must_check;

@@ -14,6 +14,7 @@
 #include "consuld/base/buf.h"
 
 #define PATH_SIZE 4400
+#define PASSED_STEP ((size_t)4 << 20)
 
 enum { BEHIND, MALLOCED, MAPPED };
 
@@ -65,6 +66,16 @@ void shared_body_unref(struct shared_body *b)
     if (b->kind == MALLOCED) free(p);
     if (b->kind == MAPPED && b->n) munmap(p, b->n);
     free(b);
+}
+
+void shared_body_passed(struct shared_body *b, size_t at)
+{
+    if (b->kind != MAPPED) return;
+    if (at < b->passed) b->passed = 0; /* a new round */
+    size_t upto = at < b->n ? at / PASSED_STEP * PASSED_STEP : b->n;
+    if (upto == b->passed) return;
+    (void)madvise((void *)(uintptr_t)(b->bytes + b->passed), upto - b->passed, MADV_DONTNEED);
+    b->passed = upto;
 }
 
 struct str shared_body_str(const struct shared_body *b)

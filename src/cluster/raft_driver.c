@@ -53,6 +53,7 @@ int raft_driver_create(
     d->world = opts->world;
     d->store = opts->store;
     d->disk = opts->disk ? opts->disk : disk_system();
+    d->digest = opts->digest;
     d->transport = opts->transport;
     raft_metrics_init(&d->metrics, d->world, opts->metrics);
     d->bootstrap = opts->bootstrap;

@@ -112,6 +112,7 @@ struct raft_driver {
     struct world *world;
     struct store *store;
     struct disk *disk;
+    const struct digest *digest;
     struct raft_driver_transport *transport;
     char dir[DRIVER_PATH_MAX]; /* "" in memory */
     char snapshots[DRIVER_PATH_MAX + 16];

@@ -34,7 +34,8 @@ static int archive_of_view(struct archive_job *j, struct archive_sink *to)
     struct buf state = BUF_INIT(ARCHIVE_MAX);
     struct archive_sink whole = { .sink.write = archive_put, .out = &state, .fd = -1 };
     int code = snapshot_write(j->read, &whole.sink, &j->err);
-    if (!code) code = archive_write(&j->meta, buf_str(&state), &to->sink, &j->err);
+    struct shared_body body = shared_body_view(buf_str(&state));
+    if (!code) code = archive_write(&j->meta, &body, j->driver->digest, &to->sink, &j->err);
     buf_deinit(&state);
     return code;
 }
@@ -42,7 +43,7 @@ static int archive_of_view(struct archive_job *j, struct archive_sink *to)
 static int archive_of_file(struct archive_job *j, struct archive_sink *to)
 {
     const char *dir = j->driver->snapshots;
-    struct str state;
+    struct shared_body *state;
     bool found = false;
     int code = snapshot_file_newest(dir, &j->arena, &j->meta, &found, &j->err);
     if (!code && !found) code = error_set(&j->err, ERR_NOT_FOUND, "there is no snapshot yet");
@@ -50,8 +51,8 @@ static int archive_of_file(struct archive_job *j, struct archive_sink *to)
     if (!code) code = snapshot_file_open(dir, &j->meta, &state, &j->err);
     if (code) return code;
     to->fd = j->fd;
-    code = archive_write(&j->meta, state, &to->sink, &j->err);
-    snapshot_file_close(state);
+    code = archive_write(&j->meta, state, j->driver->digest, &to->sink, &j->err);
+    shared_body_unref(state);
     return code;
 }
 

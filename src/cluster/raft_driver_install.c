@@ -45,8 +45,9 @@ static void verify_run(struct job *job)
     struct snapshot_meta meta;
     j->err.code = 0;
     const char *dir = j->driver->dir[0] ? j->driver->snapshots : NULL;
-    int code = archive_read(shared_body_str(j->archive), dir, &j->arena, &meta, &j->state, &j->err);
-    if (!code) code = snapshot_read(shared_body_str(j->state), look_at, NULL, NULL, &j->err);
+    int code =
+        archive_read(j->archive, dir, j->driver->digest, &j->arena, &meta, &j->state, &j->err);
+    if (!code) code = snapshot_read(j->state, look_at, NULL, NULL, &j->err);
     if (code && !j->err.code) error_set(&j->err, code, "the archive cannot be read");
     if (!code) j->archive_index = meta.index;
 }
@@ -101,11 +102,11 @@ static void store_run(struct job *job)
     int code = 0;
     j->err.code = 0;
     if (d->dir[0])
-        code = snapshot_file_store(d->disk, d->snapshots, j->wall_ms, shared_body_str(j->state),
-            &j->meta, &j->arena, &j->err);
+        code = snapshot_file_store(
+            d->disk, d->snapshots, j->wall_ms, j->state, &j->meta, &j->arena, &j->err);
     if (!code)
-        code = snapshot_build(d->store, shared_body_str(j->state), j->meta.index, j->meta.term,
-            &j->progress, &j->built, &j->err);
+        code = snapshot_build(
+            d->store, j->state, j->meta.index, j->meta.term, &j->progress, &j->built, &j->err);
     if (code && !j->err.code) error_set(&j->err, code, "the snapshot could not be stored");
 }
 

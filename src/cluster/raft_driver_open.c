@@ -22,12 +22,12 @@ bool driver_configuration_of_meta(const struct snapshot_meta *meta, struct raft_
 int driver_restore_state(
     struct raft_driver *d, const struct snapshot_meta *meta, struct arena *a, struct error *err)
 {
-    struct str bytes;
+    struct shared_body *state;
     if (driver_applied(d) >= meta->index) return 0;
-    int code = snapshot_file_open(d->snapshots, meta, &bytes, err);
+    int code = snapshot_file_open(d->snapshots, meta, &state, err);
     if (code) return code;
-    code = snapshot_restore(d->store, bytes, meta->index, meta->term, err);
-    snapshot_file_close(bytes);
+    code = snapshot_restore(d->store, state, meta->index, meta->term, err);
+    shared_body_unref(state);
     if (!code) log_info(SUBSYSTEM, "restored the state from a snapshot", "id", str_c(a, meta->id));
     return code;
 }

@@ -16,7 +16,7 @@ struct raft_driver_snapshot_job {
     struct snapshot_meta meta;
     struct raft_configuration configuration;
     struct arena arena;
-    struct str state;
+    struct shared_body *state;
     struct error err;
     bool running;
 };
@@ -47,7 +47,7 @@ static int make_view(struct raft_driver_snapshot_job *j)
 {
     struct view_sink to = { .sink.write = view_write, .out = &j->view };
     int code = snapshot_write(j->read, &to.sink, &j->err);
-    j->state = buf_str(&j->view);
+    j->state = shared_body_take(&j->view);
     return code;
 }
 
@@ -61,7 +61,7 @@ static void run(struct job *job)
 
 static void job_free(struct raft_driver_snapshot_job *j)
 {
-    if (!j->view.p) snapshot_file_close(j->state);
+    shared_body_unref(j->state);
     buf_deinit(&j->view);
     arena_free(&j->arena);
     free(j);

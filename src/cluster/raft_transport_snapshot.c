@@ -42,7 +42,7 @@ static void encode(struct raft_outgoing_snapshot *s)
             .last_log_term = s->source.term,
             .configuration = s->source.configuration,
             .configuration_index = s->source.configuration_index,
-            .size = s->source.state.n } };
+            .size = s->source.state->n } };
     s->request = (struct buf)BUF_INIT(RAFT_RESPONSE_MAX);
     raft_request_encode(&m, &s->request);
 }
@@ -76,7 +76,7 @@ static void opened(struct raft_driver_snapshot *source)
     struct raft_message m = { .type = RAFT_INSTALL_SNAPSHOT, .rpc = s->rpc };
     encode(s);
     raft_transport__call(o, &m);
-    o->timeout_ms = timeout_of(t, source->state.n);
+    o->timeout_ms = timeout_of(t, source->state->n);
     o->snapshot = s;
     s->conn = o;
 }
@@ -114,13 +114,15 @@ void raft_transport__snapshot_pump(struct raft_out *o)
         c->sent_us = raft_metrics_from(&o->t->metrics);
         o->t->counters.requests_sent++;
     }
-    while (!o->closing && s->at < s->source.state.n && stream_queued(o->stream) == 0) {
-        size_t left = s->source.state.n - s->at;
+    struct shared_body *state = s->source.state;
+    while (!o->closing && s->at < state->n && stream_queued(o->stream) == 0) {
+        size_t left = state->n - s->at;
         size_t n = left < RAFT_SNAPSHOT_PIECE ? left : RAFT_SNAPSHOT_PIECE;
-        struct stream_part piece = { s->source.state.p + s->at, n, NULL };
+        struct stream_part piece = { state->bytes + s->at, n, NULL };
         if (stream_write(o->stream, &piece, 1)) return;
         s->at += n;
-        if (s->at == s->source.state.n) o->t->counters.snapshots_sent++;
+        shared_body_passed(state, s->at);
+        if (s->at == state->n) o->t->counters.snapshots_sent++;
     }
 }
 

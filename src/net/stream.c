@@ -9,6 +9,7 @@
 
 #define PARTS_MAX 16
 #define KEEPALIVE_S 180
+#define SHARED_MAX ((size_t)4 << 20) /* of a large body handed to libuv at a time */
 
 /* Bytes the socket did not take at once. Copied, but for shared bodies. */
 struct pending {
@@ -16,6 +17,7 @@ struct pending {
     struct net_stream *stream;
     size_t n;
     size_t n_shared;
+    size_t upto; /* where the last of them was sent to */
     struct shared_body *shared[PARTS_MAX];
     char bytes[];
 };
@@ -106,6 +108,7 @@ static void on_written(uv_write_t *req, int status)
     struct pending *p = req->data;
     struct net_stream *s = p->stream;
     s->queued -= p->n;
+    if (p->n_shared) shared_body_passed(p->shared[p->n_shared - 1], p->upto);
     pending_free(p);
     if (s->closing) return;
     if (status < 0) {
@@ -118,26 +121,25 @@ static void on_written(uv_write_t *req, int status)
     }
 }
 
-/* Queues what lies behind the first `skip` bytes. */
-static int queue_rest(struct net_stream *s, const struct stream_part *parts, size_t n, size_t skip)
+/* Less than the first part is skipped. */
+static int queue_parts(struct net_stream *s, const struct stream_part *parts, size_t n, size_t skip)
 {
     uv_buf_t bufs[PARTS_MAX];
-    size_t n_bufs = 0, copied = 0, first = 0;
-    while (first < n && skip >= parts[first].n)
-        skip -= parts[first++].n;
-    for (size_t i = first; i < n; i++)
-        if (!parts[i].shared) copied += parts[i].n - (i == first ? skip : 0);
+    size_t n_bufs = 0, copied = 0;
+    for (size_t i = 0; i < n; i++)
+        if (!parts[i].shared) copied += parts[i].n - (i == 0 ? skip : 0);
     struct pending *p = xmalloc(sizeof *p + copied);
     p->stream = s;
     p->n = p->n_shared = 0;
     p->req.data = p;
     char *to = p->bytes;
-    for (size_t i = first; i < n; i++, skip = 0) {
+    for (size_t i = 0; i < n; i++, skip = 0) {
         const char *from = (const char *)parts[i].p + skip;
         size_t len = parts[i].n - skip;
         if (len == 0) continue;
         if (parts[i].shared) {
             p->shared[p->n_shared++] = shared_body_ref(parts[i].shared);
+            p->upto = (size_t)(from + len - parts[i].shared->bytes);
         } else {
             from = memcpy(to, from, len);
             to += len;
@@ -154,6 +156,25 @@ static int queue_rest(struct net_stream *s, const struct stream_part *parts, siz
     s->queued += p->n;
     s->backed_up = true;
     return 0;
+}
+
+/* Queues what lies behind the first `skip` bytes. A large body at the end goes in pieces, so that
+ * its pages can leave memory as they are sent. */
+static int queue_rest(struct net_stream *s, const struct stream_part *parts, size_t n, size_t skip)
+{
+    for (; n > 0 && skip >= parts->n; parts++, n--)
+        skip -= parts->n;
+    struct stream_part left = parts[n - 1];
+    if (!left.shared || left.n <= SHARED_MAX) return queue_parts(s, parts, n, skip);
+    int code = n > 1 ? queue_parts(s, parts, n - 1, skip) : 0;
+    size_t at = n > 1 ? 0 : skip;
+    while (!code && at < left.n) {
+        size_t some = left.n - at < SHARED_MAX ? left.n - at : SHARED_MAX;
+        struct stream_part piece = { (const char *)left.p + at, some, left.shared };
+        code = queue_parts(s, &piece, 1, 0);
+        at += some;
+    }
+    return code;
 }
 
 static int op_write(struct stream *stream, const struct stream_part *parts, size_t n)

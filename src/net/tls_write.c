@@ -141,6 +141,8 @@ static void encrypt_pending(struct tls_stream *t)
         piece->n -= taken;
         t->pending_n -= taken;
         done += taken;
+        if (piece->shared)
+            shared_body_passed(piece->shared, (size_t)(piece->p - piece->shared->bytes));
         if (piece->n == 0) piece_free(piece);
     }
     if (done >= TURN_MAX && !t->dead) tick_mark(&t->again);

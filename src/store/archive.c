@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The archive of `snapshot save` (fsm.md 15). */
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 #include <zlib.h>
 
 #include "archive_tar.h"
+#include "consuld/base/digest.h"
 #include "consuld/store_log.h"
 #include "consuld/store_snapshot.h"
 #include "consuld/wire/json.h"
@@ -17,20 +17,31 @@
 #define META "meta.json"
 #define STATE "state.bin"
 #define SUMS "SHA256SUMS"
-#define SUM_SIZE 32
+#define SUM_SIZE DIGEST_SIZE
 #define SUM_TEXT (2 * SUM_SIZE)
 #define SUMS_MAX 4096
 #define GZIP_WINDOW (15 + 16)
 #define PART 65536
 
-static void sha256(struct str bytes, char text[SUM_TEXT + 1])
+/* The sum of a member, and its text. */
+struct sum {
+    const struct digest *digest;
+    void *running;
+    char text[SUM_TEXT + 1];
+};
+
+static void sum_begin(struct sum *s, const struct digest *digest)
 {
-    unsigned char sum[EVP_MAX_MD_SIZE];
-    unsigned n = 0;
-    ensure(EVP_Digest(bytes.p ? bytes.p : "", bytes.n, sum, &n, EVP_sha256(), NULL) == 1);
-    ensure(n == SUM_SIZE);
+    s->digest = digest;
+    s->running = digest->begin();
+}
+
+static void sum_end(struct sum *s)
+{
+    uint8_t bytes[SUM_SIZE];
+    s->digest->end(s->running, bytes);
     for (size_t i = 0; i < SUM_SIZE; i++)
-        snprintf(text + 2 * i, 3, "%02x", sum[i]);
+        snprintf(s->text + 2 * i, 3, "%02x", bytes[i]);
 }
 
 /* --- writing -------------------------------------------------------------------------------- */
@@ -64,46 +75,66 @@ static void pack(struct packer *p, const void *bytes, size_t n, int how)
     } while (!p->code && n > 0);
 }
 
-static void pack_member(struct packer *p, const char *name, struct str bytes, int64_t mtime)
+/* Sums it on the way, if there is a sum. */
+static void pack_member(
+    struct packer *p, const char *name, struct shared_body *from, int64_t mtime, struct sum *sum)
 {
     static const uint8_t zeros[TAR_BLOCK];
+    struct str bytes = shared_body_str(from);
     uint8_t header[TAR_BLOCK];
     tar_header(name, bytes.n, mtime, header);
     pack(p, header, sizeof header, Z_NO_FLUSH);
-    if (bytes.n) pack(p, bytes.p, bytes.n, Z_NO_FLUSH);
+    for (size_t at = 0; at < bytes.n && !p->code;) {
+        struct str part = str_slice(bytes, at, bytes.n - at < PART ? bytes.n : at + PART);
+        if (sum) sum->digest->add(sum->running, part);
+        pack(p, part.p, part.n, Z_NO_FLUSH);
+        at += part.n;
+        shared_body_passed(from, at);
+    }
     if (tar_padding(bytes.n)) pack(p, zeros, tar_padding(bytes.n), Z_NO_FLUSH);
 }
 
-static void pack_all(struct packer *p, const struct snapshot_meta *meta, struct str state)
+static void pack_summed(struct packer *p, const char *name, struct shared_body *from, int64_t mtime,
+    const struct digest *digest, struct buf *sums)
 {
-    static const uint8_t end[2 * TAR_BLOCK];
-    struct buf json = BUF_INIT(SNAPSHOT_META_MAX);
-    struct snapshot_meta plain = *meta;
-    char meta_sum[SUM_TEXT + 1], state_sum[SUM_TEXT + 1], sums[2 * (SUM_TEXT + 16)];
-    int64_t now = (int64_t)time(NULL);
-    plain.crc = STR_NIL;
-    plain.size = (int64_t)state.n;
-    json_encode(&type_snapshot_meta, &plain, false, &json);
-    buf_put_char(&json, '\n');
-    sha256(buf_str(&json), meta_sum);
-    sha256(state, state_sum);
-    int n = snprintf(sums, sizeof sums, "%s  " META "\n%s  " STATE "\n", meta_sum, state_sum);
-    pack_member(p, META, buf_str(&json), now);
-    pack_member(p, STATE, state, now);
-    pack_member(p, SUMS, (struct str){ sums, (size_t)n }, now);
-    pack(p, end, sizeof end, Z_FINISH);
-    buf_deinit(&json);
+    struct sum sum;
+    sum_begin(&sum, digest);
+    pack_member(p, name, from, mtime, &sum);
+    sum_end(&sum);
+    buf_printf(sums, "%s  %s\n", sum.text, name);
 }
 
-int archive_write(const struct snapshot_meta *meta, struct str state, struct snapshot_sink *sink,
-    struct error *err)
+static void pack_all(struct packer *p, const struct snapshot_meta *meta, struct shared_body *state,
+    const struct digest *digest)
+{
+    static const uint8_t end[2 * TAR_BLOCK];
+    struct buf json = BUF_INIT(SNAPSHOT_META_MAX), sums = BUF_INIT(SUMS_MAX);
+    struct snapshot_meta plain = *meta;
+    int64_t now = (int64_t)time(NULL);
+    plain.crc = STR_NIL;
+    plain.size = (int64_t)state->n;
+    json_encode(&type_snapshot_meta, &plain, false, &json);
+    buf_put_char(&json, '\n');
+    struct shared_body text = shared_body_view(buf_str(&json));
+    pack_summed(p, META, &text, now, digest, &sums);
+    pack_summed(p, STATE, state, now, digest, &sums);
+    text = shared_body_view(buf_str(&sums));
+    pack_member(p, SUMS, &text, now, NULL);
+    pack(p, end, sizeof end, Z_FINISH);
+    buf_deinit(&json);
+    buf_deinit(&sums);
+}
+
+int archive_write(const struct snapshot_meta *meta, struct shared_body *state,
+    const struct digest *digest, struct snapshot_sink *sink, struct error *err)
 {
     struct packer p = { .sink = sink, .err = err };
-    if (state.n > ARCHIVE_STATE_MAX)
-        return error_set(err, ERR_TOO_LARGE, "archive: a state of %zu bytes is too large", state.n);
+    if (state->n > ARCHIVE_STATE_MAX)
+        return error_set(
+            err, ERR_TOO_LARGE, "archive: a state of %zu bytes is too large", state->n);
     if (deflateInit2(&p.z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY))
         return error_set(err, ERR_INTERNAL, "archive: zlib cannot start");
-    pack_all(&p, meta, state);
+    pack_all(&p, meta, state, digest);
     deflateEnd(&p.z);
     return p.code;
 }
@@ -112,8 +143,10 @@ int archive_write(const struct snapshot_meta *meta, struct str state, struct sna
 
 struct unpacker {
     z_stream z;
-    struct str in; /* not given to zlib yet */
-    bool end;      /* of the gzip stream */
+    struct shared_body *archive;
+    size_t at; /* what was given to zlib */
+    bool end;  /* of the gzip stream */
+    const struct digest *digest;
     struct error *err;
 };
 
@@ -125,10 +158,11 @@ static int unpack_some(struct unpacker *u, void *out, size_t n, size_t *got)
     while (*got < n && !u->end) {
         size_t want = n - *got < PART ? n - *got : PART;
         if (u->z.avail_in == 0) {
-            size_t part = u->in.n < PART ? u->in.n : PART;
-            u->z.next_in = (Bytef *)(uintptr_t)u->in.p;
+            size_t left = u->archive->n - u->at, part = left < PART ? left : PART;
+            shared_body_passed(u->archive, u->at);
+            u->z.next_in = (Bytef *)(uintptr_t)(u->archive->bytes + u->at);
             u->z.avail_in = (uInt)part;
-            u->in = str_slice(u->in, part, u->in.n);
+            u->at += part;
         }
         u->z.next_out = at + *got;
         u->z.avail_out = (uInt)want;
@@ -155,66 +189,66 @@ static int unpack(struct unpacker *u, void *out, size_t n)
     return error_set(u->err, ERR_DECODE, "unexpected end of the tar stream");
 }
 
-/* A member's bytes: memory, or the file, grows with what arrives, not with what the header claims.
- */
-static int unpack_member(
-    struct unpacker *u, const struct tar_member *m, size_t max, struct buf *out, int fd)
+struct member {
+    const char *name;
+    size_t max;
+    int fd; /* its bytes go there; MEMORY, NOWHERE */
+    bool there;
+    uint64_t size;
+    struct buf bytes;
+    struct sum sum;
+};
+
+enum { MEMORY = -1, NOWHERE = -2 };
+enum { MEMBER_META, MEMBER_STATE, MEMBER_SUMS, MEMBERS };
+
+/* Memory, or the file, grows with what arrives, not with what the header claims. */
+static int unpack_bytes(struct unpacker *u, struct member *to)
 {
     struct disk *disk = disk_system();
-    uint8_t pad[TAR_BLOCK];
-    out->max = fd < 0 ? max : PART;
-    if (m->size > max)
-        return error_set(u->err, ERR_TOO_LARGE, "\"%s\" has %llu bytes, %zu are allowed", m->name,
-            (unsigned long long)m->size, max);
-    for (uint64_t left = m->size; left > 0;) {
+    struct buf *out = &to->bytes;
+    out->max = to->fd == MEMORY ? to->max : PART;
+    for (uint64_t left = to->size; left > 0;) {
         size_t part = left < PART ? (size_t)left : PART;
         uint8_t *p = buf_reserve(out, part);
         ensure(p != NULL);
         int code = unpack(u, p, part);
         if (code) return code;
+        u->digest->add(to->sum.running, (struct str){ (char *)p, part });
         out->n += part;
         left -= part;
-        if (fd < 0) continue;
-        code = disk->write(disk, fd, out->p, out->n);
+        if (to->fd == MEMORY) continue;
+        if (to->fd != NOWHERE) code = disk->write(disk, to->fd, out->p, out->n);
         buf_clear(out);
         if (code)
             return error_set(u->err, ERR_IO, "cannot write a snapshot: %s", disk_strerror(code));
     }
-    return unpack(u, pad, tar_padding(m->size));
+    return 0;
 }
 
-struct members {
-    struct buf meta, state, sums;
-    bool has_meta, has_state, has_sums;
-    int fd; /* the state goes there; -1: to memory */
-    uint64_t state_n;
-    struct shared_body *body; /* the state when it is whole */
-};
-
-static int take_member(struct unpacker *u, const struct tar_member *m, struct members *all)
+static int unpack_member(struct unpacker *u, const struct tar_member *m, struct member *to)
 {
-    const struct {
-        const char *name;
-        struct buf *to;
-        bool *has;
-        size_t max;
-    } rows[] = {
-        { META, &all->meta, &all->has_meta, SNAPSHOT_META_MAX },
-        { STATE, &all->state, &all->has_state, ARCHIVE_STATE_MAX },
-        { SUMS, &all->sums, &all->has_sums, SUMS_MAX },
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        if (strcmp(rows[i].name, m->name) != 0) continue;
-        if (*rows[i].has) return error_set(u->err, ERR_DECODE, "\"%s\" is there twice", m->name);
-        *rows[i].has = true;
-        bool state = rows[i].to == &all->state;
-        if (state) all->state_n = m->size;
-        return unpack_member(u, m, rows[i].max, rows[i].to, state ? all->fd : -1);
-    }
+    uint8_t pad[TAR_BLOCK];
+    if (to->there) return error_set(u->err, ERR_DECODE, "\"%s\" is there twice", m->name);
+    to->there = true;
+    to->size = m->size;
+    if (m->size > to->max)
+        return error_set(u->err, ERR_TOO_LARGE, "\"%s\" has %llu bytes, %zu are allowed", m->name,
+            (unsigned long long)m->size, to->max);
+    sum_begin(&to->sum, u->digest);
+    int code = unpack_bytes(u, to);
+    sum_end(&to->sum);
+    return code ? code : unpack(u, pad, tar_padding(m->size));
+}
+
+static int take_member(struct unpacker *u, const struct tar_member *m, struct member *all)
+{
+    for (size_t i = 0; i < MEMBERS; i++)
+        if (strcmp(all[i].name, m->name) == 0) return unpack_member(u, m, &all[i]);
     return error_set(u->err, ERR_DECODE, "unexpected file \"%s\" in snapshot", m->name);
 }
 
-static int take_all(struct unpacker *u, struct members *all)
+static int take_all(struct unpacker *u, struct member *all)
 {
     uint8_t block[TAR_BLOCK];
     struct tar_member m;
@@ -250,46 +284,41 @@ static bool cut_sum(struct str *rest, struct str *sum, struct str *name)
     return true;
 }
 
-static int check_sums(const struct members *all, struct error *err)
+static int check_sums(const struct member *all, struct error *err)
 {
-    struct str rest = buf_str(&all->sums), sum, name;
-    char meta[SUM_TEXT + 1], state[SUM_TEXT + 1];
-    bool meta_ok = false, state_ok = false;
-    sha256(buf_str(&all->meta), meta);
-    sha256(shared_body_str(all->body), state);
+    struct str rest = buf_str(&all[MEMBER_SUMS].bytes), sum, name;
+    bool ok[] = { false, false };
     while (rest.n > 0) {
         if (!cut_sum(&rest, &sum, &name))
             return error_set(err, ERR_DECODE, "malformed line in " SUMS);
-        bool is_meta = str_is(name, META);
-        if (!is_meta && !str_is(name, STATE))
+        size_t i = str_is(name, META) ? MEMBER_META : MEMBER_STATE;
+        if (!str_is(name, all[i].name))
             return error_set(err, ERR_DECODE, "a sum for an unknown file \"%.*s\"", STR_ARG(name));
-        if (!str_is(sum, is_meta ? meta : state))
+        if (!str_is(sum, all[i].sum.text))
             return error_set(err, ERR_DECODE, "hash check failed for \"%.*s\"", STR_ARG(name));
-        *(is_meta ? &meta_ok : &state_ok) = true;
+        ok[i] = true;
     }
-    if (!meta_ok || !state_ok)
-        return error_set(err, ERR_DECODE, "no sum for %s", meta_ok ? STATE : META);
+    if (!ok[MEMBER_META] || !ok[MEMBER_STATE])
+        return error_set(err, ERR_DECODE, "no sum for %s", ok[MEMBER_META] ? STATE : META);
     return 0;
 }
 
 static int check_members(
-    const struct members *all, struct arena *a, struct snapshot_meta *meta, struct error *err)
+    const struct member *all, struct arena *a, struct snapshot_meta *meta, struct error *err)
 {
     struct error why = { 0 };
-    if (!all->has_meta || !all->has_state || !all->has_sums)
-        return error_set(err, ERR_DECODE, "%s is missing",
-            !all->has_meta    ? META
-            : !all->has_state ? STATE
-                              : SUMS);
+    for (size_t i = 0; i < MEMBERS; i++)
+        if (!all[i].there) return error_set(err, ERR_DECODE, "%s is missing", all[i].name);
     int code = check_sums(all, err);
     if (code) return code;
     memset(meta, 0, sizeof *meta);
-    struct str text = str_dup(a, buf_str(&all->meta));
+    struct str text = str_dup(a, buf_str(&all[MEMBER_META].bytes));
     if (json_decode(text, a, &type_snapshot_meta, meta, JSON_UNKNOWN_IGNORED, &why))
         return error_set(err, ERR_DECODE, "" META ": %.400s", why.text);
-    if (meta->size < 0 || (uint64_t)meta->size != all->body->n)
-        return error_set(err, ERR_DECODE, "" STATE " has %zu bytes, " META " says %lld",
-            all->body->n, (long long)meta->size);
+    uint64_t size = all[MEMBER_STATE].size;
+    if (meta->size < 0 || (uint64_t)meta->size != size)
+        return error_set(err, ERR_DECODE, "" STATE " has %llu bytes, " META " says %lld",
+            (unsigned long long)size, (long long)meta->size);
     return 0;
 }
 
@@ -301,38 +330,37 @@ static const char *header_fault(struct str bytes)
     return memcmp(bytes.p, magic, sizeof magic) == 0 ? NULL : "gzip: invalid header";
 }
 
-static int whole_state(struct members *all, struct error *err)
+static int take_state(struct member *state, struct shared_body **out, struct error *err)
 {
-    if (all->fd < 0) {
-        all->body = shared_body_take(&all->state);
-    } else {
-        all->body = shared_body_map(all->fd, (size_t)all->state_n, err);
-    }
-    return all->body ? 0 : ERR_IO;
+    *out = state->fd == MEMORY ? shared_body_take(&state->bytes)
+                               : shared_body_map(state->fd, (size_t)state->size, err);
+    return *out ? 0 : ERR_IO;
 }
 
-int archive_read(struct str bytes, const char *dir, struct arena *a, struct snapshot_meta *meta,
-    struct shared_body **state, struct error *err)
+int archive_read(struct shared_body *archive, const char *dir, const struct digest *digest,
+    struct arena *a, struct snapshot_meta *meta, struct shared_body **state, struct error *err)
 {
-    struct unpacker u = { .in = bytes, .err = err };
-    struct members all = { .fd = -1 };
-    *state = NULL;
-    const char *why = header_fault(bytes);
+    struct unpacker u = { .archive = archive, .digest = digest, .err = err };
+    struct member all[MEMBERS] = {
+        [MEMBER_META] = { .name = META, .max = SNAPSHOT_META_MAX, .fd = MEMORY },
+        [MEMBER_STATE] = { .name = STATE,
+            .max = ARCHIVE_STATE_MAX,
+            .fd = state ? MEMORY : NOWHERE },
+        [MEMBER_SUMS] = { .name = SUMS, .max = SUMS_MAX, .fd = MEMORY },
+    };
+    int *fd = &all[MEMBER_STATE].fd;
+    if (state) *state = NULL;
+    const char *why = header_fault(shared_body_str(archive));
     if (why) return error_set(err, ERR_DECODE, "failed to decompress snapshot: %s", why);
     if (inflateInit2(&u.z, GZIP_WINDOW)) return error_set(err, ERR_INTERNAL, "zlib cannot start");
-    int code = dir ? file_without_name(dir, &all.fd, err) : 0;
-    if (!code) code = take_all(&u, &all);
+    int code = dir && state ? file_without_name(dir, fd, err) : 0;
+    if (!code) code = take_all(&u, all);
     inflateEnd(&u.z);
-    if (!code) code = whole_state(&all, err);
-    if (!code) code = check_members(&all, a, meta, err);
-    if (code)
-        error_prefix(err, "failed to read snapshot file: ");
-    else
-        *state = shared_body_ref(all.body);
-    shared_body_unref(all.body);
-    if (all.fd >= 0) close(all.fd);
-    buf_deinit(&all.meta);
-    buf_deinit(&all.state);
-    buf_deinit(&all.sums);
+    if (!code) code = check_members(all, a, meta, err);
+    if (!code && state) code = take_state(&all[MEMBER_STATE], state, err);
+    if (code) error_prefix(err, "failed to read snapshot file: ");
+    if (*fd >= 0) close(*fd);
+    for (size_t i = 0; i < MEMBERS; i++)
+        buf_deinit(&all[i].bytes);
     return code;
 }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,7 +13,7 @@
 #include "pack.h"
 #include "state.h"
 
-#define STATE_VERSION 2 /* of what descriptors do not tell: keys, own forms of rows */
+#define STATE_VERSION 3 /* of what descriptors do not tell: keys, own forms of rows */
 #define MARK_CLEAN "clean"
 #define MARK_MAX 128
 #define DATABASES_MAX (TABLE_COUNT * (1 + TABLE_INDEXES_MAX) + 8)
@@ -81,6 +83,32 @@ char *state_dir_temporary(const char *tmp_dir, struct error *err)
     return NULL;
 }
 
+/* LMDB does not tell where its map is. */
+static void find_map(struct state_env *env)
+{
+    MDB_envinfo info;
+    struct stat st;
+    int fd;
+    char line[512];
+    FILE *maps = fopen("/proc/self/maps", "re");
+    mdb_env_info(env->mdb, &info);
+    bool known = mdb_env_get_fd(env->mdb, &fd) == 0 && fstat(fd, &st) == 0;
+    while (maps && known && !env->map && fgets(line, sizeof line, maps)) {
+        uintptr_t from, to;
+        unsigned long inode;
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %*s %*s %*s %lu", &from, &to, &inode) == 3 &&
+            inode == st.st_ino && to - from == info.me_mapsize)
+            env->map = (void *)from;
+    }
+    env->map_size = info.me_mapsize;
+    if (maps) fclose(maps);
+}
+
+void state_env_forget(const struct state_env *env)
+{
+    if (env->map) (void)madvise(env->map, env->map_size, MADV_DONTNEED);
+}
+
 int state_env_open(
     const char *path, bool unlink_it, uint64_t map_size, struct state_env **out, struct error *err)
 {
@@ -98,6 +126,7 @@ int state_env_open(
         code = error_set(err, ERR_IO, "cannot open the state in %s: %s", path, mdb_strerror(rc));
     else
         code = databases_open(env, err);
+    if (!code) find_map(env);
     if (unlink_it) state_dir_remove(path);
     if (code) {
         state_env_unref(env);

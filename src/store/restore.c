@@ -30,6 +30,7 @@ struct store_batch *store_restore_begin(struct store *s, struct error *err)
 {
     struct state_env *env;
     if (fresh_env(s, &env, err)) return NULL;
+    state_env_forget(s->env);
     struct store_batch *b = batch_create(s, env);
     b->restoring = true;
     return b;

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 #include "consuld/wire/msgpack.h"
 
 #define PATH_SIZE 4352
+#define PIECE_SIZE ((size_t)1 << 20)
 #define SUBSYSTEM "agent.server.snapshot"
 
 DEFINE_RECORD(snapshot_server, SNAPSHOT_SERVER_FIELDS, "Server")
@@ -114,8 +114,19 @@ static int write_meta(
 /* Either of the two sources of state.bin. */
 struct source {
     struct store_read *rd;
-    struct str bytes;
+    struct shared_body *state;
 };
+
+static int write_body(struct file_sink *f, struct shared_body *state, struct error *err)
+{
+    int code = 0;
+    for (size_t at = 0; at < state->n && !code;) {
+        size_t n = state->n - at < PIECE_SIZE ? state->n - at : PIECE_SIZE;
+        code = file_write(&f->sink, state->bytes + at, n, err);
+        shared_body_passed(state, at += n);
+    }
+    return code;
+}
 
 static int write_state(struct disk *disk, const char *path, const struct source *from,
     struct snapshot_meta *meta, struct arena *a, struct error *err)
@@ -126,7 +137,7 @@ static int write_state(struct disk *disk, const char *path, const struct source 
     if (from->rd)
         code = snapshot_write(from->rd, &f.sink, err);
     else
-        code = file_write(&f.sink, from->bytes.p, from->bytes.n, err);
+        code = write_body(&f, from->state, err);
     if (!code && (code = disk->sync(disk, f.fd))) code = fail(err, "syncing", path, code);
     close(f.fd);
     set_sum(meta, f.size, f.crc, a);
@@ -248,10 +259,10 @@ int snapshot_file_write(struct disk *disk, const char *dir, int64_t now_ms, stru
     return write_snapshot(disk, dir, now_ms, &from, meta, a, err);
 }
 
-int snapshot_file_store(struct disk *disk, const char *dir, int64_t now_ms, struct str bytes,
-    struct snapshot_meta *meta, struct arena *a, struct error *err)
+int snapshot_file_store(struct disk *disk, const char *dir, int64_t now_ms,
+    struct shared_body *state, struct snapshot_meta *meta, struct arena *a, struct error *err)
 {
-    struct source from = { .bytes = bytes };
+    struct source from = { .state = state };
     return write_snapshot(disk, dir, now_ms, &from, meta, a, err);
 }
 
@@ -290,22 +301,27 @@ int snapshot_file_newest(
     return read_meta(dir, all.v[0].id, a, meta, err);
 }
 
-static int check_sum(
-    const char *path, struct str bytes, const struct snapshot_meta *meta, struct error *err)
+static int check_sum(const char *path, struct shared_body *state, const struct snapshot_meta *meta,
+    struct error *err)
 {
-    uint64_t crc = snapshot_crc(0, bytes.p, bytes.n);
+    uint64_t crc = 0;
+    for (size_t at = 0; at < state->n;) {
+        size_t n = state->n - at < PIECE_SIZE ? state->n - at : PIECE_SIZE;
+        crc = snapshot_crc(crc, state->bytes + at, n);
+        shared_body_passed(state, at += n);
+    }
     bool same = meta->crc.n == 8;
     for (size_t i = 8; same && i-- > 0; crc >>= 8)
         same = (uint8_t)meta->crc.p[i] == (uint8_t)crc;
     return same ? 0 : error_set(err, ERR_DECODE, "snapshot: the sum of %s is wrong", path);
 }
 
-int snapshot_file_open(
-    const char *dir, const struct snapshot_meta *meta, struct str *bytes, struct error *err)
+int snapshot_file_open(const char *dir, const struct snapshot_meta *meta,
+    struct shared_body **state, struct error *err)
 {
     char path[PATH_SIZE];
     struct stat st;
-    *bytes = STR_NIL;
+    *state = NULL;
     snprintf(path, sizeof path, "%s/%.*s/state.bin", dir, STR_ARG(meta->id));
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return fail(err, "opening", path, errno);
@@ -314,21 +330,12 @@ int snapshot_file_open(
         return error_set(err, ERR_DECODE, "snapshot: %s has %lld bytes, not %lld", path,
             (long long)st.st_size, (long long)meta->size);
     }
-    size_t n = (size_t)st.st_size;
-    void *p = n ? mmap(NULL, n, PROT_READ, MAP_PRIVATE, fd, 0) : NULL;
-    int why = errno;
+    struct shared_body *mapped = shared_body_map(fd, (size_t)st.st_size, err);
     close(fd);
-    if (p == MAP_FAILED) return fail(err, "mapping", path, why);
-    *bytes = (struct str){ p, n };
-    int code = check_sum(path, *bytes, meta, err);
-    if (code) {
-        snapshot_file_close(*bytes);
-        *bytes = STR_NIL;
-    }
+    int code = mapped ? check_sum(path, mapped, meta, err) : ERR_IO;
+    if (code)
+        shared_body_unref(mapped);
+    else
+        *state = mapped;
     return code;
-}
-
-void snapshot_file_close(struct str bytes)
-{
-    if (bytes.p) munmap((void *)(uintptr_t)bytes.p, bytes.n);
 }

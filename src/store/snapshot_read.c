@@ -5,10 +5,11 @@
 /* LMDB keeps the memory of the pages it wrote in one go. */
 #define CHECKPOINT_BYTES (4u << 20)
 
-static int read_records(struct str bytes, snapshot_record_fn record, void *ctx,
+static int read_records(struct shared_body *state, snapshot_record_fn record, void *ctx,
     uint64_t *last_index, struct snapshot_progress *progress, struct error *err)
 {
     struct cursor c;
+    struct str bytes = shared_body_str(state);
     struct snapshot_header header = { 0 };
     struct arena a = ARENA_INIT;
     struct error why = { 0 };
@@ -18,6 +19,7 @@ static int read_records(struct str bytes, snapshot_record_fn record, void *ctx,
     if (last_index) *last_index = header.last_index;
     while (!code && cursor_left(&c) > 0) {
         size_t at = bytes.n - cursor_left(&c);
+        shared_body_passed(state, at);
         if (progress) atomic_store_explicit(&progress->done, at, memory_order_relaxed);
         uint8_t type = *c.p;
         const struct command *row = command_get(type);
@@ -36,14 +38,15 @@ static int read_records(struct str bytes, snapshot_record_fn record, void *ctx,
             code = record(ctx, type, body, &a, err);
         arena_reset(&a);
     }
+    shared_body_passed(state, bytes.n);
     arena_free(&a);
     return code;
 }
 
-int snapshot_read(
-    struct str bytes, snapshot_record_fn record, void *ctx, uint64_t *last_index, struct error *err)
+int snapshot_read(struct shared_body *state, snapshot_record_fn record, void *ctx,
+    uint64_t *last_index, struct error *err)
 {
-    return read_records(bytes, record, ctx, last_index, NULL, err);
+    return read_records(state, record, ctx, last_index, NULL, err);
 }
 
 /* --- restoring ------------------------------------------------------------------------------ */
@@ -234,17 +237,17 @@ static int peek_last_index(struct str bytes, uint64_t *out, struct error *err)
     return code ? error_prefix(err, "snapshot: unreadable header: ") : 0;
 }
 
-int snapshot_build(struct store *s, struct str bytes, uint64_t index, uint64_t term,
+int snapshot_build(struct store *s, struct shared_body *from, uint64_t index, uint64_t term,
     struct snapshot_progress *progress, struct store_batch **out, struct error *err)
 {
     struct snapshot_progress unseen = { 0 };
     struct restore r = { .progress = progress ? progress : &unseen };
-    int code = peek_last_index(bytes, &r.last_index, err);
+    int code = peek_last_index(shared_body_str(from), &r.last_index, err);
     *out = NULL;
     if (code) return code;
     r.batch = store_restore_begin(s, err);
     if (!r.batch) return ERR_IO;
-    code = read_records(bytes, put_record, &r, NULL, r.progress, err);
+    code = read_records(from, put_record, &r, NULL, r.progress, err);
     if (code) {
         store_restore_abort(r.batch);
         return code;
@@ -265,9 +268,9 @@ void snapshot_drop(struct store_batch *built)
 }
 
 int snapshot_restore(
-    struct store *s, struct str bytes, uint64_t index, uint64_t term, struct error *err)
+    struct store *s, struct shared_body *from, uint64_t index, uint64_t term, struct error *err)
 {
     struct store_batch *built;
-    int code = snapshot_build(s, bytes, index, term, NULL, &built, err);
+    int code = snapshot_build(s, from, index, term, NULL, &built, err);
     return code ? code : snapshot_switch(built, err);
 }

@@ -6,11 +6,13 @@
 
 #define PART_SIZE 65536 /* bytes given to the sink at a time */
 #define RECORD_MAX (256u << 20)
+#define FORGET_SIZE (16u << 20) /* written before the pages that were read leave memory */
 
 struct writer {
     struct view *view;
     struct snapshot_sink *sink;
     struct buf out;
+    size_t written;     /* since pages were let go */
     struct arena arena; /* of one row */
     struct error *err;
     int code;
@@ -21,6 +23,11 @@ static void flush(struct writer *w)
     if (!w->code && w->out.overflow)
         w->code = error_set(w->err, ERR_TOO_LARGE, "snapshot: a record is too large");
     if (!w->code && w->out.n) w->code = w->sink->write(w->sink, w->out.p, w->out.n, w->err);
+    w->written += w->out.n;
+    if (w->written >= FORGET_SIZE) {
+        w->written = 0;
+        state_env_forget(w->view->env);
+    }
     buf_clear(&w->out);
 }
 

@@ -16,6 +16,8 @@ struct state_env {
     MDB_env *mdb;
     MDB_dbi *dbi; /* TABLE_COUNT rows of 1 + TABLE_INDEXES_MAX */
     MDB_dbi meta, index, chunks;
+    void *map; /* where its file is mapped, NULL if that is not known */
+    size_t map_size;
     unsigned refs;
 };
 
@@ -263,6 +265,8 @@ struct store {
 int state_env_open(const char *path, bool unlink_it, uint64_t map_size, struct state_env **out,
     struct error *err) must_check;
 void state_env_unref(struct state_env *env);
+/* Mapped pages leave the memory of the process; they come back when they are read. Any thread. */
+void state_env_forget(const struct state_env *env);
 int state_mark_write(const char *dir, const char *content, struct error *err) must_check;
 void state_dir_remove(const char *dir);
 /* dir + tail; the caller frees. */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <openssl/sha.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "blake2b.h"
 #include "pack.h"
 #include "consuld/store_log.h"
 #include "state.h"
@@ -98,8 +98,11 @@ struct str store_quoted(struct arena *a, struct str s)
 static MDB_val key_fit(struct str key, uint8_t cut[KEY_INLINE_MAX + KEY_HASH])
 {
     if (key.n <= KEY_INLINE_MAX) return (MDB_val){ key.n, (void *)(uintptr_t)key.p };
-    uint8_t hash[SHA256_DIGEST_LENGTH];
-    SHA256((const uint8_t *)key.p, key.n, hash);
+    uint8_t hash[BLAKE2B_SIZE];
+    struct blake2b sum;
+    blake2b_begin(&sum);
+    blake2b_add(&sum, key);
+    blake2b_end(&sum, hash);
     memcpy(cut, key.p, KEY_INLINE_MAX);
     memcpy(cut + KEY_INLINE_MAX, hash, KEY_HASH);
     return (MDB_val){ KEY_INLINE_MAX + KEY_HASH, cut };

@@ -4,6 +4,7 @@
 
 #include "consuld/model.h"
 #include "consuld/store_snapshot.h"
+#include "world/openssl_digest.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -23,8 +24,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct error err = { 0 };
     struct snapshot_meta meta;
     struct shared_body *state;
-    int code =
-        archive_read((struct str){ (const char *)data, size }, NULL, &a, &meta, &state, &err);
+    struct shared_body bytes = shared_body_view((struct str){ (const char *)data, size });
+    int code = archive_read(&bytes, NULL, &digest_openssl, &a, &meta, &state, &err);
     ensure(code <= 0 && (code == 0 || err.text[0] != '\0'));
     shared_body_unref(state);
     arena_free(&a);

@@ -33,11 +33,11 @@ static int look_at(void *ctx, uint8_t type, const void *body, struct arena *a, s
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct error err = { 0 };
-    struct str bytes = { (const char *)data, size };
+    struct shared_body bytes = shared_body_view((struct str){ (const char *)data, size });
     size_t records = 0;
-    int read = snapshot_read(bytes, look_at, &records, NULL, &err);
+    int read = snapshot_read(&bytes, look_at, &records, NULL, &err);
     ensure(read == 0 || err.text[0] != '\0');
-    int restored = snapshot_restore(store, bytes, 7, 1, &err);
+    int restored = snapshot_restore(store, &bytes, 7, 1, &err);
     /* What cannot be read is not restored. */
     ensure(read == 0 || restored < 0);
     return 0;

@@ -45,8 +45,9 @@ struct raft_driver_options {
     uint64_t snapshot_interval_ms;           /* 0: 30000 */
     uint64_t trailing_logs;                  /* 0: 10240 */
     struct raft_driver_transport *transport; /* may be NULL */
-    struct disk *disk;       /* disk operations, NULL: the real ones (consuld/store_log.h) */
-    struct metrics *metrics; /* NULL: nobody counts */
+    struct disk *disk;           /* disk operations, NULL: the real ones (consuld/store_log.h) */
+    const struct digest *digest; /* NULL: archives are neither made nor read */
+    struct metrics *metrics;     /* NULL: nobody counts */
 };
 
 /* Reads the folder, restores what the store lacks, and waits for raft_driver_start. Strings are
@@ -142,7 +143,7 @@ struct raft_driver_snapshot_job;
 struct raft_driver_snapshot {
     void (*done)(struct raft_driver_snapshot *s);
     struct error err;
-    struct str state;
+    struct shared_body *state; /* let go by the closing */
     uint64_t index, term, configuration_index;
     const struct raft_configuration *configuration;
     struct raft_driver_snapshot_job *job;

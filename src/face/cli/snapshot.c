@@ -2,11 +2,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "client.h"
+#include "consuld/base/digest.h"
 #include "consuld/store_snapshot.h"
 
 static int one_file(struct cli *c)
@@ -15,38 +15,29 @@ static int one_file(struct cli *c)
     return cli_args_at_most(c, 1);
 }
 
-/* The bytes of a file, however large; the mapping lasts until the process ends. */
-static int map_file(struct str path, struct str *out, struct error *err)
+/* The bytes of a file, however large; NULL and *err if it cannot be read. */
+static struct shared_body *map_file(struct str path, struct error *err)
 {
     char why[128];
     struct stat st;
     struct arena a = ARENA_INIT;
+    struct shared_body *file = NULL;
     int fd = open(str_c(&a, path), O_RDONLY | O_CLOEXEC);
-    void *p = NULL;
-    *out = STR("");
-    bool ok = fd >= 0 && fstat(fd, &st) == 0;
-    if (ok && st.st_size > 0) {
-        p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        ok = p != MAP_FAILED;
-        if (ok) *out = (struct str){ p, (size_t)st.st_size };
-    }
-    int code = errno;
-    if (fd >= 0) close(fd);
     arena_free(&a);
-    if (ok) return 0;
-    return error_set(
-        err, ERR_IO, "open %.*s: %s", STR_ARG(path), cli_reason(code, why, sizeof why));
+    if (fd >= 0 && fstat(fd, &st) == 0)
+        file = shared_body_map(fd, (size_t)st.st_size, err);
+    else
+        error_set(err, ERR_IO, "open %.*s: %s", STR_ARG(path), cli_reason(errno, why, sizeof why));
+    if (fd >= 0) close(fd);
+    return file;
 }
 
 static int verify(
-    struct cli *c, struct str archive, struct snapshot_meta *meta, size_t *size, struct error *err)
+    struct cli *c, struct shared_body *archive, struct snapshot_meta *meta, struct error *err)
 {
-    struct shared_body *state = NULL;
-    *size = 0;
     snapshot_init();
-    int rc = archive_read(archive, NULL, &c->arena, meta, &state, err);
-    *size = shared_body_str(state).n;
-    shared_body_unref(state);
+    int rc = archive_read(archive, NULL, &digest_openssl, &c->arena, meta, NULL, err);
+    shared_body_unref(archive);
     return rc;
 }
 
@@ -91,8 +82,6 @@ static int save(struct cli *c)
     struct error err;
     struct client_response response;
     struct snapshot_meta meta = { 0 };
-    struct str bytes;
-    size_t size;
     char why[128];
     if (one_file(c)) return 1;
     const char *path = str_c(&c->arena, cli_arg(c, 0));
@@ -101,8 +90,8 @@ static int save(struct cli *c)
         unlink(unverified);
         return 1;
     }
-    if (map_file(str_of(unverified), &bytes, &err) != 0 ||
-        verify(c, bytes, &meta, &size, &err) != 0) {
+    struct shared_body *archive = map_file(str_of(unverified), &err);
+    if (!archive || verify(c, archive, &meta, &err) != 0) {
         unlink(unverified);
         return cli_fail(c, "Error verifying snapshot file: %s", err.text);
     }
@@ -122,10 +111,12 @@ static int restore(struct cli *c)
     struct client_response response;
     struct client_request r = { .method = "PUT", .path = STR("/v1/snapshot") };
     if (one_file(c)) return 1;
-    if (map_file(cli_arg(c, 0), &r.body, &err) != 0)
-        return cli_fail(c, "Error opening snapshot file: %s", err.text);
-    if (client_call(c, &r, &response, &err) != 0)
-        return cli_fail(c, "Error restoring snapshot: %s", err.text);
+    struct shared_body *archive = map_file(cli_arg(c, 0), &err);
+    if (!archive) return cli_fail(c, "Error opening snapshot file: %s", err.text);
+    r.body = shared_body_str(archive);
+    int rc = client_call(c, &r, &response, &err);
+    shared_body_unref(archive);
+    if (rc != 0) return cli_fail(c, "Error restoring snapshot: %s", err.text);
     cli_say(c, "Restored snapshot");
     return 0;
 }
@@ -134,19 +125,17 @@ static int inspect(struct cli *c)
 {
     struct error err;
     struct snapshot_meta meta = { 0 };
-    struct str bytes;
-    size_t size;
     struct columns t = { .width = 2 };
     if (one_file(c)) return 1;
-    if (map_file(cli_arg(c, 0), &bytes, &err) != 0)
-        return cli_fail(c, "Error opening snapshot file: %s", err.text);
-    if (verify(c, bytes, &meta, &size, &err) != 0)
+    struct shared_body *archive = map_file(cli_arg(c, 0), &err);
+    if (!archive) return cli_fail(c, "Error opening snapshot file: %s", err.text);
+    if (verify(c, archive, &meta, &err) != 0)
         return cli_fail(c, "Error verifying snapshot: %s", err.text);
     const struct {
         struct str name;
         uint64_t number;
-    } rows[] = { { STR("Size"), size }, { STR("Index"), meta.index }, { STR("Term"), meta.term },
-        { STR("Version"), (uint64_t)meta.version } };
+    } rows[] = { { STR("Size"), (uint64_t)meta.size }, { STR("Index"), meta.index },
+        { STR("Term"), meta.term }, { STR("Version"), (uint64_t)meta.version } };
     columns_add(c, &t, (const struct str[]){ STR("ID"), meta.id });
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         columns_add(c, &t,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "consuld/model.h"
+#include "consuld/store_log.h"
 #include "consuld/net/tls.h"
 #include "run.h"
 
@@ -85,7 +86,9 @@ static int configure(struct run *r)
         log_begin(r->config);
         bool opened = run_log_open(r, &err) == 0;
         log_warnings(&warnings);
-        if (!opened || (r->config->data_dir.n && run_prepare_folder(r, &err) != 0) ||
+        if (!opened ||
+            (r->config->data_dir.n &&
+                run_prepare_folder(disk_system(), r->config->data_dir, &err) != 0) ||
             run_node_id(r, &err) != 0 || run_tls_create(r, &err) != 0) {
             fprintf(stderr, "==> %s\n", err.text);
             status = 1;

@@ -107,7 +107,8 @@ struct run {
 };
 
 /* run_identity.c: data directory, node id, pid file. */
-int run_prepare_folder(struct run *r, struct error *err) must_check;
+/* Makes the folder and those above it, durably. */
+int run_prepare_folder(struct disk *disk, struct str dir, struct error *err) must_check;
 int run_node_id(struct run *r, struct error *err) must_check;
 int run_write_pid(const struct run *r, struct error *err) must_check;
 

@@ -7,25 +7,39 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "consuld/store_log.h"
 #include "run.h"
 
-int run_prepare_folder(struct run *r, struct error *err)
+/* One folder and its name. That of the last is synced even if it was there: who made it may not
+ * have come so far. */
+static int make_folder(struct disk *disk, char *path, bool last, struct error *err)
+{
+    char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, first = *name;
+    bool made = mkdir(path, 0755) == 0;
+    int why = made || errno == EEXIST ? 0 : errno;
+    if (!why && (made || last)) {
+        *name = '\0';
+        int code = disk_sync_dir(disk, path[0] ? path : ".");
+        *name = first;
+        if (made) why = code;
+    }
+    return why ? error_set(err, ERR_IO, "Failed to create data_dir %s: %s", path, strerror(why))
+               : 0;
+}
+
+int run_prepare_folder(struct disk *disk, struct str dir, struct error *err)
 {
     struct arena a = ARENA_INIT;
     int failed = 0;
-    const char *dir = str_c(&a, r->config->data_dir);
-    char *path = xstrdup(dir);
-    for (char *at = path[0] ? strchr(path + 1, '/') : NULL;; at = strchr(at + 1, '/')) {
+    while (dir.n > 1 && dir.p[dir.n - 1] == '/')
+        dir.n--;
+    char *path = arena_copy(&a, str_c(&a, dir), dir.n + 1);
+    for (char *at = path; at && !failed;) {
+        at = strchr(at + 1, '/');
         if (at) *at = '\0';
-        if (path[0] && mkdir(path, 0755) != 0 && errno != EEXIST) {
-            failed =
-                error_set(err, ERR_IO, "Failed to create data_dir %s: %s", path, strerror(errno));
-            break;
-        }
-        if (!at) break;
-        *at = '/';
+        failed = make_folder(disk, path, !at, err);
+        if (at) *at = '/';
     }
-    free(path);
     arena_free(&a);
     return failed;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "consuld/base/digest.h"
 #include "consuld/base/tls.h"
 #include "consuld/model.h"
 #include "consuld/net/tls.h"
@@ -55,6 +56,7 @@ static int raft_start(struct run *r, struct error *err)
         .snapshot_threshold = (uint64_t)c->raft_snapshot_threshold,
         .snapshot_interval_ms = ms(c->raft_snapshot_interval),
         .trailing_logs = (uint64_t)c->raft_trailing_logs,
+        .digest = &digest_openssl,
         .metrics = r->metrics };
     if (raft.multiplier == 0) raft.multiplier = 1;
     raft.transport = run_raft_create(r);

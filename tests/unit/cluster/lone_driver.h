@@ -13,6 +13,7 @@
 #include "consuld/store_snapshot.h"
 #include "world/fake_world.h"
 #include "world/faulty_disk.h"
+#include "world/openssl_digest.h"
 #include "world/scratch.h"
 
 struct fixture {
@@ -47,6 +48,7 @@ static inline int try_boot(struct fixture *f, struct error *err)
     f->options.address = STR("127.0.0.1:8300");
     f->options.bootstrap = true;
     f->options.multiplier = 1;
+    f->options.digest = &digest_openssl;
     if (!f->options.disk) f->options.disk = &f->disk.disk;
     int code = raft_driver_create(&f->options, &f->driver, err);
     if (code) {

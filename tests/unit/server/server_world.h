@@ -13,6 +13,7 @@
 #include "consuld/store.h"
 #include "world/fake_outside.h"
 #include "world/fake_world.h"
+#include "world/openssl_digest.h"
 
 struct fixture {
     struct world world;
@@ -57,6 +58,7 @@ static void build(struct fixture *f)
         .address = STR("127.0.0.1:8300"),
         .bootstrap = true,
         .multiplier = 1,
+        .digest = &digest_openssl,
     };
     if (raft_driver_create(&ro, &f->raft, &err)) fail_msg("%s", err.text);
     f->options.world = &f->world;

@@ -5,6 +5,7 @@
 #include "unit/store/fsm_log.h"
 
 #include "consuld/store_snapshot.h"
+#include "world/openssl_digest.h"
 
 struct query {
     struct store *store;
@@ -415,9 +416,10 @@ static void state_restored_from_the_recorded_archive_answers_them_too(void **sta
     struct error err;
     struct str archive = read_file(&a, VECTORS "fsm/catalog/snapshot.tgz");
     snapshot_init();
-    if (archive_read(archive, NULL, &a, &meta, &bytes, &err)) fail_msg("%s", err.text);
-    if (snapshot_restore(r.store, shared_body_str(bytes), meta.index, meta.term, &err))
+    struct shared_body body = shared_body_view(archive);
+    if (archive_read(&body, NULL, &digest_openssl, &a, &meta, &bytes, &err))
         fail_msg("%s", err.text);
+    if (snapshot_restore(r.store, bytes, meta.index, meta.term, &err)) fail_msg("%s", err.text);
     shared_body_unref(bytes);
     arena_free(&a);
     check_reads(&r);

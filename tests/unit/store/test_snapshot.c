@@ -83,7 +83,8 @@ static struct records records_of(struct str bytes, struct arena *a)
 {
     struct records r = { .a = a };
     struct error err = { 0 };
-    if (snapshot_read(bytes, collect, &r, &r.last_index, &err)) fail_msg("%s", err.text);
+    struct shared_body body = shared_body_view(bytes);
+    if (snapshot_read(&body, collect, &r, &r.last_index, &err)) fail_msg("%s", err.text);
     return r;
 }
 
@@ -111,13 +112,20 @@ static struct str recorded_state(const char *set, struct arena *a)
     return read_file(a, str_printf(a, VECTORS "fsm/%s/state.bin", set).p);
 }
 
+static int restore(
+    struct store *s, struct str bytes, uint64_t index, uint64_t term, struct error *err)
+{
+    struct shared_body body = shared_body_view(bytes);
+    return snapshot_restore(s, &body, index, term, err);
+}
+
 static void restore_and_write(const char *set)
 {
     struct arena a = ARENA_INIT;
     struct error err = { 0 };
     struct store *s = store_fresh();
     struct str bytes = recorded_state(set, &a);
-    if (snapshot_restore(s, bytes, 1000, 7, &err)) fail_msg("%s: %s", set, err.text);
+    if (restore(s, bytes, 1000, 7, &err)) fail_msg("%s: %s", set, err.text);
     assert_int_equal(store_applied_index(s), 1000);
     assert_int_equal(store_applied_term(s), 7);
     assert_same_records(set, bytes, written(s, &a), &a);
@@ -186,7 +194,7 @@ static void gateway_mappings_come_back_with_their_entry(void **state)
     struct error err = { 0 };
     struct store *s = store_fresh();
     struct list rows = { 0 };
-    assert_int_equal(snapshot_restore(s, recorded_state("catalog", &a), 223, 2, &err), 0);
+    assert_int_equal(restore(s, recorded_state("catalog", &a), 223, 2, &err), 0);
     store_gateway_services(store_read(s), NULL, STR("termgw"), &a, &rows);
     assert_true(rows.n > 0);
     for (size_t i = 0; i < rows.n; i++)
@@ -208,7 +216,7 @@ static void a_refused_restore_leaves_the_state_alone(void **state)
     struct str bytes = recorded_state("catalog", &a), before = written(s, &a);
     size_t cuts[] = { 0, 5, 14, 1000, 20001, bytes.n - 1 };
     for (size_t i = 0; i < sizeof cuts / sizeof cuts[0]; i++) {
-        int code = snapshot_restore(s, str_slice(bytes, 0, cuts[i]), 500, 7, &err);
+        int code = restore(s, str_slice(bytes, 0, cuts[i]), 500, 7, &err);
         assert_true(code < 0);
         assert_non_null(strstr(err.text, "snapshot: "));
         assert_int_equal(store_applied_index(s), applied);
@@ -230,7 +238,7 @@ static void an_unknown_record_is_named_with_its_place(void **state)
     size_t at = bytes.n;
     buf_put_char(&bytes, 77);
     buf_put_char(&bytes, (char)0xc0);
-    assert_int_equal(snapshot_restore(s, buf_str(&bytes), 5, 1, &err), ERR_DECODE);
+    assert_int_equal(restore(s, buf_str(&bytes), 5, 1, &err), ERR_DECODE);
     assert_string_equal(
         err.text, str_printf(&a, "snapshot: unrecognized record type 77 at byte %zu", at).p);
     buf_deinit(&bytes);
@@ -277,7 +285,7 @@ static void the_newest_of_two_kept_files_is_found(void **state)
     char *dir = scratch_create();
     struct snapshot_meta meta;
     bool found;
-    struct str bytes;
+    struct shared_body *file;
     assert_int_equal(snapshot_file_newest(dir, &a, &meta, &found, &err), 0);
     assert_false(found);
     kv(s, &a, "set", "a", "1");
@@ -291,9 +299,9 @@ static void the_newest_of_two_kept_files_is_found(void **state)
     assert_true(str_is(meta.peers, "\x91\xae"
                                    "127.0.0.1:8300"));
     assert_int_equal(meta.configuration.servers.n, 1);
-    assert_int_equal(snapshot_file_open(dir, &meta, &bytes, &err), 0);
-    assert_true(str_eq(bytes, written(s, &a)));
-    snapshot_file_close(bytes);
+    assert_int_equal(snapshot_file_open(dir, &meta, &file, &err), 0);
+    assert_true(str_eq(shared_body_str(file), written(s, &a)));
+    shared_body_unref(file);
     store_close(s);
     scratch_destroy(dir);
     arena_free(&a);
@@ -308,17 +316,17 @@ static void a_damaged_file_is_named(void **state)
     char *dir = scratch_create(), path[4300];
     struct snapshot_meta meta;
     bool found;
-    struct str bytes;
+    struct shared_body *file;
     assert_int_equal(write_file(disk_system(), dir, s, 9, &a, &err), 0);
     assert_int_equal(snapshot_file_newest(dir, &a, &meta, &found, &err), 0);
     snprintf(path, sizeof path, "%s/%s/state.bin", dir, str_c(&a, meta.id));
     FILE *f = fopen(path, "r+b");
     fputc(0x55, f);
     fclose(f);
-    assert_int_equal(snapshot_file_open(dir, &meta, &bytes, &err), ERR_DECODE);
+    assert_int_equal(snapshot_file_open(dir, &meta, &file, &err), ERR_DECODE);
     assert_non_null(strstr(err.text, "the sum of"));
     assert_int_equal(truncate(path, 3), 0);
-    assert_int_equal(snapshot_file_open(dir, &meta, &bytes, &err), ERR_DECODE);
+    assert_int_equal(snapshot_file_open(dir, &meta, &file, &err), ERR_DECODE);
     assert_non_null(strstr(err.text, "has 3 bytes"));
     snprintf(path, sizeof path, "%s/%s/meta.json", dir, str_c(&a, meta.id));
     assert_int_equal(truncate(path, 10), 0);
@@ -342,7 +350,7 @@ static void a_failing_operation_leaves_the_older_snapshot(void **state)
         char *dir = scratch_create();
         struct snapshot_meta meta;
         bool found;
-        struct str bytes;
+        struct shared_body *file;
         assert_int_equal(write_file(disk_system(), dir, s, 5, &a, &err), 0);
         faulty_disk_init(&disk, EIO);
         disk.fail_at = k;
@@ -352,8 +360,8 @@ static void a_failing_operation_leaves_the_older_snapshot(void **state)
         assert_int_equal(snapshot_file_newest(dir, &a, &meta, &found, &err), 0);
         assert_true(found);
         if (!code) assert_int_equal(meta.index, 6);
-        assert_int_equal(snapshot_file_open(dir, &meta, &bytes, &err), 0);
-        snapshot_file_close(bytes);
+        assert_int_equal(snapshot_file_open(dir, &meta, &file, &err), 0);
+        shared_body_unref(file);
         assert_int_equal(write_file(disk_system(), dir, s, 7, &a, &err), 0);
         assert_int_equal(folders(dir), SNAPSHOTS_KEPT);
         store_close(s);

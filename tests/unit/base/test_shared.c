@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "consuld/base.h"
+#include "consuld/base/shared.h"
+
+#define SIZE (((size_t)10 << 20) + 100)
+
+static bool in_memory(const char *p)
+{
+    uint64_t entry = 0;
+    uintptr_t page = (uintptr_t)p / (uintptr_t)sysconf(_SC_PAGESIZE);
+    int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, &entry, sizeof entry, (off_t)(page * sizeof entry)), sizeof entry);
+    close(fd);
+    return entry >> 63;
+}
+
+static uint64_t sum_upto(struct shared_body *b, size_t n)
+{
+    uint64_t sum = 0;
+    for (size_t at = 0; at < n; at++)
+        sum += (uint8_t)b->bytes[at] * (at + 1);
+    return sum;
+}
+
+static void mapped_pages_leave_memory_behind_the_reader_and_come_back(void **state)
+{
+    (void)state;
+    struct error err;
+    char *bytes = malloc(SIZE);
+    int fd;
+    for (size_t i = 0; i < SIZE; i++)
+        bytes[i] = (char)(i * 31 + i / 4096);
+    if (file_without_name("/tmp", &fd, &err)) fail_msg("%s", err.text);
+    assert_int_equal(write(fd, bytes, SIZE), SIZE);
+    free(bytes);
+    struct shared_body *b = shared_body_map(fd, SIZE, &err);
+    assert_non_null(b);
+    close(fd);
+    uint64_t sum = sum_upto(b, SIZE);
+    for (int round = 0; round < 2; round++) {
+        assert_true(in_memory(b->bytes) && in_memory(b->bytes + SIZE - 1));
+        shared_body_passed(b, (size_t)9 << 20);
+        assert_false(in_memory(b->bytes) || in_memory(b->bytes + ((size_t)8 << 20) - 1));
+        assert_true(in_memory(b->bytes + ((size_t)9 << 20)));
+        shared_body_passed(b, SIZE);
+        assert_false(in_memory(b->bytes + SIZE - 1));
+        assert_int_equal(sum_upto(b, SIZE), sum);
+        shared_body_passed(b, 0);
+    }
+    shared_body_unref(b);
+}
+
+static void bytes_in_memory_stay(void **state)
+{
+    (void)state;
+    struct shared_body *copy = shared_body_create(STR("bytes")), view;
+    shared_body_passed(copy, 5);
+    assert_true(str_is(shared_body_str(copy), "bytes"));
+    view = shared_body_view(shared_body_str(copy));
+    shared_body_passed(&view, 5);
+    assert_true(str_is(shared_body_str(&view), "bytes"));
+    shared_body_unref(copy);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(mapped_pages_leave_memory_behind_the_reader_and_come_back),
+        cmocka_unit_test(bytes_in_memory_stay),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
