@@ -3,7 +3,7 @@
  * owns no socket, file, clock or thread. It speaks hashicorp/raft protocol 3 (spec: raft.md).
  *
  * The one invariant: a message found in an output may leave at once. What needs durability first
- * (votes, acknowledgements, anything in a new term) the core keeps back until the driver reports
+ * (votes, acknowledgements, what a new leader sends) the core keeps back until the driver reports
  * the write with RAFT_PERSISTED. Replication of new entries does not wait for the local write; the
  * local node counts for commitment only after it, and nothing above the durable index is applied.
  *

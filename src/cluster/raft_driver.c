@@ -40,6 +40,7 @@ static struct raft *make_core(struct raft_driver *d, uint32_t multiplier)
     struct raft_options o = raft_options_default(multiplier ? multiplier : 5);
     o.id = d->id;
     o.address = d->address;
+    d->silence_ms = o.heartbeat_timeout_ms / 2;
     world_random(d->world, &o.seed, sizeof o.seed);
     return raft_create(&o);
 }
@@ -207,6 +208,7 @@ struct raft_driver_state raft_driver_state(struct raft_driver *d)
     view_servers(d, st.latest);
     uint64_t now = world_now_ms(d->world);
     bool leader = driver_leads(d), early = st.role == RAFT_LEADER && !leader;
+    uint64_t silent = leader || now < st.last_contact_ms ? 0 : now - st.last_contact_ms;
     return (struct raft_driver_state){
         .role = role_of(d, st.role),
         .term = st.term,
@@ -224,7 +226,8 @@ struct raft_driver_state raft_driver_state(struct raft_driver *d)
         .configuration_pending = st.latest_index != st.committed_index,
         .transferring = st.transferring,
         .contact_known = leader || st.last_contact_ms != 0,
-        .last_contact_ms = leader || now < st.last_contact_ms ? 0 : now - st.last_contact_ms,
+        .last_contact_ms = silent,
+        .leader_silent = st.role == RAFT_FOLLOWER && st.leader_address.n && silent >= d->silence_ms,
         .writes_refused = d->refused || d->broken,
     };
 }

@@ -158,7 +158,8 @@ struct raft_driver {
     struct arena arena; /* of one apply batch */
     bool broken;        /* the state machine cannot go on */
     char broken_text[512];
-    bool refused; /* the disk takes no writes now */
+    bool refused;        /* the disk takes no writes now */
+    uint64_t silence_ms; /* of a leader that may be gone */
     char refused_text[512];
     bool retry_now;    /* the retry timer fired */
     bool flush_failed; /* the last commit of the log failed */

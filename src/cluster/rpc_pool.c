@@ -251,6 +251,36 @@ static void dialled(struct server_dial *d, struct stream *s)
     conn_free(c);
 }
 
+static void give_up(struct pool_conn *c)
+{
+    if (!c->dialling) {
+        conn_end(c, "EOF");
+        return;
+    }
+    server_dial_cancel(&c->dial);
+    error_set(&c->dial.dial.err, ERR_IO, "dial tcp %.*s:%u: i/o timeout",
+        STR_ARG(c->target.address), c->target.port);
+    dialled(&c->dial, NULL);
+}
+
+/* What the ends of calls do may begin and end other connections. */
+void rpc_pool_server_failed(struct rpc_pool *p, struct str datacenter, struct str name)
+{
+    struct link all, *l;
+    link_init(&all);
+    link_each (it, &p->all) {
+        struct pool_conn *c = container_of(it, struct pool_conn, link);
+        bool its = str_eq(c->target.datacenter, datacenter) && str_eq(c->target.name, name);
+        if (!its || c->ended) continue;
+        link_remove(it);
+        link_push(&all, it);
+    }
+    while ((l = link_pop(&all))) {
+        link_push(&p->all, l);
+        give_up(container_of(l, struct pool_conn, link));
+    }
+}
+
 /* The gateway it came by is none any more. */
 static bool led_astray(const struct pool_conn *c)
 {

@@ -347,6 +347,12 @@ void rpc_pool_submit(struct rpc_pool *p, const struct rpc_target *to, struct rpc
     }
 }
 
+bool rpc_pool_sent(const struct rpc_call *call)
+{
+    const struct pool_call *pc = call->impl;
+    return pc && (pc->stream || pc->insecure);
+}
+
 void rpc_pool_cancel(struct rpc_pool *p, struct rpc_call *call)
 {
     struct pool_call *pc = call->impl;

@@ -27,14 +27,6 @@ void raft__set_hard_state(struct raft *r, uint64_t term, uint64_t vote_term, str
     r->write.hard_state = true;
 }
 
-void raft__contact(struct raft *r)
-{
-    r->last_contact_ms = r->now;
-    r->contact_known = true;
-    r->probing = r->cut_off = false;
-    r->election_ms = r->now + raft__random(r, r->o.heartbeat_timeout_ms);
-}
-
 /* To follower, in `term` if that is newer. The leader is forgotten. */
 void raft__step_down(struct raft *r, uint64_t term, enum raft_status status)
 {
@@ -185,7 +177,10 @@ static int on_receive(struct raft *r, const struct raft_message *m)
         break;
     }
     bool has_term = m->type != RAFT_TIMEOUT_NOW_RESPONSE && m->type != RAFT_PROBE_RESPONSE;
-    if (has_term && m->term > r->hard.term && !(r->installing.active && r->installing.restore))
+    bool asked_for = m->type == RAFT_REQUEST_VOTE_RESPONSE && r->role == RAFT_CANDIDATE &&
+                     m->term <= r->candidacy;
+    if (has_term && !asked_for && m->term > r->hard.term &&
+        !(r->installing.active && r->installing.restore))
         raft__step_down(r, m->term, RAFT_LEADERSHIP_LOST);
     else
         on_response(r, m);
@@ -255,6 +250,7 @@ static void start(struct raft *r)
 static uint64_t wake_time(const struct raft *r)
 {
     if (r->role == RAFT_LEADER) return raft__leader_wake(r);
+    if (r->role == RAFT_CANDIDATE && r->ask_ms < r->election_ms) return r->ask_ms;
     return r->latest.n ? r->election_ms : RAFT_NEVER;
 }
 

@@ -53,8 +53,10 @@ struct outbox {
 struct ballot {
     uint64_t rpc; /* 0: nothing outstanding */
     bool reached; /* answered the probe */
+    bool asked;
     bool granted;
-    bool adopted; /* answered in the term of the candidacy */
+    bool adopted;      /* answered in the term of the candidacy */
+    bool hears_leader; /* so it refused, and stays in its term */
 };
 
 struct inflight {
@@ -147,7 +149,8 @@ struct raft {
 
     uint64_t election_ms; /* follower, candidate: next move */
     bool probing;
-    bool cut_off;       /* the last round of probes reached no majority */
+    uint64_t candidacy; /* candidate: the term that votes are asked for in */
+    uint64_t ask_ms;    /* candidate: ask those again that heard a leader */
     bool transfer_vote; /* this candidacy was asked for by TimeoutNow */
     struct ballot ballots[RAFT_SERVERS_MAX];
 
@@ -192,7 +195,6 @@ static inline bool raft__fits(struct str s, size_t max)
 uint64_t raft__random(struct raft *r, uint64_t timeout_ms); /* timeout plus [0, timeout) */
 void raft__set_hard_state(struct raft *r, uint64_t term, uint64_t vote_term, struct str vote);
 void raft__step_down(struct raft *r, uint64_t term, enum raft_status status);
-void raft__contact(struct raft *r);
 
 /* load.c */
 void raft__load_end(struct raft *r);
@@ -233,6 +235,7 @@ int raft__bootstrap(struct raft *r, const struct raft_configuration *c);
 
 /* election.c */
 bool raft__leader_known(const struct raft *r);
+void raft__contact(struct raft *r); /* a leader was heard, or may be soon */
 void raft__election_timer(struct raft *r);
 void raft__leader_gone(struct raft *r, struct str address);
 void raft__campaign(struct raft *r, bool transfer);

@@ -68,7 +68,7 @@ uint64_t raft__request(
     struct raft *r, const char *id, const char *address, struct raft_message *m, uint64_t needs)
 {
     m->rpc = ++r->rpc;
-    m->term = r->hard.term;
+    m->term = m->type == RAFT_REQUEST_VOTE ? r->candidacy : r->hard.term;
     struct envelope *e = post(r, m, needs);
     if (!e) return m->rpc;
     memcpy(e->peer_id, id, strlen(id) + 1);

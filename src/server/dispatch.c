@@ -8,6 +8,7 @@
 #include "server.h"
 
 #define HOLD_PAUSES 16 /* a pause is at most this part of the time a call may be held */
+#define SILENCE_PAUSE_MS 100
 
 void *server__field(const void *record, int offset)
 {
@@ -212,21 +213,20 @@ static void read_pending(struct pending *p)
 
 /* --- waiting -------------------------------------------------------------------------------- */
 
-static void route(struct pending *p);
-
 static void held_long(struct timer *t)
 {
     struct pending *p = container_of(t, struct pending, timer);
     if (p->pausing) {
         p->pausing = false;
-        route(p);
+        server__route(p);
         return;
     }
-    fail_pending(p, p->verified ? RPC_ERR_NOT_READY : RPC_ERR_NO_LEADER);
+    fail_pending(p, p->forwarded  ? FORWARD_ERR_DOUBT
+                    : p->verified ? RPC_ERR_NOT_READY
+                                  : RPC_ERR_NO_LEADER);
 }
 
-/* What is left of the time that a call may be held. */
-static uint64_t hold_left_ms(struct pending *p)
+uint64_t server__hold_left_ms(struct pending *p)
 {
     uint64_t now = world_now_ms(p->server->world), most = p->server->opts.rpc_hold_timeout_ms;
     if (!p->held_since_ms) p->held_since_ms = now ? now : 1;
@@ -245,12 +245,21 @@ static void hold_for(struct pending *p, uint64_t ms)
 static void hold(struct pending *p)
 {
     p->pausing = false;
-    hold_for(p, hold_left_ms(p));
+    hold_for(p, server__hold_left_ms(p));
+}
+
+/* A leader that was not heard of for a while may be gone: what is sent to it now would be lost with
+ * it. It speaks again, or another one does. */
+static void hold_for_a_word(struct pending *p)
+{
+    uint64_t left = server__hold_left_ms(p);
+    p->pausing = left > SILENCE_PAUSE_MS;
+    hold_for(p, p->pausing ? SILENCE_PAUSE_MS : left);
 }
 
 bool server__hold_again(struct pending *p)
 {
-    uint64_t left = hold_left_ms(p);
+    uint64_t left = server__hold_left_ms(p);
     uint64_t pause =
         world_random_below(p->server->world, p->server->opts.rpc_hold_timeout_ms / HOLD_PAUSES + 1);
     if (left == 0) return false;
@@ -272,7 +281,7 @@ static void verified(struct raft_driver_request *r)
     }
     p->verified = true;
     server__measure(p->server, MEASURE_CONSISTENT_READ, p->began_us);
-    route(p);
+    server__route(p);
 }
 
 static void verify(struct pending *p)
@@ -293,7 +302,7 @@ static bool served_stale(const struct server *s, const struct pending *p)
 }
 
 /* One pass through the rules of rpc.md 6.1; called again when a held call may go on. */
-static void route(struct pending *p)
+void server__route(struct pending *p)
 {
     struct server *s = p->server;
     bool consistent = p->method->mode == MODE_READ_CONSISTENT ||
@@ -306,7 +315,10 @@ static void route(struct pending *p)
         }
         if (!raft_driver_is_leader(s->raft)) {
             p->verified = false;
-            if (!server__forward(p)) hold(p);
+            if (raft_driver_state(s->raft).leader_silent)
+                hold_for_a_word(p);
+            else if (!server__forward(p))
+                hold(p);
             return;
         }
     }
@@ -332,7 +344,7 @@ void server__release_held(struct server *s)
         link_push(&ready, it);
     }
     for (struct link *it; (it = link_pop(&ready));)
-        route(container_of(it, struct pending, link));
+        server__route(container_of(it, struct pending, link));
 }
 
 /* Where the call belongs: the own datacenter or another. *args is what to go on with. */
@@ -407,7 +419,7 @@ void server__submit(struct rpc_client *client, struct rpc_call *call)
             read_now(s, call, m, l, args);
         return;
     }
-    route(make_pending(s, call, m, l, args));
+    server__route(make_pending(s, call, m, l, args));
 }
 
 void server__submit_to(struct server *s, struct rpc_call *call, struct str datacenter)

@@ -3,9 +3,11 @@
  * fails because nobody leads, or because the leader could not be reached, is tried again after a
  * short random pause for as long as a call may be held. */
 #include "consuld/cluster/rpc_router.h"
+#include "forward_judge.h"
 #include "server.h"
 
 #define DIAL_FAILED "failed to get conn"
+#define LAST_PART 16 /* of the time that a call may be held */
 
 bool server__leader_target(struct server *s, struct arena *a, struct rpc_target *out)
 {
@@ -58,13 +60,23 @@ static bool connection_lost(struct str why)
     return false;
 }
 
+/* What waited at the leader for long has not failed before. */
+static void returned(struct pending *p)
+{
+    const struct server *s = p->server;
+    timer_stop(&p->timer);
+    link_remove(&p->link);
+    p->forwarded = false;
+    if (world_now_ms(s->world) - p->forwarded_ms > s->opts.rpc_hold_timeout_ms)
+        p->held_since_ms = 0;
+}
+
 static void answered(struct rpc_call *inner)
 {
     struct pending *p = inner->ctx;
     struct rpc_call *call = p->call;
     struct str why = str_of(inner->err->text);
-    p->forwarded = false;
-    link_remove(&p->link);
+    returned(p);
     if (inner->code == 0) {
         server__finish(call, inner->reply);
         return;
@@ -74,6 +86,12 @@ static void answered(struct rpc_call *inner)
                  (p->method->mode != MODE_WRITE && connection_lost(why));
     if (!p->server->leaving && again && server__hold_again(p)) return;
     server__fail(call, inner->code);
+}
+
+static uint64_t leader_hash(const struct server *s)
+{
+    struct raft_driver_state state = raft_driver_state(s->raft);
+    return hash_bytes(state.leader_address.p, state.leader_address.n);
 }
 
 bool server__forward(struct pending *p)
@@ -89,6 +107,8 @@ bool server__forward(struct pending *p)
     s->stats.forwarded++;
     p->kind = PENDING_FORWARD;
     p->forwarded = true;
+    p->forwarded_ms = world_now_ms(s->world);
+    p->asked = leader_hash(s);
     p->inner = (struct rpc_call){ .method = call->method,
         .args = p->args,
         .arena = call->arena,
@@ -100,4 +120,38 @@ bool server__forward(struct pending *p)
     rpc_pool_submit(s->opts.rpc_pool, &leader, &p->inner);
     arena_free(&a);
     return true;
+}
+
+void server__forward_review(struct server *s)
+{
+    bool known = raft_driver_state(s->raft).leader_address.n > 0;
+    uint64_t leader = leader_hash(s);
+    struct link again;
+    link_init(&again);
+    link_each (it, &s->calls) {
+        struct pending *p = container_of(it, struct pending, link);
+        if (!p->forwarded) continue;
+        struct forward_view v = { .asked_leads = known && p->asked == leader,
+            .other_leads = known && p->asked != leader,
+            .sent = rpc_pool_sent(&p->inner),
+            .write = p->method->mode == MODE_WRITE };
+        switch (server__forward_judge(&v)) {
+        case FORWARD_WAIT:
+            timer_stop(&p->timer);
+            break;
+        case FORWARD_DOUBT:
+            timer_start(&p->timer, server__hold_left_ms(p));
+            break;
+        case FORWARD_LAST:
+            timer_start(&p->timer, s->opts.rpc_hold_timeout_ms / LAST_PART);
+            break;
+        case FORWARD_AGAIN:
+            rpc_pool_cancel(s->opts.rpc_pool, &p->inner);
+            returned(p);
+            link_push(&again, &p->link);
+            break;
+        }
+    }
+    for (struct link *it; (it = link_pop(&again));)
+        server__route(container_of(it, struct pending, link));
 }

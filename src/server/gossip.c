@@ -187,6 +187,8 @@ static void on_lan(struct pool_observer *o, enum serf_notice_type type, const st
             flood(g);
         } else if (type != SERF_MEMBER_UPDATED) {
             log_info(SERVER_LOG, "Removing LAN server", "server", text);
+            if (type == SERF_MEMBER_FAILED && s->opts.rpc_pool)
+                rpc_pool_server_failed(s->opts.rpc_pool, server.datacenter, server.short_name);
         }
     }
     arena_free(&a);

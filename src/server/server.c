@@ -15,6 +15,7 @@ static void raft_changed(struct raft_driver_observer *o, const struct raft_drive
     server__leader_changed(s, state);
     server__autopilot_changed(s);
     server__gateway_watch_raft(s);
+    if (other_leader) server__forward_review(s);
     if (other_leader && !s->leader) server__release_held(s);
 }
 

@@ -102,9 +102,11 @@ struct pending {
     struct timer timer;     /* deadline, or the end of the wait */
     uint64_t held_since_ms; /* 0: never held */
     bool verified;
-    bool pausing;                     /* held before the next attempt to reach the leader */
-    uint64_t began_us;                /* of a write, or of a verification */
-    bool forwarded;                   /* `inner` is on its way */
+    bool pausing;      /* held before the next attempt to reach the leader */
+    uint64_t began_us; /* of a write, or of a verification */
+    bool forwarded;    /* `inner` is on its way, since ... */
+    uint64_t forwarded_ms;
+    uint64_t asked;                   /* ... to the leader with this hash of its address */
     struct rpc_call inner;            /* the call as the leader gets it */
     struct raft_driver_request *raft; /* the last one made, NULL: none */
     struct pool_request *gossip;      /* the one under way, NULL: none */
@@ -222,6 +224,10 @@ void server__finish(struct rpc_call *call, struct rpc_reply *reply);
 void server__fail(struct rpc_call *call, int code);
 /* Holds a call for a random pause before it is routed again; false: its time is up. */
 bool server__hold_again(struct pending *p);
+/* What is left of the time that a call may be held; the first question begins it. */
+uint64_t server__hold_left_ms(struct pending *p);
+/* Routes an unlinked call, as at its beginning. */
+void server__route(struct pending *p);
 /* Evaluates a read now. NULL and *err on failure. */
 struct rpc_reply *server__evaluate(struct server *s, const struct method *m,
     const struct method_layout *layout, const void *args, struct watch_set *ws, struct error *err);
@@ -238,6 +244,11 @@ struct raft_driver_request *server__request(
 bool server__not_written(struct str why);
 /* Sends a call to the leader; false: it is not known. */
 bool server__forward(struct pending *p);
+/* Another server leads, or nobody: calls that were passed on and will get no answer go elsewhere.
+ */
+void server__forward_review(struct server *s);
+/* The error of a write that may have happened. */
+#define FORWARD_ERR_DOUBT "rpc error making call: " RAFT_ERR_LEADERSHIP_LOST
 /* Where the leader's port is, texts of `a`; false if it is not known, or is this server. */
 bool server__leader_target(struct server *s, struct arena *a, struct rpc_target *out);
 

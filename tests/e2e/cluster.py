@@ -2,6 +2,7 @@
 """Three servers of one raft: they bootstrap by expectation, replicate, survive the death of any one of
 them, are restarted in turn, catch up by snapshot, leave and come back."""
 import base64
+from concurrent.futures import ThreadPoolExecutor
 import http.client
 import json
 import os
@@ -142,6 +143,26 @@ def test_a_killed_leader_is_replaced_and_comes_back_as_follower(opts):
                 eventually(lambda: set(acknowledged) <= set(s.keys()), 'what was acknowledged')
             old.spawn().wait_http()
             c.equal()
+
+
+def test_calls_to_a_leader_that_stops_are_not_held_for_long(opts):
+    """What was sent to it ends when another one leads, long before the connection is given up."""
+    with Cluster(opts) as c:
+        c.accepts('before')
+        old = c.leader()
+        followers = c.followers()
+        with ThreadPoolExecutor() as pool:
+            old.signal(signal.SIGSTOP)
+            reads = [pool.submit(s.get, '/v1/kv/before?raw', timeout=25) for s in followers]
+            writes = [pool.submit(s.put, '/v1/kv/doubt', 'x', timeout=25) for s in followers]
+            for r in reads:
+                assert r.result().body == b'x', r.result().body
+            for w in writes:
+                body = w.result().body
+                assert body == b'true' or body.startswith(b'rpc error making call: '), body
+        eventually(lambda: all(s.write('after') for s in followers), 'writes')
+        old.signal(signal.SIGCONT)
+        c.equal()
 
 
 def test_without_a_majority_nothing_is_accepted(opts):

@@ -180,6 +180,7 @@ struct raft_driver_state {
     bool transferring;          /* leadership is being handed over */
     bool contact_known;         /* a leader was heard of (followers) */
     uint64_t last_contact_ms;   /* since then; 0 for a leader */
+    bool leader_silent;         /* one is known, and missed several heartbeats */
     bool writes_refused;        /* the disk does not take writes now */
 };
 

@@ -41,6 +41,11 @@ void rpc_pool_close(struct rpc_pool *p, void (*closed)(void *ctx), void *ctx);
  * (method_service_insecure) are called over a connection of their own, with TLS always. */
 void rpc_pool_submit(struct rpc_pool *p, const struct rpc_target *to, struct rpc_call *call);
 void rpc_pool_cancel(struct rpc_pool *p, struct rpc_call *call);
+/* The request of this unfinished call may have reached the server. */
+bool rpc_pool_sent(const struct rpc_call *call);
+/* Gossip says that this server failed: its calls end as if the connection had broken, those that
+ * wait for a connection as if none could be had. */
+void rpc_pool_server_failed(struct rpc_pool *p, struct str datacenter, struct str name);
 
 struct rpc_pool_counters {
     uint64_t calls;     /* submitted */

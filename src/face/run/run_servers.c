@@ -125,6 +125,8 @@ void run_servers_member(struct run *r, enum serf_notice_type type, const struct 
                 str_c(&a, s.short_name));
     } else if (server) {
         rpc_router_remove(r->router, s.short_name);
+        if (type == SERF_MEMBER_FAILED)
+            rpc_pool_server_failed(r->rpc_pool, s.datacenter, s.short_name);
     }
     arena_free(&a);
 }

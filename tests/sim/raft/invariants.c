@@ -136,14 +136,12 @@ void invariant_sent(struct sim *s, int node, const struct raft_message *m)
 {
     struct node *n = &s->nodes[node];
     if (m->type == RAFT_TIMEOUT_NOW || m->type == RAFT_TIMEOUT_NOW_RESPONSE ||
-        m->type == RAFT_PROBE)
+        m->type == RAFT_PROBE || m->type == RAFT_REQUEST_VOTE) /* asks in a term it may not enter */
         return;
     if (m->term > n->disk.term)
         sim_fail(s, "acknowledged is durable: node %d sends term %llu, stored is %llu", node,
             ull(m->term), ull(n->disk.term));
     if (m->term > n->term_sent) n->term_sent = m->term;
-    bool own_vote = n->disk.vote_term == m->term && strcmp(n->disk.vote, n->address) == 0;
-    if (m->type == RAFT_REQUEST_VOTE && own_vote) vote(s, node, m->term, str_of(n->address));
     if (m->type == RAFT_REQUEST_VOTE_RESPONSE && m->request_vote_response.granted)
         vote_sent(s, node, m);
     if (m->type == RAFT_APPEND_ENTRIES_RESPONSE && m->append_entries_response.success)
@@ -165,6 +163,7 @@ static void leader_elected(struct sim *s, int node, const struct raft_state *st)
         sim_fail(s, "election safety: nodes %d and %d lead in term %llu", *leader - 1, node,
             ull(st->term));
     *leader = node + 1;
+    if (n->disk.vote_term == st->term) vote(s, node, st->term, str_of(n->disk.vote));
     for (uint64_t i = st->snapshot_index + 1; i <= s->committed_n; i++) {
         const struct committed *c = &s->committed[i];
         if (c->by_term < st->term && raft_term_at(n->raft, i) != c->term)

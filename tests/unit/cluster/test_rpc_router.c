@@ -118,6 +118,46 @@ static void a_call_that_was_never_sent_goes_to_the_next_server(void **state)
     release(&c);
 }
 
+static void calls_to_a_server_that_failed_end_and_reads_go_elsewhere(void **state)
+{
+    (void)state;
+    struct test_call read = { 0 }, write = { 0 };
+    add(2);
+    w.hold = true;
+    call(&read, "KVS.Get");
+    call(&write, "KVS.Apply");
+    connect_dial(0);
+    rpc_router_remove(router, STR("s1"));
+    rpc_router_add(router, &servers[2]);
+    rpc_pool_server_failed(w.pool, STR("dc1"), STR("s1"));
+    turn();
+    assert_failed(&write, "rpc error making call: EOF");
+    assert_int_equal(read.ended, 0);
+    w.hold = false;
+    pass_ms(600);
+    connect_dial(1);
+    assert_key(&read, "a");
+    release(&read);
+    release(&write);
+}
+
+static void a_dial_to_a_server_that_failed_is_given_up(void **state)
+{
+    (void)state;
+    struct test_call c = { 0 };
+    add(2);
+    call(&c, "KVS.Apply");
+    rpc_router_remove(router, STR("s1"));
+    rpc_router_add(router, &servers[2]);
+    rpc_pool_server_failed(w.pool, STR("dc1"), STR("s1"));
+    assert_null(w.dials[0]);
+    connect_dial(1);
+    turn();
+    assert_int_equal(c.ended, 1);
+    assert_int_equal(c.rpc.code, 0);
+    release(&c);
+}
+
 static void no_server_is_tried_twice_without_a_connection(void **state)
 {
     (void)state;
@@ -354,6 +394,8 @@ int main(void)
         with_router(a_write_that_was_cut_short_is_not),
         with_router(the_only_server_s_end_is_told),
         with_router(what_did_not_reach_the_leader_is_said_again),
+        with_router(calls_to_a_server_that_failed_end_and_reads_go_elsewhere),
+        with_router(a_dial_to_a_server_that_failed_is_given_up),
         with_router(no_server_is_tried_twice_without_a_connection),
         with_router(without_a_leader_a_call_is_made_again_for_the_hold_time),
         cmocka_unit_test(what_may_be_tried_again),

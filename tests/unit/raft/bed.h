@@ -231,6 +231,9 @@ static inline void bed_elect(struct bed *b, const char *voters)
 {
     bed_tick(b, 2000);
     bed_support(b, voters);
+    uint64_t vote = b->seq;
+    b->seq = 0;
+    bed_step(b, &(struct raft_event){ .type = RAFT_PERSISTED, .seq = vote });
     assert_int_equal(bed_state(b).role, RAFT_LEADER);
 }
 

@@ -90,37 +90,128 @@ static void unreachable_majority_leaves_the_term(void **state)
     bed_close(&b);
 }
 
-static void node_that_was_cut_off_lets_a_leader_speak_first(void **state)
-{
-    (void)state;
-    bed_member(&b, "abc", "");
-    bed_tick(&b, 2000);
-    bed_tick(&b, 2000); /* nobody answered */
-    bed_support(&b, "bc");
-    assert_int_equal(bed_state(&b).term, 1);
-    assert_in_range(b.out.wake_ms, b.now + 1000, b.now + 2000);
-    bed_forget(&b);
-    bed_tick(&b, 2000); /* nobody spoke */
-    bed_support(&b, "bc");
-    assert_int_equal(bed_state(&b).role, RAFT_LEADER);
-    bed_close(&b);
-}
-
-static void votes_are_asked_for_after_the_term_is_stored(void **state)
+/* The node takes part in no term that nobody else would. */
+static void votes_are_asked_for_before_the_term_is_entered(void **state)
 {
     (void)state;
     bed_member(&b, "abc", "");
     bed_tick(&b, 2000);
     struct raft_message m = bed_expect(&b, RAFT_PROBE, "c");
     bed_receive(&b, bed_answer(&m, "c", RAFT_PROBE_RESPONSE, 0));
-    assert_true(b.out.write.hard_state);
-    assert_int_equal(b.out.write.vote_term, 2);
-    assert_true(str_is(b.out.write.vote_candidate, "a:8300"));
-    bed_expect_none(&b, RAFT_REQUEST_VOTE);
-    bed_persist(&b);
     m = bed_expect(&b, RAFT_REQUEST_VOTE, "b");
     assert_int_equal(m.term, 2);
     assert_int_equal(m.request_vote.last_log_index, 1);
+    assert_int_equal(bed_state(&b).term, 1);
+    assert_int_equal(b.seq, 0);
+    struct raft_message yes = bed_answer(&m, "b", RAFT_REQUEST_VOTE_RESPONSE, 2);
+    yes.request_vote_response.granted = true;
+    bed_receive(&b, yes);
+    assert_true(b.out.write.hard_state);
+    assert_int_equal(b.out.write.vote_term, 2);
+    assert_true(str_is(b.out.write.vote_candidate, "a:8300"));
+    assert_int_equal(bed_state(&b).role, RAFT_CANDIDATE);
+    bed_persist(&b);
+    assert_int_equal(bed_state(&b).role, RAFT_LEADER);
+    assert_int_equal(bed_state(&b).term, 2);
+    bed_close(&b);
+}
+
+static void a_candidate_claims_only_what_is_stored(void **state)
+{
+    (void)state;
+    bed_member(&b, "abc", "");
+    struct raft_entry e = { .index = 2, .term = 1, .type = RAFT_NOOP };
+    struct raft_message append = bed_append_from("b:8300", 1, 1, 1, 0);
+    append.append_entries.entries = &e;
+    append.append_entries.n = 1;
+    bed_receive(&b, append);
+    bed_tick(&b, 2000);
+    struct raft_message m = bed_expect(&b, RAFT_PROBE, "c");
+    bed_receive(&b, bed_answer(&m, "c", RAFT_PROBE_RESPONSE, 0));
+    bed_expect_none(&b, RAFT_REQUEST_VOTE);
+    bed_persist(&b);
+    m = bed_expect(&b, RAFT_REQUEST_VOTE, "c");
+    assert_int_equal(m.request_vote.last_log_index, 2);
+    bed_close(&b);
+}
+
+static void who_still_hears_the_leader_is_asked_again_soon(void **state)
+{
+    (void)state;
+    bed_member(&b, "abc", "");
+    bed_tick(&b, 2000);
+    struct raft_message m = bed_expect(&b, RAFT_PROBE, "c");
+    bed_receive(&b, bed_answer(&m, "c", RAFT_PROBE_RESPONSE, 0));
+    m = bed_expect(&b, RAFT_REQUEST_VOTE, "b");
+    bed_expect(&b, RAFT_REQUEST_VOTE, "c");
+    bed_receive(&b, bed_answer(&m, "b", RAFT_REQUEST_VOTE_RESPONSE, 1));
+    bed_tick(&b, 99);
+    bed_expect_none(&b, RAFT_REQUEST_VOTE);
+    assert_int_equal(b.out.wake_ms, b.now + 1);
+    bed_tick(&b, 1);
+    bed_support(&b, "b"); /* only who refused so is asked */
+    bed_expect_none(&b, RAFT_REQUEST_VOTE);
+    assert_int_equal(bed_state(&b).role, RAFT_CANDIDATE);
+    bed_persist(&b);
+    assert_int_equal(bed_state(&b).role, RAFT_LEADER);
+    bed_close(&b);
+}
+
+/* It gave nobody its vote yet, so it can give it to who asks in the same term. */
+static void a_candidate_votes_for_another_of_its_term(void **state)
+{
+    (void)state;
+    bed_member(&b, "abc", "");
+    bed_tick(&b, 2000);
+    struct raft_message m = bed_expect(&b, RAFT_PROBE, "c");
+    bed_receive(&b, bed_answer(&m, "c", RAFT_PROBE_RESPONSE, 0));
+    m = bed_expect(&b, RAFT_REQUEST_VOTE, "c");
+    bed_receive(&b, bed_answer(&m, "c", RAFT_REQUEST_VOTE_RESPONSE, 1));
+    assert_true(granted(ask("c:8300", 2, 1, 1)));
+    assert_int_equal(bed_state(&b).role, RAFT_FOLLOWER);
+    bed_close(&b);
+}
+
+static void of_candidates_that_crossed_the_lower_address_goes_on(void **state)
+{
+    (void)state;
+    for (int higher = 0; higher < 2; higher++) {
+        struct raft_configuration c = bed_configuration("abc", "");
+        struct raft_options o = bed_options(higher ? "c" : "a");
+        const char *other = higher ? "a:8300" : "c:8300";
+        bed_open(&b, &o, &c, 1, NULL, 0);
+        bed_tick(&b, 0);
+        bed_tick(&b, 2000);
+        struct raft_message m = bed_expect(&b, RAFT_PROBE, "b");
+        bed_receive(&b, bed_answer(&m, "b", RAFT_PROBE_RESPONSE, 0));
+        assert_int_equal(granted(ask(other, 2, 1, 1)), higher);
+        assert_int_equal(bed_state(&b).role, higher ? RAFT_FOLLOWER : RAFT_CANDIDATE);
+        assert_int_equal(bed_state(&b).term, higher ? 2 : 1);
+        bed_close(&b);
+    }
+}
+
+/* A peer of another kind asked in the same term, with the older log: it waits for its own timeout
+ * now, this one does not. */
+static void a_candidate_with_the_better_log_goes_on_in_the_next_term(void **state)
+{
+    (void)state;
+    const uint64_t terms[] = { 1 };
+    struct raft_configuration c = bed_configuration("abc", "");
+    struct raft_options o = bed_options("a");
+    bed_open(&b, &o, &c, 1, terms, 1);
+    bed_tick(&b, 0);
+    bed_tick(&b, 2000);
+    struct raft_message m = bed_expect(&b, RAFT_PROBE, "c");
+    bed_receive(&b, bed_answer(&m, "c", RAFT_PROBE_RESPONSE, 0));
+    m = bed_expect(&b, RAFT_REQUEST_VOTE, "c");
+    bed_receive(&b, bed_answer(&m, "c", RAFT_REQUEST_VOTE_RESPONSE, 1));
+    bed_forget(&b);
+    assert_false(granted(ask("c:8300", 2, 1, 1)));
+    assert_in_range(b.out.wake_ms, b.now, b.now + 100);
+    bed_tick(&b, 100);
+    bed_support(&b, "bc");
+    assert_int_equal(bed_state(&b).term, 3);
     bed_close(&b);
 }
 
@@ -142,6 +233,7 @@ static void majority_of_votes_makes_a_leader(void **state)
     bed_support(&b, "c");
     assert_int_equal(bed_state(&b).role, RAFT_CANDIDATE);
     bed_support(&b, "b");
+    bed_persist(&b);
     assert_int_equal(bed_state(&b).role, RAFT_LEADER);
     bed_close(&b);
 }
@@ -193,7 +285,9 @@ static void candidacy_nobody_took_up_is_repeated_in_its_term(void **state)
     bed_tick(&b, 2000);
     m = bed_expect(&b, RAFT_PROBE, "b");
     bed_receive(&b, bed_answer(&m, "b", RAFT_PROBE_RESPONSE, 0));
-    assert_int_equal(bed_state(&b).term, 3);
+    m = bed_expect(&b, RAFT_REQUEST_VOTE, "b");
+    assert_int_equal(m.term, 3);
+    assert_int_equal(bed_state(&b).term, 1);
     bed_close(&b);
 }
 
@@ -331,8 +425,12 @@ int main(void)
         cmocka_unit_test(pristine_node_waits_and_bootstraps_once),
         cmocka_unit_test(follower_campaigns_only_after_its_timeout),
         cmocka_unit_test(unreachable_majority_leaves_the_term),
-        cmocka_unit_test(node_that_was_cut_off_lets_a_leader_speak_first),
-        cmocka_unit_test(votes_are_asked_for_after_the_term_is_stored),
+        cmocka_unit_test(votes_are_asked_for_before_the_term_is_entered),
+        cmocka_unit_test(a_candidate_claims_only_what_is_stored),
+        cmocka_unit_test(who_still_hears_the_leader_is_asked_again_soon),
+        cmocka_unit_test(a_candidate_votes_for_another_of_its_term),
+        cmocka_unit_test(of_candidates_that_crossed_the_lower_address_goes_on),
+        cmocka_unit_test(a_candidate_with_the_better_log_goes_on_in_the_next_term),
         cmocka_unit_test(majority_of_votes_makes_a_leader),
         cmocka_unit_test(leader_that_is_gone_is_not_waited_for),
         cmocka_unit_test(candidacy_nobody_took_up_is_repeated_in_its_term),

@@ -85,13 +85,34 @@ static int teardown(void **state)
     return 0;
 }
 
-/* 10.0.0.9 leads, says raft. */
-static void hear_of_the_leader(void)
+static void hear_of(struct str address, uint64_t term)
 {
     struct raft_message m = { .type = RAFT_APPEND_ENTRIES,
         .rpc = ++f.rpc,
-        .term = 4,
-        .append_entries = { .leader = STR("10.0.0.9:8300"), .heartbeat = true } };
+        .term = term,
+        .append_entries = { .leader = address, .heartbeat = true } };
+    raft_driver_receive(f.raft, &m);
+    turn();
+}
+
+/* 10.0.0.9 leads, says raft. */
+static void hear_of_the_leader(void)
+{
+    hear_of(STR("10.0.0.9:8300"), 4);
+}
+
+static void hear_of_another_leader(void)
+{
+    hear_of(STR("10.0.0.8:8300"), 5);
+}
+
+/* A vote for another term: the leader is no more, and nobody knows who will be. */
+static void lose_the_leader(void)
+{
+    struct raft_message m = { .type = RAFT_REQUEST_VOTE,
+        .rpc = ++f.rpc,
+        .term = 5,
+        .request_vote = { .candidate = STR("10.0.0.8:8300"), .leadership_transfer = true } };
     raft_driver_receive(f.raft, &m);
     turn();
 }
@@ -225,6 +246,122 @@ static void a_read_that_lost_its_connection_is_made_again_but_no_write(void **st
     release(&write);
 }
 
+static void write_key(struct test_call *c)
+{
+    static const struct kvs_request args = {
+        .datacenter = { "dc1", 3 }, .op = { "set", 3 }, .dir_ent.key = { "k", 1 }
+    };
+    prepare(c, "KVS.Apply", "");
+    c->rpc.args = &args;
+    rpc_submit(server_rpc(f.server), &c->rpc);
+    turn();
+}
+
+static void a_read_leaves_a_leader_that_does_not_answer_for_the_next(void **state)
+{
+    struct test_call c = { 0 };
+    (void)state;
+    hear_of_the_leader();
+    w.hold = true;
+    call(&c, "a");
+    connect_dial(0);
+    lose_the_leader();
+    assert_int_equal(c.ended, 0);
+    assert_int_equal(w.cancelled, 1);
+    w.hold = false;
+    hear_of_another_leader();
+    connect_dial(1);
+    assert_key(&c, "a");
+    release(&c);
+}
+
+static void a_write_in_doubt_ends_soon_after_another_leads_and_is_not_repeated(void **state)
+{
+    struct test_call c = { 0 };
+    (void)state;
+    hear_of_the_leader();
+    w.hold = true;
+    write_key(&c);
+    connect_dial(0);
+    lose_the_leader();
+    pass_ms(2000);
+    assert_int_equal(c.ended, 0);
+    hear_of_another_leader();
+    pass_ms(HOLD_MS / 16 + 100);
+    assert_failed(&c, "rpc error making call: leadership lost while committing log");
+    assert_int_equal(w.submitted, 1);
+    assert_int_equal(w.n_dials, 1);
+    release(&c);
+}
+
+static void a_write_in_doubt_without_a_leader_ends_when_held_too_long(void **state)
+{
+    struct test_call c = { 0 };
+    (void)state;
+    hear_of_the_leader();
+    w.hold = true;
+    write_key(&c);
+    connect_dial(0);
+    lose_the_leader();
+    pass_ms(HOLD_MS - 200);
+    assert_int_equal(c.ended, 0);
+    pass_ms(300);
+    assert_failed(&c, "rpc error making call: leadership lost while committing log");
+    release(&c);
+}
+
+static void a_write_in_doubt_is_answered_by_who_was_asked(void **state)
+{
+    struct test_call c = { 0 };
+    (void)state;
+    hear_of_the_leader();
+    w.hold = true;
+    write_key(&c);
+    connect_dial(0);
+    lose_the_leader();
+    hear_of_another_leader();
+    assert_int_equal(c.ended, 0);
+    answer_call(w.waiting[0]);
+    turn();
+    assert_int_equal(c.ended, 1);
+    assert_int_equal(c.rpc.code, 0);
+    release(&c);
+}
+
+static void a_write_that_was_not_sent_yet_goes_to_the_next_leader(void **state)
+{
+    struct test_call c = { 0 };
+    (void)state;
+    hear_of_the_leader();
+    write_key(&c);
+    assert_int_equal(w.n_dials, 1);
+    hear_of_another_leader();
+    assert_int_equal(w.n_dials, 2);
+    connect_dial(1);
+    assert_int_equal(c.ended, 1);
+    assert_int_equal(c.rpc.code, 0);
+    assert_int_equal(w.submitted, 1);
+    release(&c);
+}
+
+/* Half of the heartbeat timeout at multiplier 10. */
+static void nothing_is_sent_to_a_leader_that_fell_silent(void **state)
+{
+    struct test_call c = { 0 };
+    (void)state;
+    hear_of_the_leader();
+    pass_ms(5100);
+    write_key(&c);
+    pass_ms(500);
+    assert_int_equal(w.n_dials, 0);
+    hear_of_the_leader();
+    pass_ms(200);
+    connect_dial(0);
+    assert_int_equal(c.ended, 1);
+    assert_int_equal(c.rpc.code, 0);
+    release(&c);
+}
+
 static void a_cancelled_call_is_cancelled_at_the_leader(void **state)
 {
     struct test_call c = { 0 };
@@ -283,6 +420,12 @@ int main(void)
         T(other_errors_of_the_leader_are_the_answer),
         T(a_write_that_did_not_reach_the_leader_is_tried_again),
         T(a_read_that_lost_its_connection_is_made_again_but_no_write),
+        T(a_read_leaves_a_leader_that_does_not_answer_for_the_next),
+        T(a_write_in_doubt_ends_soon_after_another_leads_and_is_not_repeated),
+        T(a_write_in_doubt_without_a_leader_ends_when_held_too_long),
+        T(a_write_in_doubt_is_answered_by_who_was_asked),
+        T(a_write_that_was_not_sent_yet_goes_to_the_next_leader),
+        T(nothing_is_sent_to_a_leader_that_fell_silent),
         T(a_cancelled_call_is_cancelled_at_the_leader),
         T(a_leaving_server_passes_nothing_on),
         T(stale_reads_are_answered_here),
