@@ -11,30 +11,26 @@
 
 #define SUBSYSTEM "agent.server.raft"
 
-struct numbers {
-    uint64_t v[LOG_FOLDERS_MAX];
-    size_t n;
-};
-
 static int by_number(const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
     return x < y ? -1 : x > y;
 }
 
-static int find_generations(const struct raft_log *l, struct numbers *out, struct error *err)
+int raft_log__find(const char *dir, struct raft_log_numbers *out, struct error *err)
 {
-    DIR *d = opendir(l->dir);
+    DIR *d = opendir(dir);
     struct dirent *e;
     int code = 0;
-    if (!d) return error_set(err, ERR_IO, "raft log: reading %s: %s", l->dir, strerror(errno));
+    out->n = 0;
+    if (!d) return error_set(err, ERR_IO, "raft log: reading %s: %s", dir, strerror(errno));
     while (!code && (e = readdir(d))) {
         struct str name = str_of(e->d_name);
         uint64_t number;
         if (!str_has_prefix(name, STR("log-"))) continue;
         if (!str_to_u64(str_slice(name, 4, name.n), &number)) continue;
         if (out->n == sizeof out->v / sizeof out->v[0])
-            code = error_set(err, ERR_IO, "raft log: too many generations in %s", l->dir);
+            code = error_set(err, ERR_IO, "raft log: too many generations in %s", dir);
         else
             out->v[out->n++] = number;
     }
@@ -119,8 +115,8 @@ static int take(struct raft_log *l, uint64_t number, bool oldest, struct error *
 
 int raft_log__load(struct raft_log *l, struct error *err)
 {
-    struct numbers numbers = { .n = 0 };
-    int code = find_generations(l, &numbers, err);
+    struct raft_log_numbers numbers;
+    int code = raft_log__find(l->dir, &numbers, err);
     if (code) return code;
     l->first = l->next = 1;
     memset(&l->stable, 0, sizeof l->stable);
