@@ -70,7 +70,7 @@ struct log_stable {
 struct raft_log;
 
 struct raft_log_options {
-    struct world *world;
+    struct world *world; /* NULL: it is read only */
     const char *dir;   /* NULL: in memory, every change durable at once */
     size_t map_size;   /* 0: LOG_MAP_SIZE */
     struct disk *disk; /* NULL: disk_system() */

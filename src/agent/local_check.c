@@ -41,9 +41,8 @@ void local__check_forget(struct local *l, struct local_check *c)
  * looks at: it wakes nobody, or it would wake itself for ever. */
 static void touch(const struct local_check *c)
 {
-    /* Of the node's checks only maintenance wakes aliases; the others wait for the slow tick. */
-    if (c->check.service_id.n == 0 && !str_is(c->check.check_id, NODE_MAINTENANCE_ID)) return;
-    alias_touch(c->local, c->check.service_id);
+    if (c->check.service_id.n || c->kind != &check_kind_alias)
+        alias_touch(c->local, c->check.service_id);
 }
 
 static void set_output(struct local_check *c, struct str output)
@@ -224,8 +223,9 @@ void local__check_result(struct local_check *c, struct str status, struct str ou
     set_output(c, output);
     set_status(c, status);
     if (same_status && same_output) return;
-    /* The output of aliases of each other would grow with every turn. */
-    if (!same_status || c->kind != &check_kind_alias) touch(c);
+    /* The output of aliases of each other would grow with every turn; that of the node's checks
+     * would wake all aliases there are. */
+    if (!same_status || (c->check.service_id.n && c->kind != &check_kind_alias)) touch(c);
     local_changed(l);
     /* a changed output alone may wait, but the first one is told at once */
     if (same_status && !unsent && l->opts.check_update_interval_ms > 0 && c->in_sync) {

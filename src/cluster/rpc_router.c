@@ -90,6 +90,7 @@ int rpc_router_add(struct rpc_router *r, const struct rpc_target *server)
     log_server("adding server", server);
     if (!old) {
         r->servers.at[r->servers.n++] = fresh;
+        r->had_servers = true;
         rpc_router__balance_added(r, fresh);
         return 0;
     }
@@ -151,10 +152,20 @@ static void finish(struct routed *c, int code)
     outer->done(outer);
 }
 
+/* A client that has just started hears of the first server within milliseconds, if there is one. */
+static bool is_early(const struct rpc_router *r)
+{
+    return !r->had_servers && world_now_ms(r->opts.world) - r->born_ms < r->opts.early_ms;
+}
+
 static void attempt(struct routed *c)
 {
     struct rpc_router *r = c->router;
     struct rpc_call *outer = c->outer;
+    if (r->servers.n == 0 && is_early(r)) {
+        timer_start(&c->again, RPC_ROUTER_EARLY_RETRY_MS);
+        return;
+    }
     if (r->servers.n == 0) {
         finish(c, error_set(outer->err, ERR_INTERNAL, RPC_ERR_NO_SERVERS));
         return;
@@ -277,6 +288,7 @@ struct rpc_router *rpc_router_create(const struct rpc_router_options *o)
 {
     struct rpc_router *r = xcalloc(1, sizeof *r);
     r->opts = *o;
+    r->born_ms = world_now_ms(o->world);
     r->client = (struct rpc_client){ submit, cancel };
     if (!r->opts.hold_timeout_ms) r->opts.hold_timeout_ms = 7000;
     rpc_limit_init(&r->limit, o->world, NULL);

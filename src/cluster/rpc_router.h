@@ -4,6 +4,7 @@
 #include "consuld/cluster/rpc_router.h"
 
 #define RPC_ROUTER_LOG "agent.client"
+#define RPC_ROUTER_EARLY_RETRY_MS 20
 /* What errors of calls that got no connection begin with. */
 #define RPC_ERR_NO_CLIENT "rpc error getting client: "
 
@@ -20,6 +21,8 @@ struct rpc_router {
     struct rpc_client client;
     struct rpc_router_options opts;
     struct router_list servers;
+    uint64_t born_ms;
+    bool had_servers;  /* at some time */
     struct link calls; /* struct routed */
     struct rpc_limit limit;
     struct rpc_router_counters counters;

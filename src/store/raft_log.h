@@ -131,7 +131,16 @@ void window_pop(struct raft_log *l);   /* the newest */
 void window_shift(struct raft_log *l); /* the oldest */
 void window_clear(struct raft_log *l);
 
-/* raft_log_open.c: finds, checks and loads the generations of l->dir. */
+/* raft_log_open.c: the numbers of the folders whose names begin with `prefix`, ascending. */
+#define LOG_WHOLE "log-"
+#define LOG_PART "part-"
+struct raft_log_numbers {
+    uint64_t v[LOG_FOLDERS_MAX];
+    size_t n;
+};
+int raft_log__find(const char *dir, const char *prefix, struct raft_log_numbers *out,
+    struct error *err) must_check;
+/* Finds, checks and loads the generations of l->dir. */
 int raft_log__load(struct raft_log *l, struct error *err) must_check;
 void raft_log__unload(struct raft_log *l);
 

@@ -191,7 +191,7 @@ void raft_log__unlink(struct raft_log *l, struct generation *g)
         l->dead_n++;
     }
     /* One at a time and the oldest first: a crash between leaves no hole. */
-    if (l->unlinking || l->dead_n == 0) return;
+    if (l->unlinking || l->dead_n == 0 || !l->world) return;
     g = l->unlinking = container_of(link_pop(&l->dead), struct generation, link);
     l->dead_n--;
     g->log = l;

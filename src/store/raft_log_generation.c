@@ -57,8 +57,8 @@ void generation_path(struct generation *g, const char *dir, uint64_t number)
     g->number = number;
     g->dir_n = strlen(dir);
     ensure(g->dir_n < LOG_PATH_MAX - 32);
-    snprintf(g->path, sizeof g->path, "%s/log-%llu", dir, (unsigned long long)number);
-    snprintf(g->part, sizeof g->part, "%s/part-%llu", dir, (unsigned long long)number);
+    snprintf(g->path, sizeof g->path, "%s/" LOG_WHOLE "%llu", dir, (unsigned long long)number);
+    snprintf(g->part, sizeof g->part, "%s/" LOG_PART "%llu", dir, (unsigned long long)number);
 }
 
 static int open_tables(struct generation *g, MDB_txn *txn, unsigned flags)

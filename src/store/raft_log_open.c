@@ -11,20 +11,33 @@
 
 #define SUBSYSTEM "agent.server.raft"
 
-struct numbers {
-    uint64_t v[LOG_FOLDERS_MAX];
-    size_t n;
-};
-
 static int by_number(const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
     return x < y ? -1 : x > y;
 }
 
-static bool numbered(struct str name, struct str prefix, uint64_t *number)
+int raft_log__find(
+    const char *dir, const char *prefix, struct raft_log_numbers *out, struct error *err)
 {
-    return str_has_prefix(name, prefix) && str_to_u64(str_slice(name, prefix.n, name.n), number);
+    DIR *d = opendir(dir);
+    struct dirent *e;
+    int code = 0;
+    out->n = 0;
+    if (!d) return error_set(err, ERR_IO, "raft log: reading %s: %s", dir, strerror(errno));
+    while (!code && (e = readdir(d))) {
+        struct str name = str_of(e->d_name);
+        uint64_t number;
+        if (!str_has_prefix(name, str_of(prefix))) continue;
+        if (!str_to_u64(str_slice(name, strlen(prefix), name.n), &number)) continue;
+        if (out->n == LOG_FOLDERS_MAX)
+            code = error_set(err, ERR_IO, "raft log: too many generations in %s", dir);
+        else
+            out->v[out->n++] = number;
+    }
+    closedir(d);
+    if (out->n) qsort(out->v, out->n, sizeof out->v[0], by_number);
+    return code;
 }
 
 static struct generation *generation_of(const struct raft_log *l, uint64_t number)
@@ -34,39 +47,17 @@ static struct generation *generation_of(const struct raft_log *l, uint64_t numbe
     return g;
 }
 
-static void remove_part(struct raft_log *l, uint64_t number)
+static int remove_parts(struct raft_log *l, struct error *err)
 {
-    struct error err;
-    struct generation *g = generation_of(l, number);
-    if (generation_remove_part(g, l->disk, &err)) log_warn(SUBSYSTEM, err.text);
-    free(g);
-}
-
-/* Lists what is whole. `highest` counts what is not, too: that is removed. */
-static int find_generations(
-    struct raft_log *l, struct numbers *whole, uint64_t *highest, struct error *err)
-{
-    DIR *d = opendir(l->dir);
-    struct dirent *e;
-    struct numbers parts = { .n = 0 };
-    int code = 0;
-    if (!d) return error_set(err, ERR_IO, "raft log: reading %s: %s", l->dir, strerror(errno));
-    while (!code && (e = readdir(d))) {
-        struct str name = str_of(e->d_name);
-        struct numbers *in = NULL;
-        uint64_t number = 0;
-        if (numbered(name, STR("log-"), &number)) in = whole;
-        if (numbered(name, STR("part-"), &number)) in = &parts;
-        if (number > *highest) *highest = number;
-        if (in && in->n == LOG_FOLDERS_MAX)
-            code = error_set(err, ERR_IO, "raft log: too many generations in %s", l->dir);
-        else if (in)
-            in->v[in->n++] = number;
+    struct raft_log_numbers parts;
+    int code = raft_log__find(l->dir, LOG_PART, &parts, err);
+    for (size_t i = 0; !code && i < parts.n; i++) {
+        struct generation *g = generation_of(l, parts.v[i]);
+        struct error why;
+        if (generation_remove_part(g, l->disk, &why)) log_warn(SUBSYSTEM, why.text);
+        free(g);
+        if (l->next_number <= parts.v[i]) l->next_number = parts.v[i] + 1;
     }
-    closedir(d);
-    for (size_t i = 0; !code && i < parts.n; i++)
-        remove_part(l, parts.v[i]);
-    if (whole->n) qsort(whole->v, whole->n, sizeof whole->v[0], by_number);
     return code;
 }
 
@@ -135,9 +126,9 @@ static int take(struct raft_log *l, uint64_t number, struct error *err)
 
 int raft_log__load(struct raft_log *l, struct error *err)
 {
-    struct numbers numbers = { .n = 0 };
-    uint64_t highest = 0;
-    int code = find_generations(l, &numbers, &highest, err);
+    struct raft_log_numbers numbers;
+    int code = remove_parts(l, err);
+    if (!code) code = raft_log__find(l->dir, LOG_WHOLE, &numbers, err);
     if (code) return code;
     l->first = l->next = 1;
     memset(&l->stable, 0, sizeof l->stable);
@@ -156,6 +147,7 @@ int raft_log__load(struct raft_log *l, struct error *err)
     for (size_t i = 0; i < n; i++)
         raft_log__unlink(l, generation_of(l, numbers.v[i]));
     if (l->generations_n) l->first = lowest_start(l);
+    uint64_t highest = numbers.n ? numbers.v[numbers.n - 1] : 0;
     if (l->next_number <= highest) l->next_number = highest + 1;
     return 0;
 }

@@ -33,10 +33,15 @@ def build():
 
 
 class Peer:
-    def __init__(self, opts, number, small=False):
-        self.id = str(uuid.uuid4())
-        self.bind = '%s:%d' % (on(opts, number).bind, agent.free_port(on(opts, number).bind))
-        self.folder = tempfile.mkdtemp(prefix='consuld-raft-')
+    def __init__(self, opts, number, small=False, instead_of=None):
+        """A peer of its own, or one that goes on with what a stopped server left behind."""
+        if instead_of:
+            self.id, self.bind = instead_of.config['node_id'], instead_of.raft_address
+            self.folder = os.path.join(instead_of.data_dir, 'raft')
+        else:
+            self.id = str(uuid.uuid4())
+            self.bind = '%s:%d' % (on(opts, number).bind, agent.free_port(on(opts, number).bind))
+            self.folder = tempfile.mkdtemp(prefix='consuld-raft-')
         self.flags = ['-threshold', '64', '-trailing', '16'] if small else []
         self.log, self.proc = [], None
         self.start()
@@ -241,6 +246,52 @@ def test_the_peer_takes_over_from_a_leaving_server(opts):
         m.servers[0].leave()
         m.write('after/')
         m.settle()
+
+
+def give_back(server):
+    return subprocess.run([server.binary, 'operator', 'raft', 'give-back', '-data-dir',
+                           server.data_dir], capture_output=True, text=True)
+
+
+def change_hands(m, opts, small):
+    server = m.servers[1]
+    m.write('first/', 300, 100)
+    m.write('large/', 3, 100 * 1024)
+    m.settle()
+    said = give_back(server)
+    assert said.returncode == 1 and 'another agent runs' in said.stderr, said
+    server.kill()
+    said = give_back(server)
+    assert said.returncode == 0, said
+    twin = Peer(opts, 2, small, instead_of=server)
+    try:
+        # it stopped in the midst of a cluster, with a log and a vote
+        assert int(twin.stats()['last_log_index']) > 300 and int(twin.stats()['term']) > 0
+        m.write('twin/', 100)
+        leader = m.leader()
+        eventually(lambda: twin.stats()['applied_index'] == leader.stats()['applied_index'],
+                   'the twin to be up to date')
+    finally:
+        twin.kill()
+    m.write('between/')
+    server.spawn().wait_http()
+    server.wait_log('took over the log of Consul')
+    m.agree()
+    m.write('back/')
+    m.settle()
+    m.lead(server)
+    m.write('by-server/')
+    m.settle()
+
+
+def test_a_data_directory_changes_hands(opts):
+    with Mixed(opts) as m:
+        change_hands(m, opts, False)
+
+
+def test_a_data_directory_with_snapshots_changes_hands(opts):
+    with Mixed(opts, small=True) as m:
+        change_hands(m, opts, True)
 
 
 def test_many_entries_in_a_pipeline(opts):

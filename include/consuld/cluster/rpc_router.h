@@ -17,6 +17,7 @@ struct rpc_router_options {
     struct world *world;
     struct rpc_pool *pool;
     uint64_t hold_timeout_ms; /* 0: 7 s. What may be tried again is, for so long */
+    uint64_t early_ms;        /* so long after the creation calls wait for the first server */
     double rate;              /* calls per second; 0: any number */
     uint64_t burst;           /* 0: 1000 */
     /* Members of the LAN, for the time between shuffles; NULL: few. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client.h"
 #include "consuld/model.h"
+#include "consuld/store_log.h"
+#include "consuld/store_raft_db.h"
 
 /* --- raft ------------------------------------------------------------------------------------ */
 
@@ -45,6 +47,21 @@ static int remove_peer(struct cli *c)
         return cli_fail(c, "Error removing peer: %s", err.text);
     cli_say(
         c, "Removed peer with %s \"%.*s\"", id.n ? "id" : "address", STR_ARG(id.n ? id : address));
+    return 0;
+}
+
+static int give_back(struct cli *c)
+{
+    struct error err;
+    struct raft_db_report done;
+    struct str dir = cli_text(c, "data-dir");
+    if (!dir.n) return cli_fail(c, "Error giving the log back: -data-dir is required");
+    if (raft_db_give(disk_system(), str_c(&c->arena, dir), &done, &err) != 0)
+        return cli_fail(c, "Error giving the log back: %s", err.text);
+    if (!done.moved) return cli_fail(c, "%.*s holds no log of consuld", STR_ARG(dir));
+    cli_say(c, "%.*s/raft/raft.db holds the entries %llu to %llu, term %llu", STR_ARG(dir),
+        (unsigned long long)done.first, (unsigned long long)done.last,
+        (unsigned long long)done.term);
     return 0;
 }
 
@@ -126,6 +143,11 @@ static int set_config(struct cli *c)
 
 /* --- the table ------------------------------------------------------------------------------- */
 
+static const struct cli_flag give_back_flags[] = {
+    { CLI_STRING, "data-dir", .usage = "The data directory of the server, which must be stopped." },
+    { 0 },
+};
+
 static const struct cli_flag remove_peer_flags[] = {
     { CLI_STRING, "address", .usage = "Address of the server in the raft configuration." },
     { CLI_STRING, "id", .usage = "ID of the server in the raft configuration." },
@@ -164,6 +186,11 @@ const struct cli_command cli_operator_commands[] = {
         OPERATOR_GROUPS, set_config_flags, .run = set_config },
     CLI_GROUP("operator raft", "Provides cluster-level tools for Consul operators",
         "<subcommand> [options]"),
+    { "operator raft give-back", "Turn the log of a stopped server into one that Consul reads",
+        "[options]", 0, give_back_flags, .run = give_back,
+        .about =
+            "Writes raft/raft.db with the log, the term and the vote, and removes consuld's own\n"
+            "files. Afterwards Consul goes on in the same data directory as the same server." },
     { "operator raft list-peers", "Display the current Raft peer configuration", "[options]",
         OPERATOR_GROUPS, NULL, .run = list_peers },
     { "operator raft remove-peer", "Remove a Consul server from the Raft configuration",

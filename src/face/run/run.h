@@ -41,6 +41,7 @@ struct run {
     char node_id[UUID_TEXT_LEN + 1];
     struct store *store;
     struct raft_driver *raft;
+    int data_lock;             /* on the data directory, of a server */
     struct run_raft *raft_net; /* servers only */
     struct server *server;
     struct rpc_port *port; /* of RPC; servers only */

@@ -6,6 +6,8 @@
 #include "consuld/cluster/member.h"
 #include "run.h"
 
+#define EARLY_MS 1000 /* in which a client that was a member before is one again */
+
 static size_t lan_members(void *ctx)
 {
     const struct run *r = ctx;
@@ -72,6 +74,7 @@ void run_servers_start(struct run *r)
     r->router = rpc_router_create(&(struct rpc_router_options){ .world = r->world,
         .pool = r->rpc_pool,
         .hold_timeout_ms = (uint64_t)(c->rpc_hold_timeout / INT64_C(1000000)),
+        .early_ms = EARLY_MS,
         .rate = c->rpc_rate_limit,
         .burst = (uint64_t)c->rpc_max_burst,
         .members = lan_members,

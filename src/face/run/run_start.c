@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,6 +9,8 @@
 #include "consuld/base/tls.h"
 #include "consuld/model.h"
 #include "consuld/net/tls.h"
+#include "consuld/store_log.h"
+#include "consuld/store_raft_db.h"
 #include "consuld/agent/leaf.h"
 #include "run.h"
 
@@ -33,6 +36,20 @@ static struct str raft_address(struct run *r)
     return str_printf(&r->arena, v6 ? "[%.*s]:%d" : "%.*s:%d", STR_ARG(addr.host), addr.port);
 }
 
+/* A log of Consul's is taken over, and the data directory is locked until the process ends. */
+static int data_dir_take(struct run *r, const char *dir, struct error *err)
+{
+    struct raft_db_report report;
+    int failed = raft_db_take(disk_system(), dir, &r->data_lock, &report, err);
+    if (failed || !report.moved) return failed;
+    char entries[64];
+    snprintf(entries, sizeof entries, "%llu to %llu of term %llu", (unsigned long long)report.first,
+        (unsigned long long)report.last, (unsigned long long)report.term);
+    log_info(
+        "agent.server.raft", "took over the log of Consul, see raft/raft.db", "entries", entries);
+    return 0;
+}
+
 static int raft_start(struct run *r, struct error *err)
 {
     const struct agent_config *c = r->config;
@@ -41,7 +58,8 @@ static int raft_start(struct run *r, struct error *err)
     bool kept = c->data_dir.n > 0 && !c->dev_mode;
     const char *dir = str_c(&a, c->data_dir);
     struct store_options store = { .dir = kept ? dir : NULL };
-    int failed = store_open(&store, &r->store, &report, err);
+    int failed = kept ? data_dir_take(r, dir, err) : 0;
+    if (!failed) failed = store_open(&store, &r->store, &report, err);
     const char *log_dir = kept ? str_printf(&a, "%s/raft", dir).p : NULL;
     if (!failed && kept && report.reason && access(log_dir, F_OK) == 0)
         log_warn(

@@ -127,6 +127,22 @@ static void alias_equals_the_function_of_its_target_after_any_history(void **sta
     }
 }
 
+static void a_check_of_the_node_wakes_aliases(void **state)
+{
+    struct bench *b = *state;
+    struct error err;
+    given(b, "{\"Name\":\"x\",\"Check\":{\"CheckID\":\"ax\",\"AliasService\":\"y\"}}");
+    given(b, "{\"Name\":\"y\"}");
+    struct check_type ttl = { .ttl = INT64_C(3600000000000) };
+    struct local_register_options opts = { .source = LOCAL_FROM_API };
+    assert_int_equal(local_check_register(b->local, STR("n"), STR(""), &ttl, &opts, &err), 0);
+    fake_world_turn(&b->world);
+    assert_true(str_is(local_check_get(b->local, STR("ax"))->status, "critical"));
+    assert_int_equal(local_check_update(b->local, STR("n"), STR("passing"), STR(""), &err), 0);
+    fake_world_turn(&b->world);
+    assert_true(str_is(local_check_get(b->local, STR("ax"))->status, "passing"));
+}
+
 /* Two services that alias each other: their texts must not grow with every turn. */
 static void aliases_of_each_other_come_to_rest(void **state)
 {
@@ -149,6 +165,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
             alias_equals_the_function_of_its_target_after_any_history, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_check_of_the_node_wakes_aliases, setup, teardown),
         cmocka_unit_test_setup_teardown(aliases_of_each_other_come_to_rest, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -72,6 +72,28 @@ static void without_servers_calls_fail_at_once(void **state)
     release(&c);
 }
 
+static void early_calls_wait_for_the_first_server(void **state)
+{
+    (void)state;
+    struct test_call c = { 0 }, late = { 0 };
+    rpc_router_destroy(router);
+    router = rpc_router_create(
+        &(struct rpc_router_options){ .world = &w.world, .pool = w.pool, .early_ms = 1000 });
+    call(&c, "KVS.Get");
+    pass_ms(500);
+    assert_int_equal(c.ended, 0);
+    add(1);
+    pass_ms(50);
+    connect_all();
+    turn();
+    assert_key(&c, "a");
+    release(&c);
+    rpc_router_remove(router, STR("s1"));
+    call(&late, "KVS.Apply");
+    assert_failed(&late, "No known Consul servers");
+    release(&late);
+}
+
 static void the_list_follows_what_gossip_says(void **state)
 {
     (void)state;
@@ -387,6 +409,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         with_router(without_servers_calls_fail_at_once),
+        with_router(early_calls_wait_for_the_first_server),
         with_router(the_list_follows_what_gossip_says),
         with_router(the_first_server_is_asked),
         with_router(a_call_that_was_never_sent_goes_to_the_next_server),
