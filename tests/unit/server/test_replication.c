@@ -31,6 +31,11 @@ void rpc_pool_submit(struct rpc_pool *p, const struct rpc_target *to, struct rpc
     call->code = error_set(call->err, ERR_IO, "%s", why);
     call->done(call);
 }
+bool rpc_pool_sent(const struct rpc_call *call)
+{
+    (void)call;
+    return true;
+}
 void rpc_pool_cancel(struct rpc_pool *p, struct rpc_call *call)
 {
     (void)p;
