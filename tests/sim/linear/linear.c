@@ -13,9 +13,12 @@ struct moment {
     struct linear_call *call;
     struct moment *end; /* of a beginning; NULL: never. Of an end: NULL */
     bool is_end;
+    uint64_t value; /* of the call; UNSEEN: one that nobody ever tells from others */
     uint64_t at;
     uint64_t mark[2]; /* stands for the call in the sum of those that have a place */
 };
+
+#define UNSEEN UINT64_MAX
 
 /* A set of configurations: which calls have a place, and what the key holds then. */
 struct configuration {
@@ -70,18 +73,19 @@ static bool remember(struct search *s, const struct configuration *c)
 /* --- the model ------------------------------------------------------------------------------ */
 
 /* What the key holds after the call; false: the call can not have had this outcome now. */
-static bool apply(const struct linear_call *c, uint64_t *value)
+static bool apply(const struct moment *m, uint64_t *value)
 {
+    const struct linear_call *c = m->call;
     bool known = c->ended != LINEAR_NEVER;
     switch (c->kind) {
     case LINEAR_READ:
         return !known || *value == c->value;
     case LINEAR_WRITE:
-        *value = c->value;
+        *value = m->value;
         return true;
     case LINEAR_CAS:
         if (known && c->ok != (*value == c->expect)) return false;
-        if (*value == c->expect) *value = c->value;
+        if (*value == c->expect) *value = m->value;
         return true;
     }
     return false;
@@ -133,16 +137,27 @@ static void note_stuck(const struct search *s, struct linear_report *out)
             out->stuck[out->stuck_n++] = *m->call;
 }
 
+/* Calls of unknown outcome that do the same may take each other's place: the first comes first. */
+static bool has_twin_before(const struct search *s, const struct moment *u)
+{
+    for (const struct moment *m = s->head.next; m != u; m = m->next)
+        if (!m->end && !m->is_end && m->call->kind == u->call->kind && m->value == u->value &&
+            m->call->expect == u->call->expect)
+            return true;
+    return false;
+}
+
 /* A call of unknown outcome has no end, so it can always be moved towards later ones, until the
  * next one depends on it; or be left out, if that overwrites it. Only such places are tried. */
-static bool wanted(const struct search *s, const struct linear_call *u)
+static bool wanted(const struct search *s, const struct moment *u)
 {
-    if (u->kind == LINEAR_READ || (u->kind == LINEAR_CAS && s->now.value != u->expect))
+    if (u->call->kind == LINEAR_READ ||
+        (u->call->kind == LINEAR_CAS && s->now.value != u->call->expect) || has_twin_before(s, u))
         return false;
     for (const struct moment *m = s->head.next; m && !m->is_end; m = m->next) {
         const struct linear_call *c = m->call;
         bool known = m->end != NULL;
-        if (c == u) continue;
+        if (m == u) continue;
         if (known && c->kind == LINEAR_READ && c->value == u->value) return true;
         if (c->kind != LINEAR_CAS) continue;
         if (c->expect == (known && !c->ok ? s->now.value : u->value)) return true;
@@ -171,8 +186,8 @@ static enum linear_verdict search(struct search *s, size_t budget, struct linear
             continue;
         }
         struct configuration next = s->now;
-        bool fits = unknown == (m->end == NULL) && (!unknown || wanted(s, m->call)) &&
-                    apply(m->call, &next.value);
+        bool fits =
+            unknown == (m->end == NULL) && (!unknown || wanted(s, m)) && apply(m, &next.value);
         for (int i = 0; i < 2; i++)
             next.sum[i] ^= m->mark[i];
         if (!fits || !remember(s, &next)) {
@@ -196,17 +211,39 @@ static int by_time(const void *a, const void *b)
     return x->call < y->call ? -1 : x->call > y->call;
 }
 
+static int by_value(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* The values that some call tells from others: malloc'ed, sorted. */
+static uint64_t *values_seen(const struct linear_call *calls, size_t n, size_t *seen_n)
+{
+    uint64_t *v = xcalloc(n + 1, sizeof *v);
+    *seen_n = 1; /* nothing */
+    for (size_t i = 0; i < n; i++) {
+        if (calls[i].kind == LINEAR_READ) v[(*seen_n)++] = calls[i].value;
+        if (calls[i].kind == LINEAR_CAS) v[(*seen_n)++] = calls[i].expect;
+    }
+    qsort(v, *seen_n, sizeof *v, by_value);
+    return v;
+}
+
 static enum linear_verdict check_key(
     struct linear_call *calls, size_t n, size_t budget, struct linear_report *out)
 {
     struct search s = { .moments = xcalloc(2 * n, sizeof *s.moments),
         .steps = xcalloc(n, sizeof *s.steps) };
     struct prng prng;
-    size_t used = 0;
+    size_t used = 0, seen_n;
+    uint64_t *seen = values_seen(calls, n, &seen_n);
     prng_seed(&prng, 1);
     for (size_t i = 0; i < n; i++) {
         struct linear_call *c = &calls[i];
-        s.moments[used++] = (struct moment){ .call = c, .at = c->began };
+        bool told = bsearch(&c->value, seen, seen_n, sizeof *seen, by_value);
+        s.moments[used++] =
+            (struct moment){ .call = c, .value = told ? c->value : UNSEEN, .at = c->began };
         if (c->ended == LINEAR_NEVER) continue;
         s.moments[used++] = (struct moment){ .call = c, .at = c->ended, .is_end = true };
         s.known_left++;
@@ -226,6 +263,7 @@ static enum linear_verdict check_key(
         m->mark[1] = prng_next(&prng);
     }
     enum linear_verdict v = search(&s, budget, out);
+    free(seen);
     free(begin);
     free(s.moments);
     free(s.steps);

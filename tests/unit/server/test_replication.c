@@ -31,6 +31,12 @@ void rpc_pool_submit(struct rpc_pool *p, const struct rpc_target *to, struct rpc
     call->code = error_set(call->err, ERR_IO, "%s", why);
     call->done(call);
 }
+void rpc_pool_server_failed(struct rpc_pool *p, struct str datacenter, struct str name)
+{
+    (void)p;
+    (void)datacenter;
+    (void)name;
+}
 bool rpc_pool_sent(const struct rpc_call *call)
 {
     (void)call;
