@@ -24,6 +24,9 @@ import tempfile
 import time
 
 SCRIPTS = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(SCRIPTS, '..', 'e2e'))
+import agent  # noqa: E402
+
 KEYS = 1000
 INSTANCES = 10
 HEALTH = '/v1/health/service/web?passing'
@@ -45,12 +48,6 @@ def request(port, method, path, body=None, address=None):
         conn.close()
 
 
-def free_port(address):
-    with socket.socket() as s:
-        s.bind((address, 0))
-        return s.getsockname()[1]
-
-
 class Server:
     """A process that is measured."""
     name = ''
@@ -58,7 +55,7 @@ class Server:
     def __init__(self, opts, address):
         self.opts, self.address = opts, address
         self.folder = tempfile.mkdtemp(prefix='consuld-bench-')
-        self.port = free_port(address)
+        self.port = agent.free_port(address)
         self.proc = None
 
     def argv(self):
@@ -143,8 +140,8 @@ class Consuld(Server):
             'bind_addr': address, 'client_addr': address, 'node_name': 'bench',
             'performance': {'raft_multiplier': 1}, 'limits': {'http_max_conns_per_client': opts.watchers + 200},
             'ports': {'http': self.port, 'dns': -1, 'grpc': -1, 'https': -1,
-                      'server': free_port(address), 'serf_lan': free_port(address),
-                      'serf_wan': free_port(address)},
+                      'server': agent.free_port(address), 'serf_lan': agent.free_port(address),
+                      'serf_wan': agent.free_port(address)},
         }
         if not dev:
             config.update({'server': True, 'bootstrap': True,

@@ -34,8 +34,8 @@ class Members:
 
     def __init__(self, n):
         self.packets = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.packets.bind(('', 0))
-        self.port = self.packets.getsockname()[1]
+        self.port = agent.free_port('')
+        self.packets.bind(('', self.port))
         self.streams = socket.socket()
         self.streams.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.streams.bind(('', self.port))
@@ -180,7 +180,8 @@ def measure(opts):
                 members.push_pull(lan(a), True)
             both = [('client', lan(client)), ('server', lan(server))]
             began = time.monotonic()
-            members.serve(lambda: time.monotonic() > max(began, members.loud) + QUIET, both)
+            members.serve(lambda: time.monotonic() > max(began, members.loud) + QUIET and
+                          known(client).count(1) == opts.members + 2, both)
             assert known(client).count(1) == opts.members + 2, 'not everybody is known'
             for _ in range(opts.rounds):
                 figures(client, members, before, opts)

@@ -9,6 +9,7 @@ import argparse
 import http.client
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -20,7 +21,10 @@ import traceback
 
 SKIPPED = 77
 REPORTS = ('AddressSanitizer', 'LeakSanitizer', 'runtime error:', 'invariant broken')
-DEADLINE = 60.0
+DEADLINE = 90.0
+# What a condition may meet while it is not true yet: no connection, an error instead of JSON, a key that
+# is not there, a program that does not answer.
+NOT_YET = (OSError, http.client.HTTPException, ValueError, LookupError, TypeError, subprocess.SubprocessError)
 
 
 class Skip(Exception):
@@ -28,25 +32,60 @@ class Skip(Exception):
 
 
 def eventually(condition, what, deadline=DEADLINE, every=0.02):
-    """Polls until condition() is true and returns its value; fails after the deadline."""
+    """Polls until condition() is true and returns its value; fails after the deadline, with what
+    stood in the way at last."""
     end = time.monotonic() + deadline
     while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < end, 'waited in vain: ' + what
+        fault = None
+        try:
+            value = condition()
+            if value:
+                return value
+        except NOT_YET as why:
+            value, fault = 'an error, see above', why
+        if time.monotonic() >= end:
+            raise AssertionError('waited in vain: %s; at last: %r' % (what, value)) from fault
         time.sleep(every)
 
 
 def free_port(address, given=set()):
-    """A port that this program was not given before."""
+    """A port that this program was not given before. None that the kernel may take for a connection
+    before the agent does, or while it is down."""
     while True:
-        with socket.socket() as s:
-            s.bind((address, 0))
-            port = s.getsockname()[1]
-        if (address, port) not in given:
+        port = random.SystemRandom().randrange(20000, 32000)
+        if (address, port) not in given and all(bindable(address, port, kind) for kind in (
+                socket.SOCK_STREAM, socket.SOCK_DGRAM)):
             given.add((address, port))
             return port
+
+
+def bindable(address, port, kind):
+    with socket.socket(socket.AF_INET, kind) as s:
+        try:
+            s.bind((address, port))
+            return True
+        except OSError:
+            return False
+
+
+running = []  # (process, what tells of it)
+
+
+def started(process, show=lambda: None):
+    """A process that does not outlive its test."""
+    running.append((process, show))
+    return process
+
+
+def end_all(failed):
+    """Ends what a test left behind, as one does that fails on the way in."""
+    while running:
+        process, show = running.pop()
+        if process.poll() is None:
+            if failed:
+                show()
+            process.kill()
+            process.wait()
 
 
 class Answer:
@@ -106,8 +145,8 @@ class Agent:
         env['ASAN_OPTIONS'] = env.get('ASAN_OPTIONS', '') + ':exitcode=66'
         env['UBSAN_OPTIONS'] = env.get('UBSAN_OPTIONS', '') + ':print_stacktrace=1:exitcode=66'
         with open(self.log_path, 'ab') as log:
-            self.proc = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log,
-                                         stderr=log, env=env, cwd=self.folder)
+            self.proc = started(subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log,
+                                                 stderr=log, env=env, cwd=self.folder), self.show)
         return self
 
     def command(self):
@@ -119,13 +158,12 @@ class Agent:
         return self
 
     def wait_http(self):
-        def answers():
-            assert self.alive(), 'the agent ended: ' + self.tail()
-            try:
-                return self.get('/v1/status/leader', timeout=5)
-            except (OSError, http.client.HTTPException):
-                return None
-        return eventually(answers, 'an answer over HTTP; log: ' + self.log_path)
+        return eventually(lambda: self.runs() and self.get('/v1/status/leader', timeout=5),
+                          'an answer over HTTP')
+
+    def runs(self):
+        assert self.alive(), 'the agent ended: ' + self.tail()
+        return True
 
     def knows_leader(self):
         answer = self.get('/v1/status/leader')
@@ -134,9 +172,9 @@ class Agent:
     def wait_leader(self):
         """Until the server leads and its own node is in the catalogue."""
         self.wait_http()
-        eventually(self.knows_leader, 'a leader')
-        eventually(lambda: self.get('/v1/health/node/' + self.config['node_name']).body
-                   not in (b'[]', b'') and self.alive(), 'serfHealth of the own node')
+        eventually(lambda: self.runs() and self.knows_leader(), 'a leader')
+        eventually(lambda: self.runs() and self.get('/v1/health/node/' + self.config['node_name']).json(),
+                   'serfHealth of the own node')
 
     def alive(self):
         return self.proc is not None and self.proc.poll() is None
@@ -173,7 +211,7 @@ class Agent:
 
     def __exit__(self, kind, value, trace):
         if kind is not None:
-            sys.stdout.write('--- end of the agent\'s log\n%s\n---\n' % self.tail())
+            self.show()
         try:
             if kind is None:
                 self.stop(self.proc.returncode if self.proc and not self.alive() else 1)
@@ -181,6 +219,11 @@ class Agent:
             self.close()
 
     # --- its log
+
+    def show(self):
+        print('--- end of the log of %s at %s:%d, %s\n%s\n---' % (
+            self.config.get('node_name'), self.address, self.port,
+            'which runs' if self.alive() else 'which ended', self.tail(8000)))
 
     def log(self):
         if not os.path.exists(self.log_path):
@@ -273,6 +316,8 @@ def main(space, extra=None):
             failed += 1
             traceback.print_exc(file=sys.stdout)
             print('FAIL %s' % name)
+            end_all(failed=True)
+        end_all(failed=False)
         sys.stdout.flush()
     print('%d passed, %d failed, %d skipped' % (ran, failed, skipped))
     if failed:

@@ -25,7 +25,9 @@ def build(name, packages):
     atexit.register(shutil.rmtree, folder, True)
     program = os.path.join(folder, name)
     env = dict(os.environ, GO111MODULE='off', GOPATH='/usr/share/gocode', CGO_ENABLED='0',
-               GOCACHE=os.environ.get('GOCACHE', os.path.join(folder, 'cache')), GOFLAGS='-p=2')
+               GOFLAGS='-p=2')
+    if not {'GOCACHE', 'XDG_CACHE_HOME', 'HOME'} & set(env):
+        env['GOCACHE'] = os.path.join(folder, 'cache')
     built = subprocess.run(['go', 'build', '-o', program, '.'], cwd=os.path.join(HERE, name),
                            env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert built.returncode == 0, built.stdout
