@@ -62,7 +62,7 @@ class Follower(run_group.WatchedFleet):
         with open(os.path.join(self.dir, 'leader.log'), 'ab') as log:
             self.procs['leader'] = subprocess.Popen(
                 [self.binary, 'agent', '-config-file', path], stdout=log, stderr=log, cwd=self.dir)
-        self.wait_for_leader(time.monotonic() + 40)
+        self.wait_for_leader(time.monotonic() + 90)
         super().start()
 
     def wait_for_leader(self, end):

@@ -35,7 +35,7 @@ class WatchedFleet(conform.Fleet):
                 proc.send_signal(signal.SIGTERM)
         for name, proc in self.procs.items():
             try:
-                proc.wait(30)
+                proc.wait(90)
             except subprocess.TimeoutExpired:
                 self.reports.append('agent %s did not end after SIGTERM' % name)
             self.read_log(name)

@@ -192,7 +192,7 @@ def test_half_handshakes_are_bounded_in_number(opts):
         halves = [server.dial((b'\x03', b'\x03' + HELLO, b'', HELLO)[n % 4])
                   for n in range(CLIENTS_MAX + 20)]
         agent.eventually(lambda: server.counter('rpc.refused_limit') > before, 'closed connections')
-        assert 'connection over rpc_max_conns_per_client is closed' in server.log()
+        server.wait_log('connection over rpc_max_conns_per_client is closed')
         # those who are served go on, and another address has a room of its own
         server.unharmed()
         elsewhere = re.sub(r'\d+$', lambda m: str(int(m.group()) + 1), opts.bind)
@@ -202,7 +202,7 @@ def test_half_handshakes_are_bounded_in_number(opts):
         for s in halves:
             drained(s)
             s.close()
-        assert server.counter('rpc.refused_limit') >= before + 20
+        agent.eventually(lambda: server.counter('rpc.refused_limit') >= before + 20, 'all are counted')
         # the room is free again
         refused(server, lambda: server.dial(b'\x42'), 'rpc.refused_tls', 'failed TLS handshake')
         server.finish()
@@ -345,7 +345,7 @@ def test_bad_requests_alone(opts):
             number = s.getsockname()[1]
             assert drained(s) == b'', what
             one_line(server, number, 'RPC error', at)
-            assert server.counter('rpc.request_error') == before + 1, what
+            agent.eventually(lambda: server.counter('rpc.request_error') == before + 1, what)
             server.unharmed()
         for what, (data, text) in ANSWERED.items():
             at = len(server.log())
@@ -368,7 +368,7 @@ def test_bad_requests_on_streams(opts):
             stream = mux.open()
             stream.send(data)
             assert stream.receive() == b'' and (stream.ended or stream.reset), what
-            assert server.counter('rpc.request_error') == before + 1, what
+            agent.eventually(lambda: server.counter('rpc.request_error') == before + 1, what)
             assert mux.open().call('Status.Ping', {}) == ('', {}), what
         for what, (data, text) in ANSWERED.items():
             stream = mux.open()

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 
 import agent
 
@@ -34,7 +33,7 @@ def becomes(server, check_id, status, output):
         c = check(server, check_id)
         return c and c['Status'] == status and output in c['Output']
     try:
-        agent.eventually(there, 'the result', deadline=30)
+        agent.eventually(there, 'the result')
     except AssertionError:
         raise AssertionError('%s is %s' % (check_id, check(server, check_id)))
 
@@ -271,7 +270,7 @@ class Web(Ends, http.server.ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, address, port=0):
-        self.status, self.hits = 200, 0
+        self.status, self.given = 200, []  # the status of each answer
         super().__init__((address, port), WebRequest)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -285,12 +284,12 @@ class WebRequest(http.server.BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
-        self.server.hits += 1
         special = getattr(self, 'get' + self.path.replace('/', '_'), None)
         if special:
             special()
             return
-        self.send_response(self.server.status)
+        self.server.given.append(self.server.status)
+        self.send_response(self.server.given[-1])
         self.end_headers()
         self.wfile.write(b'body')
 
@@ -463,12 +462,12 @@ def test_thresholds_hold_results_back(opts):
         register(server, {'ID': 'h', 'Name': 'h', 'HTTP': web.url, 'Interval': '1s',
                           'SuccessBeforePassing': 2, 'FailuresBeforeCritical': 3})
         becomes(server, 'h', 'passing', '200 OK Output: body')
-        web.status, web.hits = 500, 0
+        web.status = 500
         becomes(server, 'h', 'critical', '500 Internal Server Error')
-        assert web.hits >= 3, web.hits
-        web.status, web.hits = 200, 0
+        assert web.given.count(500) >= 3, web.given
+        at, web.status = len(web.given), 200
         becomes(server, 'h', 'passing', '200 OK')
-        assert web.hits >= 2, web.hits
+        assert web.given[at:].count(200) >= 2, web.given
 
 
 def test_first_result_reaches_the_catalog_at_once(opts):
@@ -517,17 +516,18 @@ def test_script_is_killed_with_all_its_processes(opts):
 
 
 def test_scripts_take_turns(opts):
-    """More scripts than may run at a time: all get their turn."""
-    n = 270
+    """More scripts than may run at a time: all get their turn. They take long enough for the limit to
+    be what holds them back, not the time that it takes to start them."""
+    n = 300
     with agent.Agent(opts, CONFIG) as server:
         server.start()
         conn = server.connect()
         for i in range(n):
             server.must(server.put('/v1/agent/check/register', {
-                'ID': 's%d' % i, 'Name': 's', 'Interval': '1s', 'Args': ["sleep", "1"]}, connection=conn))
-        agent.eventually(lambda: all(c['Status'] == 'passing' for c in server.get(
-            '/v1/agent/checks').json().values()), 'every script to pass', deadline=120, every=0.5)
+                'ID': 's%d' % i, 'Name': 's', 'Interval': '1s', 'Args': ["sleep", "8"]}, connection=conn))
         conn.close()
+        agent.eventually(lambda: all(c['Status'] == 'passing' for c in server.get(
+            '/v1/agent/checks').json().values()), 'every script to pass', deadline=180, every=0.5)
 
 
 def test_output_is_bounded_while_it_is_read(opts):
@@ -551,9 +551,7 @@ def test_agent_stops_with_checks_of_every_kind_running(opts):
         for i, more in enumerate(({'AliasService': 'x'}, {'AliasNode': 'nowhere', 'AliasService': 'x'})):
             register(server, dict(more, ID='a%d' % i, Name='a'))
         agent.eventually(lambda: health.asked, 'a check that runs')
-        began = time.monotonic()
-        server.stop()
-        assert time.monotonic() - began < 20
+        server.stop()  # before its deadline: the checks have longer
 
 
 if __name__ == '__main__':

@@ -60,7 +60,8 @@ class Readers:
 
 
 def test_no_read_fails_when_the_leader_dies(opts):
-    with Cluster(opts) as c, Client(opts, c.servers) as client:
+    patient = {'performance': {'raft_multiplier': 1, 'rpc_hold_timeout': '60s'}}
+    with Cluster(opts, **patient) as c, Client(opts, c.servers, **patient) as client:
         client.begin()
         c.accepts('a')
         c.equal()
@@ -168,11 +169,11 @@ def test_an_agent_told_to_leave_while_it_comes_stays_out_of_the_catalog(opts):
                 client.wait_log('serf: EventMemberJoin: %s ' % server.config['node_name'])
                 time.sleep(moment / 10)  # where it is on its way in when it turns back
                 client.stop(status=0)
-            members = {m['Name']: m['Status'] for m in server.get('/v1/agent/members').json()}
-            assert members['client'] == LEFT, members
+            eventually(lambda: {m['Name']: m['Status'] for m in server.get('/v1/agent/members').json()}[
+                'client'] == LEFT, 'the member to have left', deadline=40)
             # The leader is told at once and looks again after a minute.
             eventually(lambda: 'client' not in [
-                n['Node'] for n in server.get('/v1/catalog/nodes').json()], 'the node to go', deadline=20)
+                n['Node'] for n in server.get('/v1/catalog/nodes').json()], 'the node to go', deadline=40)
 
 
 def test_an_alias_outlives_what_it_looks_at(opts):

@@ -204,7 +204,7 @@ def test_a_follower_catches_up_by_snapshot(opts):
         follower.kill()
         leader = c.leader()
         for i in range(300):
-            assert leader.write('k%03d' % i, 'v' * 100)
+            eventually(lambda: leader.write('k%03d' % i, 'v' * 100), 'a write')
         eventually(lambda: int(leader.stats()['last_snapshot_index']) > 200, 'a snapshot')
         follower.spawn().wait_http()
         c.equal()
@@ -252,7 +252,7 @@ def test_an_archive_of_many_pieces_passes_a_follower_both_ways(opts):
         leader, follower = c.leader(), c.followers()[0]
         values = {'k%02d' % i: os.urandom(400000) for i in range(24)}
         for key, value in values.items():
-            assert leader.put('/v1/kv/' + key, value).body.strip() == b'true'
+            eventually(lambda: leader.write(key, value), 'a write')
         archive = follower.must(follower.get('/v1/snapshot')).body
         assert len(archive) > 24 * 400000
         for body in (archive[:-1], archive[:1000], b''):
@@ -272,7 +272,7 @@ def test_a_large_answer_comes_through_a_follower(opts):
         leader, follower = c.leader(), c.followers()[0]
         value = os.urandom(500000)
         for i in range(150):
-            assert leader.put('/v1/kv/large/%03d' % i, value).body.strip() == b'true'
+            eventually(lambda: leader.write('large/%03d' % i, value), 'a write')
         rows = follower.must(follower.get('/v1/kv/large/?recurse')).json()
         assert [r['Key'] for r in rows] == ['large/%03d' % i for i in range(150)]
         assert all(base64.b64decode(r['Value']) == value for r in rows)

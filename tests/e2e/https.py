@@ -241,7 +241,7 @@ def test_client_certificates(opts):
 
 
 def test_half_handshakes_end_in_time_and_disturb_nobody(opts):
-    limits = {'https_handshake_timeout': '500ms', 'http_max_conns_per_client': 400}
+    limits = {'https_handshake_timeout': '2s', 'http_max_conns_per_client': 400}
     with Authority(opts) as ca, Server(opts, ca, limits=limits) as server:
         server.start()
         halves = []

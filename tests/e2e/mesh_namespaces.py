@@ -63,8 +63,8 @@ class Haproxy:
             f.write('\n'.join(lines) + '\n')
 
     def start(self):
-        self.proc = subprocess.Popen(self.place.enter(HAPROXY, '-f', self.path),
-                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.proc = agent.started(subprocess.Popen(
+            self.place.enter(HAPROXY, '-f', self.path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
         return self
 
     def stop(self):
@@ -136,7 +136,7 @@ class World:
         want = {'s1.dc1': 1, 's2.dc1': 1, 's3.dc1': 1, 't1.dc2': 1}
         for a in self.all:
             eventually(lambda: self.members(a) == want,
-                       'all in the WAN pool of %s' % a.config['node_name'], 40)
+                       'all in the WAN pool of %s' % a.config['node_name'])
 
     def states(self, a):
         return {s['Datacenter']: (s['UpdatedAt'], [g['Service']['Address'] for g in
@@ -148,7 +148,7 @@ class World:
             first = self.states(self.dc1[0])
             return (first.get('dc2', (0, []))[1] == [gateway.place.address] and
                     all(self.states(a) == first for a in self.all))
-        eventually(equal, 'equal federation states', 40)
+        eventually(equal, 'equal federation states')
 
     def asks(self, here, there_dc, key):
         """A key, the catalog and a prepared query of the other datacenter."""
@@ -180,8 +180,8 @@ class World:
     def both_ways(self, key):
         for a in self.dc1:
             eventually(lambda: self.asks(a, 'dc2', key + a.config['node_name']),
-                       'an answer of dc2 at ' + a.config['node_name'], 40)
-        eventually(lambda: self.asks(self.t, 'dc1', key + 't1'), 'an answer of dc1', 40)
+                       'an answer of dc2 at ' + a.config['node_name'])
+        eventually(lambda: self.asks(self.t, 'dc1', key + 't1'), 'an answer of dc1')
 
     def leader(self):
         where = self.dc1[0].get('/v1/status/leader').json().split(':')[0]
@@ -241,8 +241,8 @@ def three_servers_and_one(opts, encrypt):
         old.kill()
         others = [a for a in w.dc1 if a is not old]
         eventually(lambda: others[0].get('/v1/status/leader').json().split(':')[0] in
-                   [a.address for a in others], 'another leader', 40)
-        eventually(lambda: w.t.put('/v1/kv/led?dc=dc1', 'led').status == 200, 'an answer', 40)
+                   [a.address for a in others], 'another leader')
+        eventually(lambda: w.t.put('/v1/kv/led?dc=dc1', 'led').status == 200, 'an answer')
         old.spawn().wait_http()
         w.joined()
         w.both_ways('led')

@@ -81,7 +81,7 @@ def test_agents_do_not_execute_by_default(opts):
         server.start()
         status, out, _ = execute(server, '-wait=1s', 'touch ' + os.path.join(server.folder, 'mark'))
         assert (status, out) == (0, '0 / 0 node(s) completed / acknowledged\n')
-        assert 'ignoring remote exec event, disabled.' in server.log()
+        server.wait_log('ignoring remote exec event, disabled.')
         assert not os.path.exists(os.path.join(server.folder, 'mark'))
 
 

@@ -106,13 +106,12 @@ def value(server, key):
     return answer.text() if answer.status == 200 else None
 
 
-def wait_leader(server, names, nodes):
-    try:
-        return agent.eventually(lambda: value(server, 'leader') in names and value(server, 'leader'),
-                                'a leader among %s' % names, deadline=120, every=0.2)
-    except AssertionError:
-        print('\n'.join('--- %s\n%s' % (n.name, n.tail()) for n in nodes))
-        raise
+def wait(condition, what):
+    return agent.eventually(condition, what, deadline=180, every=0.2)
+
+
+def wait_leader(server, name):
+    wait(lambda: value(server, 'leader') == name, name + ' to lead')
 
 
 def roles(server):
@@ -127,19 +126,19 @@ def test_a_leader_is_elected_and_replaced(opts):
         nodes = []
         try:
             nodes.append(Node(server, 'one').start())
-            assert wait_leader(server, ['one'], nodes) == 'one'
+            wait_leader(server, 'one')
             nodes.append(Node(server, 'two').start())
-            agent.eventually(lambda: '"state":"running"' in (value(server, 'members/two') or ''),
-                             'the replica', deadline=120, every=0.2)
-            agent.eventually(lambda: roles(server) == ['master', 'replica'], 'both in the catalog',
-                             deadline=60, every=0.2)
+            wait(lambda: '"state":"running"' in (value(server, 'members/two') or ''), 'the replica')
+            wait(lambda: roles(server) == ['master', 'replica'], 'both in the catalog')
             session = server.get('/v1/kv/service/%s/leader' % SCOPE).json()[0]['Session']
             assert session, 'the leader key is held by a session'
             nodes[0].kill()
             # the session's TTL passes, the lock goes to the other
-            assert wait_leader(server, ['two'], nodes) == 'two'
-            agent.eventually(lambda: '"role":"master"' in (value(server, 'members/two') or ''),
-                             'the promotion', deadline=60, every=0.2)
+            wait_leader(server, 'two')
+            wait(lambda: '"role":"master"' in (value(server, 'members/two') or ''), 'the promotion')
+        except Exception:
+            print('\n'.join('--- %s\n%s' % (n.name, n.tail()) for n in nodes))
+            raise
         finally:
             for node in nodes:
                 node.kill()

@@ -52,6 +52,7 @@ class Peer:
         self.proc = subprocess.Popen(
             [build(), '-id', self.id, '-bind', self.bind, '-dir', self.folder, *self.flags],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        agent.started(self.proc)
         self.lines = queue.Queue()
         for source, take in ((self.proc.stdout, self.lines.put), (self.proc.stderr, self.log.append)):
             threading.Thread(target=self.read, args=(source, take), daemon=True).start()
@@ -64,7 +65,10 @@ class Peer:
             take(line)
 
     def answer(self):
-        return json.loads(self.lines.get(timeout=agent.DEADLINE))
+        try:
+            return json.loads(self.lines.get(timeout=agent.DEADLINE))
+        except queue.Empty:
+            raise AssertionError('the peer does not answer: ' + ''.join(self.log)[-3000:])
 
     def ask(self, *words):
         self.proc.stdin.write(' '.join(str(w) for w in words) + '\n')
@@ -127,11 +131,11 @@ class Mixed:
         return eventually(lambda: len(self.leaders()) == 1 and self.leaders(), 'one leader')[0]
 
     def agree(self):
-        leader = self.leader()
-        for s in self.servers:
-            if s.alive():
-                eventually(lambda: s.leader() == leader.raft_address, 'the leader to be known')
-        return leader
+        """The leader, when all that run name it."""
+        def known():
+            leader = self.leader()
+            return all(s.leader() == leader.raft_address for s in self.servers if s.alive()) and leader
+        return eventually(known, 'the leader to be known')
 
     def lead(self, wanted):
         """Hands leadership over until the wanted one has it."""
@@ -150,12 +154,13 @@ class Mixed:
         self.agree()
 
     def write(self, prefix, count=20, size=10):
-        leader = self.leader()
-        if leader is self.peer:
-            self.peer.must('set', prefix, count, size)
-        else:
-            for i in range(count):
-                eventually(lambda: leader.write('%s%05d' % (prefix, i), 'v' * size), 'a write')
+        """All of it anew if the leader loses its place on the way."""
+        def written():
+            leader = self.leader()
+            if leader is self.peer:
+                return self.peer.ask('set', prefix, count, size) is True
+            return all(leader.write('%s%05d' % (prefix, i), 'v' * size) for i in range(count))
+        eventually(written, 'the writes')
 
     def settle(self):
         """All that run hold the same keys, made and changed at the same indexes."""

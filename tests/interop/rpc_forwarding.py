@@ -86,10 +86,13 @@ def test_without_a_leader(opts):
         mux = rpcwire.Mux(follower.address, follower.config['ports']['server'])
         for c in recorded('no-leader'):
             want, got, seconds = ask(mux, c)
+            held = want[0]['Error'] == b'No cluster leader'
+            for _ in range(3):  # a busy machine may be slow once
+                if not held and seconds >= HOLD_S - 1:
+                    want, got, seconds = ask(mux, c)
             if c['method'] == 'Catalog.ListDatacenters':
                 want[1] = want[1][:1]  # one datacenter here
             compare(c, want, got)
-            held = want[0]['Error'] == b'No cluster leader'
             assert (seconds >= HOLD_S - 1) == held, (c['method'], seconds)
         mux.close()
 

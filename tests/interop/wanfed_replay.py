@@ -51,8 +51,8 @@ def listen_after(sock, seconds):
 
 def probe(m, p):
     """What came of it, in the words of the recording."""
-    wait = p['elapsed_s'] if p.get('received', '').startswith('still') else 8
-    sock = socket.create_connection((m.at(1), 8300), 5)
+    wait = p['elapsed_s'] if p.get('received', '').startswith('still') else agent.DEADLINE
+    sock = socket.create_connection((m.at(1), 8300), agent.DEADLINE)
     try:
         if 'offered_alpn' in p:
             ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
