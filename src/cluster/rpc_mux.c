@@ -30,12 +30,17 @@ static struct mux_stream *stream_of(struct rpc_channel *ch)
     return container_of(ch, struct mux_stream, channel);
 }
 
+static bool full(const struct mux *m)
+{
+    return m->yamux.queued + m->yamux.shared > RPC_PORT_QUEUED_MAX;
+}
+
 static bool ready(struct rpc_channel *ch)
 {
     struct mux_stream *st = stream_of(ch);
     struct mux *m = st->mux;
     if (yamux_unsent(&st->base)) return false;
-    if (!m->choked && m->yamux.queued <= RPC_PORT_QUEUED_MAX) return true;
+    if (!m->choked && !full(m)) return true;
     m->starved = true;
     return false;
 }
@@ -185,8 +190,7 @@ static void flush(struct tick *t)
     struct mux *m = container_of(t, struct mux, tick);
     if (yamux_why(&m->yamux)) fail(m);
     pull(m);
-    m->choked =
-        stream_queued(m->stream) > RPC_PORT_BACKLOG_MAX || m->yamux.queued > RPC_PORT_QUEUED_MAX;
+    m->choked = stream_queued(m->stream) > RPC_PORT_BACKLOG_MAX || full(m);
     if (m->over) {
         stream_close(m->stream);
     } else if (m->starved && !m->choked) {

@@ -65,7 +65,7 @@ static void drop_queue(struct yamux *y, struct yamux_stream *st)
 {
     for (struct yamux_piece *p = st->first, *next; p; p = next) {
         next = p->next;
-        if (!p->shared) y->queued -= p->n;
+        *(p->shared ? &y->shared : &y->queued) -= p->n;
         piece_free(p);
     }
     st->first = st->last = NULL;
@@ -243,6 +243,7 @@ static void append(struct yamux *y, struct yamux_stream *st, const struct stream
     if (part->shared) {
         p->shared = shared_body_ref(part->shared);
         p->p = part->p;
+        y->shared += part->n;
     } else {
         memcpy(p->bytes, part->p, part->n);
         p->p = p->bytes;

@@ -102,7 +102,7 @@ static uint32_t take_queue(struct yamux *y, struct yamux_stream *st, struct yamu
         taken += (uint32_t)n;
         p->p += n;
         p->n -= n;
-        if (!p->shared) y->queued -= n;
+        *(p->shared ? &y->shared : &y->queued) -= n;
         if (p->n) break;
         st->first = p->next;
         if (!st->first) st->last = NULL;

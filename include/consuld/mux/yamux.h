@@ -74,6 +74,7 @@ struct yamux {
     struct buf control, leaving;
     struct yamux_piece *spent; /* of the chunk pulled last */
     size_t queued;             /* bytes copied and not yet pulled */
+    size_t shared;             /* bytes not copied and not yet pulled */
     size_t held;               /* bytes given to the owner and not yet consumed */
     uint8_t in_head[YAMUX_HEADER], out_head[YAMUX_HEADER];
     uint8_t in_head_n;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Port 8300: many calls on one connection. */
 #include "port_world.h"
+#include "rpc_port.h"
 
 /* --- multiplexed ------------------------------------------------------------------------------ */
 
@@ -142,6 +143,31 @@ static void equal_answers_are_encoded_once(void **state)
     peer_free(&p);
 }
 
+static void large_answers_that_wait_hold_up_requests_read_with_theirs(void **state)
+{
+    enum { ASKED = 20, LARGE = 1 << 20 };
+    struct fixture *f = *state;
+    struct peer p;
+    struct yamux_chunk c;
+    peer_init(f, &p, 0);
+    f->shared = rpc_reply_create(&type_str);
+    f->shared->record = arena_new(&f->shared->arena, struct str);
+    char *text = arena_alloc(&f->shared->arena, LARGE);
+    memset(text, 'x', LARGE);
+    *(struct str *)f->shared->record = (struct str){ text, LARGE };
+    for (uint64_t i = 1; i <= ASKED; i++)
+        ask(&p, NULL, i, "Status.Leader", "\x80");
+    while (yamux_next(&p.y, &c)) {
+        for (size_t k = 0; k < c.n; k++)
+            fake_stream_give(p.s, (struct str){ c.parts[k].p, c.parts[k].n });
+    }
+    assert_int_equal(f->submitted, RPC_PORT_QUEUED_MAX / LARGE);
+    for (int i = 0; i < 100 && f->submitted < ASKED; i++)
+        peer_flush(f, &p);
+    assert_int_equal(f->submitted, ASKED);
+    peer_free(&p);
+}
+
 static void misuse_ends_the_session_and_its_calls(void **state)
 {
     struct fixture *f = *state;
@@ -221,6 +247,7 @@ int main(void)
         with_port(an_unknown_method_closes_its_stream_alone),
         with_port(a_reset_stream_cancels_its_call),
         with_port(equal_answers_are_encoded_once),
+        with_port(large_answers_that_wait_hold_up_requests_read_with_theirs),
         with_port(misuse_ends_the_session_and_its_calls),
         with_port(a_session_that_answers_no_ping_is_closed),
         with_port(what_waits_behind_a_call_is_not_credited),
