@@ -48,6 +48,7 @@ def main():
         except Exception as e:  # a case must never end the run
             err = '%s: %s' % (type(e).__name__, e)
         finally:
+            log = ctx.log()[-4000:]
             ctx.close()
         if err and name in allowed and excuses(allowed[name], err):
             excused += 1
@@ -55,6 +56,7 @@ def main():
         elif err:
             wrong += 1
             print('FAIL %s: %s' % (name, err))
+            print('--- end of the log\n%s\n---' % log)
         elif name in allowed:
             wrong += 1
             print('FAIL %s passes now: take it off the list (%s)' % (name, allowed[name]))

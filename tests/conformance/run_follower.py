@@ -146,7 +146,7 @@ def main():
     opts.binary = os.path.abspath(opts.binary)
     run_group.WatchedFleet = Follower
     look_past_leader(lambda: Follower.last)
-    passed, failed, reports = run_group.play(opts.group, opts)
+    passed, failed, reports, ends = run_group.play(opts.group, opts)
     left = {i: v for i, v in failed.items() if i == -1 or not excused(*v)}
     for i, (step, bad) in sorted(left.items()):
         print('FAIL %s %s' % (opts.group, conform.describe(i, step)))
@@ -154,6 +154,8 @@ def main():
             print('       ' + line[:1000])
     for text in reports:
         print('FAIL ' + text)
+    if left or reports:
+        print('\n'.join(ends))
     print('%d steps passed, %d differ as they must, %d failed' %
           (passed, len(failed) - len(left), len(left)))
     return 1 if left or reports or passed == 0 else 0

@@ -26,7 +26,7 @@ class WatchedFleet(conform.Fleet):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.reports = []
+        self.reports, self.ends = [], []
 
     def stop(self):
         for name in list(self.procs):
@@ -44,6 +44,7 @@ class WatchedFleet(conform.Fleet):
     def read_log(self, name):
         with open(os.path.join(self.dir, name + '.log'), 'rb') as f:
             text = f.read().decode('utf-8', 'replace')
+        self.ends.append('--- end of the log of %s\n%s\n---' % (name, text[-4000:]))
         for word in REPORTS:
             if word in text:
                 at = text.index(word)
@@ -52,7 +53,8 @@ class WatchedFleet(conform.Fleet):
 
 
 def play(group, opts):
-    """Returns the number of passed steps, {step number: differences}, and reports of the agents."""
+    """Returns the number of passed steps, {step number: differences}, reports of the agents and the ends
+    of their logs."""
     case = conform.load(os.path.join(HERE, 'cases', group + '.json'))
     fleet = WatchedFleet(opts.binary, opts.bind, case.get('agents'),
                          fixtures=os.path.join(HERE, 'fixtures'))
@@ -61,10 +63,10 @@ def play(group, opts):
         fleet.start()
         player = conform.Player(case, fleet, opts).run()
     except conform.Fail as e:
-        return 0, {-1: ({'path': '(start)'}, [str(e)])}, fleet.reports
+        return 0, {-1: ({'path': '(start)'}, [str(e)])}, fleet.reports, fleet.ends
     finally:
         fleet.stop()
-    return player.passed, {i: (step, bad) for i, step, bad in player.failures}, fleet.reports
+    return player.passed, {i: (step, bad) for i, step, bad in player.failures}, fleet.reports, fleet.ends
 
 
 def judge(group, allowed, failed):
@@ -94,10 +96,12 @@ def main():
     opts.binary = os.path.abspath(opts.binary)
     with open(opts.allowed) as f:
         allowed = json.load(f).get(opts.group, {})
-    passed, failed, reports = play(opts.group, opts)
+    passed, failed, reports, ends = play(opts.group, opts)
     wrong = judge(opts.group, allowed, failed)
     for text in reports:
         print('FAIL ' + text)
+    if wrong or reports:
+        print('\n'.join(ends))
     print('%s: %d passed, %d failed, %d of them allowed' % (
         opts.group, passed, len(failed), len(set(map(str, failed)) & set(allowed))))
     return 1 if wrong or reports else 0

@@ -224,6 +224,8 @@ class Agent:
         print('--- end of the log of %s at %s:%d, %s\n%s\n---' % (
             self.config.get('node_name'), self.address, self.port,
             'which runs' if self.alive() else 'which ended', self.tail(8000)))
+        if 'address already in use' in self.tail(8000):
+            print(subprocess.run(['ss', '-lntup'], stdout=subprocess.PIPE, text=True).stdout)
 
     def log(self):
         if not os.path.exists(self.log_path):

@@ -13,7 +13,7 @@ import agent
 def run(server, *words):
     env = dict(os.environ, CONSUL_HTTP_ADDR='%s:%d' % (server.address, server.port))
     return subprocess.run([server.binary, 'debug', '-duration=10s', '-interval=5s', *words],
-                          capture_output=True, text=True, env=env, timeout=60)
+                          capture_output=True, text=True, env=env, timeout=agent.DEADLINE)
 
 
 def test_archive_holds_every_part(opts):

@@ -87,7 +87,8 @@ def test_W6_what_goes_past_the_gateways_is_counted(opts):
                 'TCP': '%s:%d' % (m.decoys['dc2'].address, m.s1.config['ports'][port])}))
             eventually(lambda: m.trespasses('dc1') > before, 'it is counted')
             m.s1.must(m.s1.put('/v1/agent/check/deregister/' + port))
-        assert m.decoys['dc2'].arrived and m.trespasses('dc2') == 0
+        eventually(lambda: m.decoys['dc2'].arrived, 'the decoy to see it')
+        assert m.trespasses('dc2') == 0
         m.s1.wait_log('sent to an address that only mesh gateways lead to')
 
 

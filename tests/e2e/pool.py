@@ -483,7 +483,7 @@ def test_members_and_events_on_the_command_line(opts):
 
         def cli(*args):
             return subprocess.run([five.server.binary, args[0], http, *args[1:]],
-                                  stdout=subprocess.PIPE, text=True, timeout=60)
+                                  stdout=subprocess.PIPE, text=True, timeout=agent.DEADLINE)
         out = cli('members')
         assert out.returncode == 0 and out.stdout.count('alive') == 5, out.stdout
         out = cli('event', '-name=deploy', 'payload')

@@ -36,7 +36,7 @@ class Peer:
             [build(), '-name', name, '-bind', self.bind, '-keys', ','.join(keys),
              '-compress=' + str(compress).lower(), *flags],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        agent.started(self.proc)
+        agent.started(self.proc, self.show)
         self.lines = queue.Queue()
         self.readers = [threading.Thread(target=self.read, args=a, daemon=True) for a in (
             (self.proc.stdout, self.lines.put), (self.proc.stderr, self.log.append))]
@@ -80,6 +80,9 @@ class Peer:
             m = self.ask('members').get(name)
             return (m['status'] if isinstance(m, dict) else m) == status
         eventually(seen, '%s sees %s as %s' % (self.name, name, status))
+
+    def show(self):
+        print('--- %s\n%s' % (self.name, ''.join(self.log)[-3000:]))
 
     def close(self):
         self.proc.kill()
@@ -125,7 +128,7 @@ class Pool:
         for p in self.peers:
             p.close()
             if kind is not None:
-                print('--- %s\n%s' % (p.name, ''.join(p.log)[-3000:]))
+                p.show()
         self.agent.__exit__(kind, value, trace)
 
 

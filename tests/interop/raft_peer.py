@@ -52,7 +52,7 @@ class Peer:
         self.proc = subprocess.Popen(
             [build(), '-id', self.id, '-bind', self.bind, '-dir', self.folder, *self.flags],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        agent.started(self.proc)
+        agent.started(self.proc, self.show)
         self.lines = queue.Queue()
         for source, take in ((self.proc.stdout, self.lines.put), (self.proc.stderr, self.log.append)):
             threading.Thread(target=self.read, args=(source, take), daemon=True).start()
@@ -82,6 +82,9 @@ class Peer:
 
     def stats(self):
         return self.ask('stats')
+
+    def show(self):
+        print('--- the peer\n' + ''.join(self.log[-40:]))
 
     def kill(self):
         self.proc.kill()
@@ -113,7 +116,7 @@ class Mixed:
 
     def __exit__(self, kind, value, trace):
         if kind is not None:
-            sys.stdout.write(''.join(self.peer.log[-40:]))
+            self.peer.show()
         for s in self.servers:
             s.__exit__(kind, value, trace)
         self.peer.close()

@@ -51,13 +51,13 @@ class Authority:
 def server(opts, authority, **config):
     a = agent.Agent(opts, dict({
         'ca_file': authority.ca, 'cert_file': authority.server[0], 'key_file': authority.server[1],
-        'limits': {'rpc_handshake_timeout': '1s'}}, **config))
+        'limits': {'rpc_handshake_timeout': '2s'}}, **config))
     a.rpc = a.config['ports']['server']
     return a
 
 
 def dial(opts, a, first=b''):
-    s = socket.create_connection((opts.bind, a.rpc), timeout=10)
+    s = socket.create_connection((opts.bind, a.rpc), timeout=agent.DEADLINE)
     s.sendall(first)
     return s
 

@@ -42,11 +42,11 @@ class Peer:
             args.append('-join=' + join)
         with open(self.log_path, 'wb') as log:
             self.proc = agent.started(subprocess.Popen(
-                args, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder))
+                args, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder), self.show)
 
     def run(self, *args, check=True):
         ran = subprocess.run(['serf', args[0], '-rpc-addr=' + self.rpc, *args[1:]],
-                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30)
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=agent.DEADLINE)
         if check and ran.returncode != 0:
             raise AssertionError('serf %s: %s' % (args[0], ran.stdout[-500:]))
         return ran.stdout.decode('utf-8', 'replace')
@@ -70,7 +70,7 @@ class Peer:
 
     def members(self):
         ran = subprocess.run(['serf', 'members', '-rpc-addr=' + self.rpc, '-format=json'],
-                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=30)
+                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=agent.DEADLINE)
         if ran.returncode != 0:
             return {}
         return {m['name']: m for m in json.loads(ran.stdout)['members'] or []}
@@ -82,6 +82,9 @@ class Peer:
     def log(self):
         with open(self.log_path, 'rb') as f:
             return f.read().decode('utf-8', 'replace')
+
+    def show(self):
+        print('--- %s\n%s' % (self.name, self.log()[-3000:]))
 
     def close(self):
         if self.proc.poll() is None:
@@ -117,7 +120,7 @@ class Pool:
     def __exit__(self, kind, value, trace):
         for p in self.peers:
             if kind is not None:
-                print('--- %s\n%s' % (p.name, p.log()[-1500:]))
+                p.show()
             p.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
