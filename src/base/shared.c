@@ -68,14 +68,27 @@ void shared_body_unref(struct shared_body *b)
     free(b);
 }
 
-void shared_body_passed(struct shared_body *b, size_t at)
+/* Whole pages of what lies behind `at`, a step at a time. */
+static void give_back(struct shared_body *b, size_t at)
 {
-    if (b->kind != MAPPED) return;
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start = (uintptr_t)b->bytes;
     if (at < b->passed) b->passed = 0; /* a new round */
     size_t upto = at < b->n ? at / PASSED_STEP * PASSED_STEP : b->n;
     if (upto == b->passed) return;
-    (void)madvise((void *)(uintptr_t)(b->bytes + b->passed), upto - b->passed, MADV_DONTNEED);
+    uintptr_t from = (start + b->passed + page - 1) / page * page, to = start + upto;
+    if (b->kind != MAPPED) to = to / page * page; /* the rest of the page is somebody else's */
+    if (to > from) (void)madvise((void *)from, to - from, MADV_DONTNEED);
     b->passed = upto;
+}
+
+void shared_body_passed(struct shared_body *b, size_t at)
+{
+    if (b->kind == MAPPED) give_back(b, at);
+}
+
+void shared_body_spent(struct shared_body *b, size_t at)
+{
+    if (b->kind != BEHIND) give_back(b, at);
 }
 
 struct str shared_body_str(const struct shared_body *b)

@@ -30,7 +30,16 @@ void rpc_reply_unref(struct rpc_reply *r)
         free(m);
     }
     arena_free(&r->arena);
+    shared_body_unref(r->bytes);
     free(r);
+}
+
+void rpc_reply_spent(struct rpc_reply *r, const char *at)
+{
+    const struct shared_body *b = r->bytes;
+    ensure(r->refs == 1);
+    if (b && at >= b->bytes && at <= b->bytes + b->n)
+        shared_body_spent(r->bytes, (size_t)(at - b->bytes));
 }
 
 struct shared_body *rpc_reply_memo(const struct rpc_reply *r, uint64_t tag)

@@ -120,9 +120,10 @@ void rpc_pool__fail(struct pool_call *pc, const char *prefix, const char *why);
 void rpc_pool__data(struct pool_stream *st, struct str bytes);
 /* Takes the stream out of use. */
 void rpc_pool__drop_stream(struct pool_stream *st, bool reset);
-/* The result that *body holds, which becomes the reply's own copy; NULL and *err: it cannot be
- * read. */
-struct rpc_reply *rpc_pool__decode(const struct pool_call *pc, struct str *body, struct error *err);
+/* The result that *body holds, which becomes the reply's own copy, or lies in `whole`, which the
+ * reply then keeps; NULL and *err: it cannot be read. */
+struct rpc_reply *rpc_pool__decode(
+    const struct pool_call *pc, struct str *body, struct shared_body *whole, struct error *err);
 /* Ends the call well. */
 void rpc_pool__succeed(struct pool_call *pc, struct rpc_reply *reply);
 

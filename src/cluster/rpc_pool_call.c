@@ -6,6 +6,8 @@
 #include "rpc_pool.h"
 
 #define SCRATCH_KEPT ((size_t)1 << 20)
+/* A response of more bytes is not copied. */
+#define LARGE ((size_t)256 << 10)
 #define MAKING_CALL "rpc error making call: "
 /* The servers' longest wait is their configuration's, as is the one of queries that name none. */
 #define WAIT_UNSAID_NS (INT64_C(600) * 1000000000)
@@ -172,13 +174,17 @@ static void read_meta(struct rpc_reply *r, const struct pool_method *m)
     r->known_leader = *((const bool *)r->record + m->known_leader);
 }
 
-struct rpc_reply *rpc_pool__decode(const struct pool_call *pc, struct str *body, struct error *err)
+struct rpc_reply *rpc_pool__decode(
+    const struct pool_call *pc, struct str *body, struct shared_body *whole, struct error *err)
 {
     const struct type *t = pc->method->types->reply;
     struct rpc_reply *r = rpc_reply_create(t);
     struct cursor c;
-    arena_reserve(&r->arena, body->n + t->size + 256);
-    *body = str_dup(&r->arena, *body);
+    arena_reserve(&r->arena, (whole ? 0 : body->n) + t->size + 256);
+    if (whole)
+        r->bytes = shared_body_ref(whole);
+    else
+        *body = str_dup(&r->arena, *body);
     r->record = arena_alloc(&r->arena, t->size);
     cursor_init(&c, body->p, body->n, err);
     if (msgpack_decode(&c, &r->arena, t, r->record)) {
@@ -189,11 +195,12 @@ struct rpc_reply *rpc_pool__decode(const struct pool_call *pc, struct str *body,
     return r;
 }
 
-static struct rpc_reply *read_reply(const struct pool_call *pc, struct str body, struct error *err)
+static struct rpc_reply *read_reply(
+    const struct pool_call *pc, struct str body, struct shared_body *whole, struct error *err)
 {
     struct rpc_reply *r = rpc_pool__answer_find(pc, body);
     if (r) return r;
-    r = rpc_pool__decode(pc, &body, err);
+    r = rpc_pool__decode(pc, &body, whole, err);
     if (r) rpc_pool__answer_keep(pc, r, body);
     return r;
 }
@@ -214,11 +221,14 @@ static void respond(struct pool_stream *st, struct str message)
     struct response_header h;
     struct error err;
     struct rpc_reply *r = NULL;
+    bool large = st->input.n > LARGE; /* then the message is there */
+    struct shared_body *whole = large ? shared_body_take(&st->input) : NULL;
     if (rpc_read_response(str_slice(message, 0, st->header_n), &h) != 0 || h.error.n) {
         error_set(&err, ERR_INTERNAL, "%.*s", STR_ARG(h.error));
     } else {
-        r = read_reply(pc, str_slice(message, st->header_n, message.n), &err);
+        r = read_reply(pc, str_slice(message, st->header_n, message.n), whole, &err);
     }
+    shared_body_unref(whole);
     if (!r) {
         rpc_pool__drop_stream(st, false);
         rpc_pool__fail(pc, MAKING_CALL, err.text);

@@ -85,7 +85,7 @@ static void respond(struct pool_insecure *i)
     if (rpc_read_response(str_slice(message, 0, i->header_n), &h) || h.error.n)
         error_set(&err, ERR_INTERNAL, "%.*s", STR_ARG(h.error));
     else
-        reply = rpc_pool__decode(pc, &body, &err);
+        reply = rpc_pool__decode(pc, &body, NULL, &err);
     if (!reply) {
         fail(i, RPC_POOL_INSECURE_CALL, err.text);
         return;

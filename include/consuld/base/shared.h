@@ -15,7 +15,7 @@ struct shared_body {
     uint32_t refs;
     uint8_t kind; /* how the bytes are freed */
     size_t n;
-    size_t passed;            /* mapped pages in front of it were given back */
+    size_t passed;            /* pages in front of it were given back */
     struct shared_body *gzip; /* the same bytes compressed, made on first use by face */
     const char *bytes;
 };
@@ -33,6 +33,9 @@ void shared_body_unref(struct shared_body *b);
 /* Whoever goes from front to back tells how far it came: mapped pages behind it leave the memory of
  * the process every few megabytes, and come back when they are read. Any thread, one at a time. */
 void shared_body_passed(struct shared_body *b, size_t at);
+/* The same of bytes that are never read again: those in memory are given back as well. For the only
+ * owner. */
+void shared_body_spent(struct shared_body *b, size_t at);
 /* Bytes of somebody else, for a call that takes no reference. */
 static inline struct shared_body shared_body_view(struct str bytes)
 {

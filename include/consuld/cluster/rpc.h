@@ -22,7 +22,8 @@ struct rpc_reply {
     const struct type *type; /* of *record; NULL when the procedure returns nothing */
     void *record;            /* the result, its memory is the arena's */
     struct arena arena;
-    uint64_t index; /* QueryMeta, also in the record where it has the fields */
+    struct shared_body *bytes; /* where its strings lie, if they were too many for the arena */
+    uint64_t index;            /* QueryMeta, also in the record where it has the fields */
     int64_t last_contact_ns;
     bool known_leader;
     struct rpc_memo *memos;
@@ -33,6 +34,9 @@ struct rpc_reply *rpc_reply_create(const struct type *type);
 struct rpc_reply *rpc_reply_ref(struct rpc_reply *r);
 /* NULL is fine. */
 void rpc_reply_unref(struct rpc_reply *r);
+/* The only owner has read everything in front of `at` for the last time: the memory of large
+ * replies is given back meanwhile. */
+void rpc_reply_spent(struct rpc_reply *r, const char *at);
 /* The body kept under `tag`, or NULL. Valid while the reply is referenced. */
 struct shared_body *rpc_reply_memo(const struct rpc_reply *r, uint64_t tag);
 /* Takes a reference of its own. */

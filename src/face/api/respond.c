@@ -185,12 +185,22 @@ struct json_writer *api_json_begin(struct api_request *req)
     return &api->writer;
 }
 
+/* The text is not copied on its way out. */
+static void send_large(struct api_request *req, int status)
+{
+    struct shared_body *body = shared_body_take(&req->api->scratch);
+    respond__send(req, status, JSON_TYPE, shared_body_str(body), body);
+    shared_body_unref(body);
+}
+
 void api_json_end(struct api_request *req, int status)
 {
     struct api *api = req->api;
     if (req->pretty) buf_put_char(&api->scratch, '\n');
     if (api->scratch.overflow)
         api_reply_text(req, 500, "answer is larger than %zu bytes", ANSWER_MAX);
+    else if (api->scratch.n > KEEP_SCRATCH)
+        send_large(req, status);
     else
         respond__send(req, status, JSON_TYPE, buf_str(&api->scratch), NULL);
     scratch_release(&api->scratch);
@@ -225,7 +235,8 @@ struct shared_body *api_json_shared(const struct type *t, const void *obj, bool 
     struct buf text = BUF_INIT(ANSWER_MAX);
     json_encode(t, obj, pretty, &text);
     if (pretty) buf_put_char(&text, '\n');
-    struct shared_body *body = shared_body_create(buf_str(&text));
+    struct shared_body *body =
+        text.n > KEEP_SCRATCH ? shared_body_take(&text) : shared_body_create(buf_str(&text));
     buf_deinit(&text);
     return body;
 }

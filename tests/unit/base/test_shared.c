@@ -61,6 +61,26 @@ static void mapped_pages_leave_memory_behind_the_reader_and_come_back(void **sta
     shared_body_unref(b);
 }
 
+static void spent_bytes_in_memory_are_given_back_and_those_beside_them_stay(void **state)
+{
+    (void)state;
+    struct buf out = BUF_INIT(2 * SIZE);
+    uint8_t *bytes = buf_reserve(&out, SIZE);
+    memset(bytes, 'x', SIZE);
+    out.n = SIZE;
+    struct shared_body *b = shared_body_take(&out);
+    shared_body_passed(b, (size_t)9 << 20);
+    assert_true(in_memory(b->bytes + 4096));
+    shared_body_spent(b, (size_t)9 << 20);
+    assert_false(in_memory(b->bytes + 8192) || in_memory(b->bytes + ((size_t)8 << 20) - 8192));
+    assert_int_equal(b->bytes[0], 'x'); /* its page is not all ours */
+    for (size_t at = (size_t)8 << 20; at < SIZE; at++)
+        assert_true(b->bytes[at] == 'x');
+    shared_body_spent(b, SIZE);
+    assert_false(in_memory(b->bytes + SIZE - 8192));
+    shared_body_unref(b);
+}
+
 static void bytes_in_memory_stay(void **state)
 {
     (void)state;
@@ -77,6 +97,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mapped_pages_leave_memory_behind_the_reader_and_come_back),
+        cmocka_unit_test(spent_bytes_in_memory_are_given_back_and_those_beside_them_stay),
         cmocka_unit_test(bytes_in_memory_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -81,6 +81,15 @@ static void big_answers_come_whole(void **state)
     connect_dial(0);
     turn();
     assert_key(&c, key);
+    /* The key is not a copy of what came. */
+    const struct indexed_dir_entries *out = c.rpc.reply->record;
+    struct str got = LIST_AT(&out->entries, struct dir_entry, 0).key;
+    const struct shared_body *bytes = c.rpc.reply->bytes;
+    assert_non_null(bytes);
+    assert_true(got.p >= bytes->bytes && got.p + got.n <= bytes->bytes + bytes->n);
+    assert_int_equal(bytes->refs, 1);
+    rpc_reply_spent(c.rpc.reply, got.p + got.n);
+    rpc_reply_spent(c.rpc.reply, "elsewhere");
     release(&c);
     free(key);
 }
