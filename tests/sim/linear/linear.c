@@ -164,7 +164,7 @@ static bool wanted(const struct search *s, const struct moment *u)
     if (u->call->kind == LINEAR_READ ||
         (u->call->kind == LINEAR_CAS && s->now.value != u->call->expect) || has_twin_before(s, u))
         return false;
-    if (u->kind >= LINEAR_ACQUIRE) return lock_obeys(u, s->now.value);
+    if (u->call->kind >= LINEAR_ACQUIRE) return lock_obeys(u->call, s->now.value);
     for (const struct moment *m = s->head.next; m && !m->is_end; m = m->next) {
         const struct linear_call *c = m->call;
         bool known = m->end != NULL;
@@ -234,7 +234,8 @@ static uint64_t *values_seen(const struct linear_call *calls, size_t n, size_t *
     uint64_t *v = xcalloc(n + 1, sizeof *v);
     *seen_n = 1; /* nothing */
     for (size_t i = 0; i < n; i++) {
-        if (calls[i].kind == LINEAR_READ) v[(*seen_n)++] = calls[i].value;
+        if (calls[i].kind == LINEAR_READ || calls[i].kind >= LINEAR_ACQUIRE)
+            v[(*seen_n)++] = calls[i].value;
         if (calls[i].kind == LINEAR_CAS) v[(*seen_n)++] = calls[i].expect;
     }
     qsort(v, *seen_n, sizeof *v, by_value);
