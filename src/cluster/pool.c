@@ -58,7 +58,10 @@ static void on_timer(struct timer *t)
 static void record(struct pool *p, const struct serf_snapshot_output *o)
 {
     if (!p->snapshot || (!o->rewrite.p && !o->append.n && !o->sync)) return;
+    uint64_t began = world_now_us(p->world);
     append_file_put(p->snapshot, o->rewrite, o->append, o->sync, 0);
+    p->counters.records++;
+    p->counters.records_us += world_now_us(p->world) - began;
 }
 
 bool pool__behind_gateway(
@@ -207,6 +210,7 @@ static void turn(struct tick *t)
         return;
     }
     struct serf_output out;
+    uint64_t began = world_now_us(p->world);
     serf_collect(p->core, &out);
     p->counters.turns++;
     record(p, &out.snapshot);
@@ -214,6 +218,7 @@ static void turn(struct tick *t)
     struct serf_notice *notices = copy_notices(p, &out);
     size_t n = out.notices_n;
     settle(p, &out);
+    p->counters.turns_us += world_now_us(p->world) - began;
     uint64_t now = world_now_ms(p->world);
     if (out.wake_ms == SWIM_NEVER)
         timer_stop(&p->timer);

@@ -155,6 +155,8 @@ struct raft_driver {
     uint64_t leader_term;
     bool announced;
     uint64_t apply_to;
+    uint64_t elect_us;  /* when the candidacy began; 0: there is none */
+    uint64_t commit_us; /* when it was raised over what is applied; 0: it was not */
     struct arena arena; /* of one apply batch */
     bool broken;        /* the state machine cannot go on */
     char broken_text[512];

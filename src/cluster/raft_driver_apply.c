@@ -88,6 +88,9 @@ bool driver_apply(struct raft_driver *d)
     if (driver_installing(d)) return false;
     if (from > d->apply_to || d->broken || (d->apply_failed && !d->retry_now)) return false;
     link_init(&applied);
+    raft_metrics_since(&d->metrics, RAFT_METRIC_ENQUEUE, d->commit_us);
+    if (!driver_leads(d)) raft_metrics_since(&d->metrics, RAFT_METRIC_PROCESS, d->commit_us);
+    d->commit_us = 0;
     uint64_t began_us = world_now_us(d->world);
     struct store_batch *b = store_apply_begin(d->store, world_now_ms(d->world));
     size_t bytes = 0;

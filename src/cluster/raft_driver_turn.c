@@ -80,6 +80,11 @@ static void note_leadership(struct raft_driver *d)
     else if (d->leader_from == 0 || st.term != d->leader_term)
         d->leader_from = st.last_index;
     d->leader_term = st.term;
+    if (st.role == RAFT_LEADER) raft_metrics_since(&d->metrics, RAFT_METRIC_ELECT, d->elect_us);
+    if (st.role != RAFT_CANDIDATE)
+        d->elect_us = 0;
+    else if (!d->elect_us)
+        d->elect_us = raft_metrics_from(&d->metrics);
 }
 
 void driver_step(struct raft_driver *d, const struct raft_event *ev)
@@ -93,6 +98,7 @@ void driver_step(struct raft_driver *d, const struct raft_event *ev)
         d->transport->send(d->transport, &out.messages[i]);
     for (size_t i = 0; i < out.results_n; i++)
         driver_result(d, &out.results[i]);
+    if (out.apply_to > d->apply_to && !d->commit_us) d->commit_us = raft_metrics_from(&d->metrics);
     d->apply_to = out.apply_to;
     if (out.compact_to && d->log) raft_log_compact(d->log, out.compact_to + 1);
     d->wake_ms = out.wake_ms;

@@ -10,6 +10,9 @@ enum raft_metric {
     RAFT_METRIC_DISPATCH_N,   /* entries of it */
     RAFT_METRIC_COMMIT_N,     /* leader: entries of one batch of the state */
     RAFT_METRIC_STORE,        /* follower: a commit of the log to disk */
+    RAFT_METRIC_ENQUEUE,      /* from the commitment of entries to the state's turn */
+    RAFT_METRIC_PROCESS,      /* the same at a follower */
+    RAFT_METRIC_ELECT,        /* from a candidacy to its success */
     RAFT_METRIC_FSM_SNAPSHOT, /* opening a view of the state */
     RAFT_METRIC_CREATE,       /* a worker being there for the snapshot */
     RAFT_METRIC_PERSIST,      /* writing its file */

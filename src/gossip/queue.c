@@ -203,6 +203,7 @@ static void give(struct broadcast_queue *q, struct giving *g, enum rank rank)
         g->used += e->n + g->overhead;
         g->sink(g->ctx, (struct str){ e->bytes, e->n });
         q->counters.transmits++;
+        q->counters.transmit_bytes += e->n;
         if (e->transmits + 1 >= g->limit) {
             finish(q, e, BROADCAST_SENT);
         } else {

@@ -103,6 +103,8 @@ static void on_user_message(void *ctx, struct str message, const struct gossip_a
     (void)from;
     struct serf *s = ctx;
     uint8_t type = message.n ? (uint8_t)message.p[0] : UINT8_MAX;
+    s->counters.messages_in++;
+    s->counters.message_bytes_in += message.n;
     if (type >= sizeof messages / sizeof messages[0] || !messages[type].receive) {
         s->counters.malformed++;
         serf__log(s, LOG_WARN, "serf: Received message of unknown type: %d", type);
@@ -212,6 +214,7 @@ static void on_round_trip(
     if (!s->o.coordinates || !m || payload.n == 0) return;
     struct position there;
     struct error err;
+    struct position before = s->coordinates.here;
     int64_t rtt_ns = rtt_us < INT64_MAX / 1000 ? (int64_t)rtt_us * 1000 : INT64_MAX;
     if (position_decode(payload, &there, &err) ||
         coordinate_client_update(&s->coordinates, &m->filter, &there, rtt_ns, &err)) {
@@ -220,6 +223,9 @@ static void on_round_trip(
             s, LOG_DEBUG, "serf: Rejected coordinate from %.*s: %s", STR_ARG(node->name), err.text);
         return;
     }
+    s->counters.coordinate_updates++;
+    double moved = position_distance(&before, &s->coordinates.here);
+    if (moved < 10) s->counters.coordinate_us += (uint64_t)(1e6 * moved);
     if (!m->place) m->place = xmalloc(sizeof *m->place);
     *m->place = there;
 }

@@ -20,6 +20,7 @@ static struct conn *add(struct swim *s, uint64_t id, enum conn_kind kind)
     c->id = id;
     c->kind = kind;
     c->deadline_ms = s->now + s->o.stream_timeout_ms;
+    c->since_us = s->now_us;
     stream_reader_init(&c->reader);
     link_init(&c->link);
     link_push(&s->conns, &c->link);
@@ -43,6 +44,10 @@ static void end(struct swim *s, struct conn *c, bool close)
 /* What a dialled stream was for, is told how it went: rc 0, or the text. */
 static void settle(struct swim *s, const struct conn *c, int rc, const char *text)
 {
+    if (c->kind == CONN_JOIN || c->kind == CONN_PUSH_PULL) {
+        s->counters.push_pulls_over++;
+        if (s->now_us > c->since_us) s->counters.push_pull_us += s->now_us - c->since_us;
+    }
     switch (c->kind) {
     case CONN_ACCEPTED:
         break;

@@ -60,7 +60,7 @@ struct conn {
     enum conn_kind kind;
     uint64_t handle; /* JOIN */
     uint32_t seq;    /* PING */
-    uint64_t deadline_ms;
+    uint64_t deadline_ms, since_us;
     struct gossip_address peer;
     struct stream_reader reader;
 };

@@ -6,6 +6,8 @@
 
 static void finish(struct swim *s, int32_t score_delta)
 {
+    s->counters.probes_over++;
+    if (s->now_us > s->probe.sent_us) s->counters.probe_us += s->now_us - s->probe.sent_us;
     s->probe = (struct probe){ 0 };
     swim__score(s, score_delta);
 }

@@ -12,6 +12,11 @@ from agent import eventually
 from cluster import Cluster
 
 PASSING = 'passing'
+GOSSIP = ['consul_' + n for n in (
+    'memberlist_gossip', 'memberlist_probeNode', 'memberlist_pushPullNode', 'serf_msgs_received',
+    'serf_msgs_sent', 'serf_coordinate_adjustment_ms', 'serf_snapshot_appendLine', 'serf_queue_Event')]
+RUNTIME = ['alloc_bytes', 'sys_bytes', 'free_count', 'heap_objects', 'malloc_count', 'num_goroutines',
+           'total_gc_pause_ns', 'total_gc_runs']
 
 
 def catalogue(server, node):
@@ -311,7 +316,8 @@ def test_metrics_of_raft_have_the_names_of_the_original(opts):
                    'consul_raft_restoreUserSnapshot', 'consul_fsm_kvs{op="set"}', 'consul_fsm_register',
                    'consul_fsm_config_entry_service_defaults{op="upsert"}',
                    'consul_fsm_ca{op="set-roots"}', 'consul_consul_fsm_ca{op="set-roots"}',
-                   'consul_leader_reconcile', 'consul_leader_reconcileMember']
+                   'consul_leader_reconcile', 'consul_leader_reconcileMember', 'consul_raft_fsm_enqueue',
+                   'consul_raft_candidate_electSelf'] + GOSSIP
         samples += ['consul_raft_replication_%s_%s' % (what, peer) for what in (
             'heartbeat', 'appendEntries_rpc', 'installSnapshot')]
         wanted = dict.fromkeys(samples, 'summary')
@@ -321,7 +327,9 @@ def test_metrics_of_raft_have_the_names_of_the_original(opts):
         eventually(lambda: complete(leader, wanted), 'the metrics of a leader')
         wanted = dict.fromkeys(['consul_raft_rpc_appendEntries', 'consul_raft_rpc_processHeartbeat',
                                 'consul_raft_rpc_appendEntries_storeLogs', 'consul_raft_rpc_installSnapshot',
-                                'consul_raft_fsm_restore', 'consul_fsm_kvs{op="set"}'], 'summary')
+                                'consul_raft_rpc_appendEntries_processLogs',
+                                'consul_raft_fsm_restore', 'consul_fsm_kvs{op="set"}'] + GOSSIP, 'summary')
+        wanted.update(dict.fromkeys(['consul_runtime_' + n for n in RUNTIME], 'gauge'))
         wanted['consul_rpc_raft_handoff'] = 'counter'
         eventually(lambda: complete(follower, wanted), 'the metrics of a follower')
 

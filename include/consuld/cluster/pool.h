@@ -126,9 +126,10 @@ bool pool_leaving(const struct pool *p);
 
 struct pool_counters {
     struct packet_counters packets;
-    uint64_t turns;            /* in which the core had something to do */
-    uint64_t streams_accepted; /* incoming */
-    uint64_t streams_refused;  /* by a full table */
+    uint64_t turns, turns_us;     /* in which the core had something to do, and their time */
+    uint64_t records, records_us; /* additions to the snapshot, and the time to hand them over */
+    uint64_t streams_accepted;    /* incoming */
+    uint64_t streams_refused;     /* by a full table */
     uint64_t streams_dialled;
     uint64_t stream_messages, stream_bytes; /* sent */
     uint64_t streams_cut;                   /* their time was up */

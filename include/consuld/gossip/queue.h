@@ -32,6 +32,7 @@ struct broadcast {
 
 struct broadcast_queue_counters {
     uint64_t added, sent, transmits, replaced, dropped;
+    uint64_t transmit_bytes;
     size_t entries_high; /* most entries ever */
 };
 

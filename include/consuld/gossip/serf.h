@@ -353,6 +353,8 @@ struct serf_counters {
     uint64_t coordinates_refused;
     uint64_t pruned; /* members erased by prune */
     uint64_t snapshot_rewrites, snapshot_failures;
+    uint64_t messages_in, message_bytes_in;
+    uint64_t coordinate_updates, coordinate_us; /* and by how much they moved this node */
 };
 const struct serf_counters *serf_counters(const struct serf *s);
 const struct broadcast_queue_counters *serf_intent_queue_counters(const struct serf *s);

@@ -319,6 +319,9 @@ struct swim_counters {
     uint64_t unsent;       /* packets to nowhere: no address, port or required name */
     uint64_t lags, lag_ms; /* stalls, and their time together */
     uint64_t buried;       /* statements refused by swim_bury */
+    /* Rounds that ended, well or not, and their time together. */
+    uint64_t probes_over, probe_us;
+    uint64_t push_pulls_over, push_pull_us; /* begun by this node, joins too */
 };
 const struct swim_counters *swim_counters(const struct swim *s);
 const struct broadcast_queue_counters *swim_queue_counters(const struct swim *s);

@@ -22,7 +22,7 @@ struct run_metrics {
     struct net_signal *dump;
     struct pool_observer lan, wan;
     size_t event_names;
-    struct metric *sys_bytes, *alloc_bytes;
+    struct metric *sys_bytes, *alloc_bytes, *threads;
     struct metric *score, *queue_event, *queue_intent, *queue_query;
 };
 
@@ -33,57 +33,105 @@ static void total(struct run_metrics *t, const char *name, uint64_t v)
     metric_total(metrics_counter(t->run->metrics, name), v);
 }
 
-static void fill_pool(struct run_metrics *t, const struct pool *lan, const struct pool *wan)
+/* Metrics of both pools together, by the offset of what is counted and of its sum. */
+struct pool_total {
+    const char *name;
+    enum metric_kind kind;
+    size_t n, sum;
+    double scale; /* of the sum; 0: every event counts as one */
+};
+
+/* What the pools have counted, all in one. */
+struct gossip_counts {
+    struct swim_counters swim;
+    struct serf_counters serf;
+    struct pool_counters pool;
+    struct broadcast_queue_counters sent;
+};
+
+#define AT(member) offsetof(struct gossip_counts, member)
+#define COUNT(name, member) \
+    { \
+        name, METRIC_COUNTER, AT(member), 0, 0 \
+    }
+#define BYTES(name, n, sum) \
+    { \
+        name, METRIC_COUNTER, AT(n), AT(sum), 1 \
+    }
+#define SIZES(name, n, sum) \
+    { \
+        name, METRIC_SAMPLE, AT(n), AT(sum), 1 \
+    }
+#define TIMES(name, n, sum) \
+    { \
+        name, METRIC_SAMPLE, AT(n), AT(sum), 0.001 \
+    }
+
+static const struct pool_total pool_totals[] = {
+    BYTES("memberlist.udp.received", swim.packets_in, swim.bytes_in),
+    BYTES("memberlist.udp.sent", swim.packets_out, swim.bytes_out),
+    BYTES("memberlist.tcp.sent", pool.stream_messages, pool.stream_bytes),
+    COUNT("memberlist.tcp.accept", pool.streams_accepted),
+    COUNT("memberlist.tcp.connect", pool.streams_dialled),
+    COUNT("memberlist.degraded.probe", swim.lags),
+    COUNT("memberlist.degraded.timeout", swim.probes_failed),
+    COUNT("memberlist.msg.alive", swim.alives),
+    COUNT("memberlist.msg.suspect", swim.suspicions),
+    COUNT("memberlist.msg.dead", swim.deaths),
+    TIMES("memberlist.gossip", pool.turns, pool.turns_us),
+    TIMES("memberlist.probeNode", swim.probes_over, swim.probe_us),
+    TIMES("memberlist.pushPullNode", swim.push_pulls_over, swim.push_pull_us),
+    COUNT("serf.events", serf.user_events),
+    COUNT("serf.queries", serf.queries),
+    SIZES("serf.msgs.received", serf.messages_in, serf.message_bytes_in),
+    SIZES("serf.msgs.sent", sent.transmits, sent.transmit_bytes),
+    TIMES("serf.coordinate.adjustment-ms", serf.coordinate_updates, serf.coordinate_us),
+    TIMES("serf.snapshot.appendLine", pool.records, pool.records_us),
+};
+
+static uint64_t at(const struct gossip_counts *c, size_t offset)
+{
+    return *(const uint64_t *)(const void *)((const char *)c + offset);
+}
+
+static void count_pool(const struct pool *p, struct gossip_counts *c)
+{
+    const struct serf *s = pool_serf(p);
+    const struct broadcast_queue_counters *queues[] = { serf_intent_queue_counters(s),
+        serf_event_queue_counters(s), serf_query_queue_counters(s) };
+    *c = (struct gossip_counts){
+        .swim = *swim_counters(serf_swim(s)), .serf = *serf_counters(s), .pool = pool_counters(p)
+    };
+    for (size_t i = 0; i < sizeof queues / sizeof queues[0]; i++) {
+        c->sent.transmits += queues[i]->transmits;
+        c->sent.transmit_bytes += queues[i]->transmit_bytes;
+    }
+}
+
+static void fill_pools(struct run_metrics *t, const struct pool *lan, const struct pool *wan)
 {
     const struct pool *both[] = { lan, wan };
-    struct swim_counters sum = { 0 };
-    struct serf_counters serf_sum = { 0 };
-    uint64_t accepted = 0, dialled = 0, messages = 0, bytes = 0;
+    struct gossip_counts counts[2] = { 0 };
     for (size_t i = 0; i < 2; i++) {
-        if (!both[i]) continue;
-        const struct serf *s = pool_serf(both[i]);
-        const struct swim_counters *c = swim_counters(serf_swim(s));
-        const struct serf_counters *sc = serf_counters(s);
-        struct pool_counters pc = pool_counters(both[i]);
         struct serf_stats st;
-        serf_get_stats(s, &st);
-        sum.packets_in += c->packets_in;
-        sum.packets_out += c->packets_out;
-        sum.bytes_in += c->bytes_in;
-        sum.bytes_out += c->bytes_out;
-        sum.probes_failed += c->probes_failed;
-        sum.tcp_probes += c->tcp_probes;
-        sum.suspicions += c->suspicions;
-        sum.alives += c->alives;
-        sum.deaths += c->deaths;
-        sum.refutations += c->refutations;
-        sum.lags += c->lags;
-        serf_sum.user_events += sc->user_events;
-        serf_sum.queries += sc->queries;
-        accepted += pc.streams_accepted;
-        dialled += pc.streams_dialled;
-        messages += pc.stream_messages;
-        bytes += pc.stream_bytes;
+        if (!both[i]) continue;
+        count_pool(both[i], &counts[i]);
+        serf_get_stats(pool_serf(both[i]), &st);
         metric_sample(t->queue_event, (double)st.event_queue);
         metric_sample(t->queue_intent, (double)st.intent_queue);
         metric_sample(t->queue_query, (double)st.query_queue);
         if (i == 0) metric_set(t->score, (double)st.health_score);
     }
-    metric_total_sum(metrics_counter(t->run->metrics, "memberlist.udp.received"), sum.packets_in,
-        (double)sum.bytes_in);
-    metric_total_sum(metrics_counter(t->run->metrics, "memberlist.udp.sent"), sum.packets_out,
-        (double)sum.bytes_out);
-    metric_total_sum(
-        metrics_counter(t->run->metrics, "memberlist.tcp.sent"), messages, (double)bytes);
-    total(t, "memberlist.tcp.accept", accepted);
-    total(t, "memberlist.tcp.connect", dialled);
-    total(t, "memberlist.degraded.probe", sum.lags);
-    total(t, "memberlist.degraded.timeout", sum.probes_failed);
-    total(t, "memberlist.msg.alive", sum.alives);
-    total(t, "memberlist.msg.suspect", sum.suspicions);
-    total(t, "memberlist.msg.dead", sum.deaths);
-    total(t, "serf.events", serf_sum.user_events);
-    total(t, "serf.queries", serf_sum.queries);
+    for (size_t i = 0; i < sizeof pool_totals / sizeof pool_totals[0]; i++) {
+        const struct pool_total *row = &pool_totals[i];
+        uint64_t n = at(&counts[0], row->n) + at(&counts[1], row->n);
+        uint64_t sum = at(&counts[0], row->sum) + at(&counts[1], row->sum);
+        struct metric *m = metrics_labelled(t->run->metrics, row->kind, row->name, NULL, 0);
+        if (row->scale)
+            metric_total_sum(m, n, (double)sum * row->scale);
+        else
+            metric_total(m, n);
+    }
 }
 
 static void fill_port(struct run_metrics *t, const struct rpc_port *port)
@@ -155,6 +203,28 @@ static void fill_cache(
     metric_set(metrics_gauge(t->run->metrics, "consul.cache.entries_count"), (double)all.entries);
 }
 
+/* What only a runtime with a garbage collector has, or counts. */
+static const char *const absent[] = { "runtime.free_count", "runtime.heap_objects",
+    "runtime.malloc_count", "runtime.total_gc_pause_ns", "runtime.total_gc_runs" };
+
+/* What runs at once: here threads. */
+static double threads(void)
+{
+    char text[1024];
+    FILE *f = fopen("/proc/self/stat", "r");
+    size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
+    if (f) fclose(f);
+    text[n] = '\0';
+    const char *rest = strrchr(text, ')'); /* behind the name of the program */
+    long threads = 0;
+    if (!rest || sscanf(rest + 1,
+                     " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d"
+                     " %*d %ld",
+                     &threads) != 1)
+        return 0;
+    return (double)threads;
+}
+
 static void fill_process(struct run_metrics *t)
 {
     struct mallinfo2 heap = mallinfo2();
@@ -162,6 +232,9 @@ static void fill_process(struct run_metrics *t)
     FILE *f = fopen("/proc/self/statm", "r");
     if (f && fscanf(f, "%lu %lu", &pages, &resident) != 2) resident = 0;
     if (f) fclose(f);
+    for (size_t i = 0; i < sizeof absent / sizeof absent[0]; i++)
+        metric_set(metrics_gauge(t->run->metrics, absent[i]), 0);
+    metric_set(t->threads, threads());
     metric_set(t->alloc_bytes, (double)(heap.uordblks + heap.hblkhd));
     metric_set(t->sys_bytes, (double)resident * (double)sysconf(_SC_PAGESIZE));
 }
@@ -171,7 +244,7 @@ static void fill(struct metrics_source *s)
     struct run_metrics *t = container_of(s, struct run_metrics, source);
     struct run *r = t->run;
     fill_process(t);
-    if (r->lan) fill_pool(t, r->lan, r->wan);
+    if (r->lan) fill_pools(t, r->lan, r->wan);
     if (r->port) fill_port(t, r->port);
     fill_calls(t, r);
     if (r->cache && r->leaves) fill_cache(t, r->cache, r->leaves);
@@ -224,6 +297,7 @@ static void make_metrics(struct run *r, struct run_metrics *t)
 {
     struct metrics *m = r->metrics;
     t->alloc_bytes = metrics_gauge(m, "runtime.alloc_bytes");
+    t->threads = metrics_gauge(m, "runtime.num_goroutines");
     t->sys_bytes = metrics_gauge(m, "runtime.sys_bytes");
     t->score = metrics_gauge(m, "memberlist.health.score");
     t->queue_event = metrics_samples(m, "serf.queue.Event");

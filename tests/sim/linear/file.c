@@ -40,7 +40,7 @@ static bool kind_of(struct str op, enum linear_kind *out)
         const char *op;
         enum linear_kind kind;
     } kinds[] = { { "read", LINEAR_READ }, { "write", LINEAR_WRITE }, { "delete", LINEAR_WRITE },
-        { "cas", LINEAR_CAS } };
+        { "cas", LINEAR_CAS }, { "acquire", LINEAR_ACQUIRE }, { "release", LINEAR_RELEASE } };
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         if (!str_is(op, kinds[i].op)) continue;
         *out = kinds[i].kind;
@@ -117,6 +117,8 @@ static void print_call(const struct linear_call *c)
         print_value(c->ok ? "replaced " : "did not replace ", c->expect);
         print_value(" by ", c->value);
     }
+    if (c->kind == LINEAR_ACQUIRE) print_value(c->ok ? "acquired for " : "not given to ", c->value);
+    if (c->kind == LINEAR_RELEASE) print_value(c->ok ? "released by " : "not held by ", c->value);
     putchar('\n');
 }
 

@@ -72,6 +72,11 @@ static bool remember(struct search *s, const struct configuration *c)
 
 /* --- the model ------------------------------------------------------------------------------ */
 
+static bool lock_obeys(const struct linear_call *c, uint64_t holder)
+{
+    return holder == c->value || (c->kind == LINEAR_ACQUIRE && holder == LINEAR_NOTHING);
+}
+
 /* What the key holds after the call; false: the call can not have had this outcome now. */
 static bool apply(const struct moment *m, uint64_t *value)
 {
@@ -86,6 +91,11 @@ static bool apply(const struct moment *m, uint64_t *value)
     case LINEAR_CAS:
         if (known && c->ok != (*value == c->expect)) return false;
         if (*value == c->expect) *value = m->value;
+        return true;
+    case LINEAR_ACQUIRE:
+    case LINEAR_RELEASE:
+        if (known && c->ok != lock_obeys(c, *value)) return false;
+        if (lock_obeys(c, *value)) *value = c->kind == LINEAR_ACQUIRE ? c->value : LINEAR_NOTHING;
         return true;
     }
     return false;
@@ -154,6 +164,7 @@ static bool wanted(const struct search *s, const struct moment *u)
     if (u->call->kind == LINEAR_READ ||
         (u->call->kind == LINEAR_CAS && s->now.value != u->call->expect) || has_twin_before(s, u))
         return false;
+    if (u->call->kind >= LINEAR_ACQUIRE) return lock_obeys(u->call, s->now.value);
     for (const struct moment *m = s->head.next; m && !m->is_end; m = m->next) {
         const struct linear_call *c = m->call;
         bool known = m->end != NULL;
@@ -223,7 +234,8 @@ static uint64_t *values_seen(const struct linear_call *calls, size_t n, size_t *
     uint64_t *v = xcalloc(n + 1, sizeof *v);
     *seen_n = 1; /* nothing */
     for (size_t i = 0; i < n; i++) {
-        if (calls[i].kind == LINEAR_READ) v[(*seen_n)++] = calls[i].value;
+        if (calls[i].kind == LINEAR_READ || calls[i].kind >= LINEAR_ACQUIRE)
+            v[(*seen_n)++] = calls[i].value;
         if (calls[i].kind == LINEAR_CAS) v[(*seen_n)++] = calls[i].expect;
     }
     qsort(v, *seen_n, sizeof *v, by_value);

@@ -19,6 +19,9 @@ enum linear_kind {
     LINEAR_READ,  /* value: what it saw */
     LINEAR_WRITE, /* value: what it stored; LINEAR_NOTHING: a deletion */
     LINEAR_CAS,   /* stores value if the key holds `expect`; ok: it said that it did */
+    /* A lock is a key that holds who has it; ok: it was given, or given back. */
+    LINEAR_ACQUIRE, /* value: for whom; again for who has it */
+    LINEAR_RELEASE, /* value: by whom */
 };
 
 struct linear_call {

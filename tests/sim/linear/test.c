@@ -21,6 +21,8 @@
 #define WRITE(from, to, v) CALL(LINEAR_WRITE, from, to, .value = v)
 #define READ(from, to, v) CALL(LINEAR_READ, from, to, .value = v)
 #define CAS(from, to, e, v, done) CALL(LINEAR_CAS, from, to, .expect = e, .value = v, .ok = done)
+#define ACQUIRE(from, to, who, done) CALL(LINEAR_ACQUIRE, from, to, .value = who, .ok = done)
+#define RELEASE(from, to, who, done) CALL(LINEAR_RELEASE, from, to, .value = who, .ok = done)
 
 #define expect_verdict(wanted, ...) \
     do { \
@@ -88,6 +90,20 @@ static void a_swap_happens_only_on_what_it_expects(void **state)
     /* Only the unknown write explains the refusal. */
     holds(WRITE(1, LINEAR_NEVER, 5), CAS(3, 4, 0, 8, false));
     breaks(CAS(3, 4, 0, 8, false));
+}
+
+static void a_lock_has_one_holder(void **state)
+{
+    (void)state;
+    holds(ACQUIRE(1, 2, 7, true), ACQUIRE(3, 4, 8, false), ACQUIRE(5, 6, 7, true), READ(7, 8, 7),
+        RELEASE(9, 10, 8, false), RELEASE(11, 12, 7, true), ACQUIRE(13, 14, 8, true));
+    breaks(ACQUIRE(1, 2, 7, true), ACQUIRE(3, 4, 8, true));
+    breaks(ACQUIRE(1, 2, 7, true), RELEASE(3, 4, 7, true), READ(5, 6, 7));
+    breaks(ACQUIRE(1, 2, 7, false));
+    breaks(RELEASE(1, 2, 7, true));
+    holds(ACQUIRE(1, 2, 7, true), RELEASE(3, LINEAR_NEVER, 7, false), ACQUIRE(5, 6, 8, true));
+    holds(ACQUIRE(1, LINEAR_NEVER, 7, false), ACQUIRE(3, 4, 8, false), RELEASE(5, 6, 7, true));
+    breaks(ACQUIRE(1, LINEAR_NEVER, 7, false), ACQUIRE(3, 4, 8, true), RELEASE(5, 6, 7, true));
 }
 
 static void keys_are_apart(void **state)
@@ -232,6 +248,7 @@ int main(void)
         cmocka_unit_test(a_lost_write_is_found),
         cmocka_unit_test(unknown_outcomes_may_happen_late_or_never),
         cmocka_unit_test(a_swap_happens_only_on_what_it_expects),
+        cmocka_unit_test(a_lock_has_one_holder),
         cmocka_unit_test(keys_are_apart),
         cmocka_unit_test(long_histories_are_decided),
         cmocka_unit_test(many_unknown_outcomes_are_decided),

@@ -3,7 +3,8 @@
  * transport and driver, log, state, dispatcher and leader duties are the shipped object files; what
  * lies below the seams of base (world.h, outside.h, packet.h) and below `struct disk` is here. One
  * seed decides everything. A run is a phase with faults and then, without them, a phase in which
- * the cluster must converge; the history of all KV calls must be linearizable. */
+ * the cluster must converge; the history of all calls that read and write keys, take locks and make
+ * transactions must be linearizable. */
 #pragma once
 #include "../linear/linear.h"
 #include "consuld/base/outside.h"
