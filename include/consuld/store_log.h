@@ -71,9 +71,9 @@ struct raft_log;
 
 struct raft_log_options {
     struct world *world; /* NULL: it is read only */
-    const char *dir;   /* NULL: in memory, every change durable at once */
-    size_t map_size;   /* 0: LOG_MAP_SIZE */
-    struct disk *disk; /* NULL: disk_system() */
+    const char *dir;     /* NULL: in memory, every change durable at once */
+    size_t map_size;     /* 0: LOG_MAP_SIZE */
+    struct disk *disk;   /* NULL: disk_system() */
     /* A generation that holds as many entries is followed by a new one, so that what compaction
      * leaves behind is less than this; 0: only compaction begins a new one. */
     uint64_t generation_entries;

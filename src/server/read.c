@@ -91,11 +91,30 @@ void eval_count_service(
     server__measure_service(e->server, name, service, NULL, 0);
 }
 
+static bool is_hex(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
 int server__check_uuid(struct str id, const char *what, struct error *err)
 {
-    if (id.n != UUID_TEXT_LEN) {
-        return error_set(err, ERR_INTERNAL, "%s: index error: UUID must be 36 characters", what);
+    size_t hyphens = 0;
+    const char *odd = NULL; /* the first that is neither */
+    for (size_t i = 0; i < id.n; i++) {
+        hyphens += id.p[i] == '-';
+        if (!odd && id.p[i] != '-' && !is_hex(id.p[i])) odd = &id.p[i];
     }
-    if (!uuid_valid(id)) return error_set(err, ERR_INTERNAL, "%s: index error: Invalid UUID", what);
-    return 0;
+    if (id.n != UUID_TEXT_LEN)
+        return error_set(err, ERR_INTERNAL, "%s: index error: UUID must be 36 characters", what);
+    if (hyphens > 4)
+        return error_set(err, ERR_INTERNAL,
+            "%s: index error: UUID should have maximum of 4 \"-\"; got %zu", what, hyphens);
+    if (hyphens % 2)
+        return error_set(err, ERR_INTERNAL,
+            "%s: index error: Input (without hyphens) must be even length", what);
+    if (!odd) return 0;
+    bool shown = *odd >= ' ' && *odd < 0x7f;
+    return error_set(err, ERR_INTERNAL,
+        "%s: index error: Invalid UUID: encoding/hex: invalid byte: U+%04X%s%.*s%s", what,
+        (unsigned)(uint8_t)*odd, shown ? " '" : "", shown, odd, shown ? "'" : "");
 }

@@ -65,6 +65,27 @@ static void bad_sessions_are_refused_with_the_reason(void **state)
         f, "Session.Apply", &req, "failed session lookup: index error: UUID must be 36 characters");
 }
 
+static void an_id_needs_hexadecimal_digits_and_at_most_four_hyphens(void **state)
+{
+    static const char *const refused[][2] = {
+        { "zzzzzzzz-0000-0000-0000-000000000000",
+            "Invalid UUID: encoding/hex: invalid byte: U+007A 'z'" },
+        { "0000000000000000000000000000000-0000", "Input (without hyphens) must be even length" },
+        { "0-0-0-0-0-00000000000000000000000000", "UUID should have maximum of 4 \"-\"; got 5" },
+    };
+    struct fixture *f = *state;
+    struct session_request req = session_request("destroy");
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        char text[128];
+        snprintf(text, sizeof text, "failed session lookup: index error: %s", refused[i][1]);
+        req.session.id = str_of(refused[i][0]);
+        expect_error(f, "Session.Apply", &req, text);
+    }
+    req.session.id = STR("111111111111111111111111111111111111");
+    expect_ok(f, "Session.Apply", &req);
+    assert_int_equal(found(f, "Session.Get", req.session.id), 0);
+}
+
 static void session_is_destroyed_after_twice_its_ttl(void **state)
 {
     struct fixture *f = *state;
@@ -137,6 +158,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         test_on_server(leader_makes_the_id),
         test_on_server(bad_sessions_are_refused_with_the_reason),
+        test_on_server(an_id_needs_hexadecimal_digits_and_at_most_four_hyphens),
         test_on_server(session_is_destroyed_after_twice_its_ttl),
         test_on_server(renewal_starts_the_ttl_anew),
         test_on_server(session_without_ttl_has_no_timer),
