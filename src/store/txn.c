@@ -266,6 +266,16 @@ static int check_result(struct run *r, const struct health_check *want)
     return 0;
 }
 
+/* A cas whose check cannot be stored changes nothing and is no fault: every server has to see it
+ * so, or their states part (fsm.md 7). */
+static int check_kept(struct run *r, const struct health_check *want)
+{
+    struct health_check c;
+    if (check_find(r->v, want->node, want->check_id, r->a, &c))
+        result_add(r)->check = arena_copy(r->a, &c, sizeof c);
+    return 0;
+}
+
 static int run_check(struct run *r, const struct txn_check_op *op)
 {
     const struct health_check *c = &op->check;
@@ -281,6 +291,7 @@ static int run_check(struct run *r, const struct txn_check_op *op)
             STR_ARG(store_quoted(r->a, c->check_id)), STR_ARG(store_quoted(r->a, c->node)));
     if (verb == VERB_SET || verb == VERB_CAS) {
         int code = check_upsert(r->b, r->index, c, r->a, &r->err);
+        if (code && verb == VERB_CAS) return check_kept(r, c);
         return code ? code : check_result(r, c);
     }
     if (verb != VERB_DELETE && verb != VERB_DELETE_CAS) return unknown_verb(r, "Check", op->verb);

@@ -51,7 +51,7 @@ class Follower(run_group.WatchedFleet):
         return config
 
     def start(self):
-        config = super().config(self.specs[0])
+        config = super().config(dict(self.specs[0], role='server'))
         config['node_name'] = 'conform-leader'
         config['node_id'] = 'c0f0ffff-0000-4000-8000-000000000001'
         config['data_dir'] = os.path.join(self.dir, 'leader')

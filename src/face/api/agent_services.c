@@ -111,8 +111,7 @@ static void service(struct api_request *req)
 {
     const struct face_context *ctx = req->ctx;
     struct api_query q;
-    if (api_refuse_namespace(req) != 0) return;
-    if (api_query_wait(req, &q) != 0) return;
+    if (api_query_wait(req, &q) != 0 || api_refuse_namespace(req) != 0) return;
     struct hash_wait *w = arena_new(req->arena, struct hash_wait);
     w->req = req;
     w->hash = api_param_str(req, "hash");

@@ -28,7 +28,7 @@ static void config_put(struct api_request *req)
 {
     struct config_entry_request *args = arena_new(req->arena, struct config_entry_request);
     struct str cas;
-    if (api_refuse_namespace(req) || !read_entry(req, &args->entry)) return;
+    if (!read_entry(req, &args->entry) || api_refuse_namespace(req)) return;
     struct state_call *c = state_call_write(req);
     args->datacenter = c->q.datacenter;
     args->token = c->q.token;
@@ -110,7 +110,7 @@ static void finish_list(struct state_call *c)
 
 static void config_get(struct api_request *req)
 {
-    struct state_call *c = state_call_read(req, CALL_READ_HEADERS);
+    struct state_call *c = state_call_read(req, CALL_READ_HEADERS | CALL_NAMESPACE_LAST);
     if (!c) return;
     struct config_entry_query *args = arena_new(req->arena, struct config_entry_query);
     bool one = str_cut(req->tail, '/', &args->kind, &args->name);
@@ -160,7 +160,7 @@ static bool read_overrides(struct api_request *req, struct discovery_chain_reque
 
 static void discovery_chain(struct api_request *req)
 {
-    struct state_call *c = state_call_read(req, CHAIN_FLAGS);
+    struct state_call *c = state_call_read(req, CHAIN_FLAGS | CALL_NAMESPACE_LAST);
     struct discovery_chain_request *args = arena_new(req->arena, struct discovery_chain_request);
     if (!c) return;
     if (req->tail.n == 0) {

@@ -112,6 +112,11 @@ static const void *instances_view(struct state_call *c)
     return out;
 }
 
+static void finish_bad_passing(struct state_call *c)
+{
+    api_reply_text(c->req, 400, "Invalid value for ?passing");
+}
+
 static void instances(struct api_request *req, bool connect, bool ingress)
 {
     struct state_call *c = state_call_read(req, READ_FLAGS);
@@ -119,12 +124,8 @@ static void instances(struct api_request *req, bool connect, bool ingress)
     bool only_passing = false;
     if (!c || state_tail_missing(req, "Missing service name")) return;
     if (api_param(req, "passing", &passing)) {
-        if (passing.n == 0) {
-            only_passing = true;
-        } else if (!state_parse_bool(passing, &only_passing)) {
-            api_reply_text(req, 400, "Invalid value for ?passing");
-            return;
-        }
+        only_passing = passing.n == 0;
+        if (passing.n && !state_parse_bool(passing, &only_passing)) c->finish = finish_bad_passing;
     }
     struct service_specific_request *args = service_args(c);
     args->connect = connect;

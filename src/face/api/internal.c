@@ -28,7 +28,7 @@ static const void *node_dump_view(struct state_call *c)
 
 static void ui_nodes(struct api_request *req)
 {
-    struct state_call *c = state_call_read(req, READ_FLAGS);
+    struct state_call *c = state_call_read(req, READ_FLAGS | CALL_NAMESPACE_LAST);
     if (!c) return;
     struct dc_specific_request *args = arena_new(req->arena, struct dc_specific_request);
     args->datacenter = c->q.datacenter;
@@ -51,7 +51,7 @@ static void finish_ui_node(struct state_call *c)
 
 static void ui_node(struct api_request *req)
 {
-    struct state_call *c = state_call_read(req, READ_FLAGS);
+    struct state_call *c = state_call_read(req, READ_FLAGS | CALL_NAMESPACE_LAST);
     if (!c || state_tail_missing(req, "Missing node name")) return;
     struct node_specific_request *args = arena_new(req->arena, struct node_specific_request);
     args->datacenter = c->q.datacenter;
@@ -166,7 +166,7 @@ static const void *services_view(struct state_call *c)
 
 static void ui_services(struct api_request *req)
 {
-    struct state_call *c = state_call_read(req, READ_FLAGS);
+    struct state_call *c = state_call_read(req, READ_FLAGS | CALL_NAMESPACE_LAST);
     if (!c) return;
     struct service_dump_request *args = arena_new(req->arena, struct service_dump_request);
     args->datacenter = c->q.datacenter;

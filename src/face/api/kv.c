@@ -251,7 +251,7 @@ static void del(struct state_call *c)
 
 static void handle(struct api_request *req)
 {
-    struct state_call *c = state_call_read(req, CALL_READ_HEADERS);
+    struct state_call *c = state_call_read(req, CALL_READ_HEADERS | CALL_NAMESPACE_LAST);
     if (!c) return;
     switch (req->method) {
     case API_GET:

@@ -96,12 +96,12 @@ struct str api_token(const struct api_request *req)
 int api_refuse_namespace(struct api_request *req)
 {
     const char *feature = "Namespaces are a Consul Enterprise feature";
-    if (api_param_str(req, "ns").n) {
-        api_reply_bad_request(req, "Invalid query parameter: \"ns\" - %s", feature);
-        return -1;
-    }
     if (api_request_header(req, "X-Consul-Namespace").n) {
         api_reply_bad_request(req, "Invalid header: \"X-Consul-Namespace\" - %s", feature);
+        return -1;
+    }
+    if (api_param_str(req, "ns").n) {
+        api_reply_bad_request(req, "Invalid query parameter: \"ns\" - %s", feature);
         return -1;
     }
     return 0;

@@ -126,7 +126,7 @@ static void finish_renew(struct state_call *c)
 static void by_id(struct api_request *req, const char *method, unsigned flags,
     void (*finish)(struct state_call *c))
 {
-    struct state_call *c = state_call_read(req, flags);
+    struct state_call *c = state_call_read(req, flags | CALL_NAMESPACE_LAST);
     if (!c || state_tail_missing(req, "Missing session")) return;
     struct session_specific_request *args = arena_new(req->arena, struct session_specific_request);
     args->datacenter = c->q.datacenter;
@@ -150,7 +150,7 @@ static void session_info(struct api_request *req)
 
 static void session_list(struct api_request *req)
 {
-    struct state_call *c = state_call_read(req, READ_FLAGS);
+    struct state_call *c = state_call_read(req, READ_FLAGS | CALL_NAMESPACE_LAST);
     if (!c) return;
     struct session_specific_request *args = arena_new(req->arena, struct session_specific_request);
     args->datacenter = c->q.datacenter;
@@ -162,7 +162,7 @@ static void session_list(struct api_request *req)
 
 static void session_node(struct api_request *req)
 {
-    struct state_call *c = state_call_read(req, READ_FLAGS);
+    struct state_call *c = state_call_read(req, READ_FLAGS | CALL_NAMESPACE_LAST);
     if (!c || state_tail_missing(req, "Missing node name")) return;
     struct node_specific_request *args = arena_new(req->arena, struct node_specific_request);
     args->datacenter = c->q.datacenter;

@@ -34,7 +34,10 @@ struct state_call *state_call_read_global(struct api_request *req, unsigned flag
 
 struct state_call *state_call_read(struct api_request *req, unsigned flags)
 {
-    return api_refuse_namespace(req) ? NULL : state_call_read_global(req, flags);
+    bool last = flags & CALL_NAMESPACE_LAST;
+    if (!last && api_refuse_namespace(req)) return NULL;
+    struct state_call *c = state_call_read_global(req, flags);
+    return c && last && api_refuse_namespace(req) ? NULL : c;
 }
 
 struct state_call *state_call_write(struct api_request *req)

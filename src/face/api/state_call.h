@@ -8,10 +8,11 @@
 #include "consuld/model.h"
 
 enum state_call_flag {
-    CALL_READ_HEADERS = 1,  /* X-Consul-Index, -Knownleader, -Lastcontact */
-    CALL_CONSISTENCY = 2,   /* X-Consul-Effective-Consistency */
-    CALL_ERROR_HEADERS = 4, /* on errors: index 1, no leader, no contact */
-    CALL_NO_INDEX = 8,      /* with CALL_READ_HEADERS: without the index */
+    CALL_READ_HEADERS = 1,    /* X-Consul-Index, -Knownleader, -Lastcontact */
+    CALL_CONSISTENCY = 2,     /* X-Consul-Effective-Consistency */
+    CALL_ERROR_HEADERS = 4,   /* on errors: index 1, no leader, no contact */
+    CALL_NO_INDEX = 8,        /* with CALL_READ_HEADERS: without the index */
+    CALL_NAMESPACE_LAST = 16, /* a namespace is refused after wrong parameters, not before */
 };
 
 struct state_call {
