@@ -34,7 +34,7 @@ class Members:
 
     def __init__(self, n):
         self.packets = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.port = agent.free_port('')
+        self.port = agent.free_port('', 16000, 20000)  # of all addresses, where no test has agents
         self.packets.bind(('', self.port))
         self.streams = socket.socket()
         self.streams.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -48,11 +48,11 @@ def eventually(condition, what, deadline=DEADLINE, every=0.02):
         time.sleep(every)
 
 
-def free_port(address, given=set()):
+def free_port(address, first=20000, last=32000, given=set()):
     """A port that this program was not given before. None that the kernel may take for a connection
     before the agent does, or while it is down."""
     while True:
-        port = random.SystemRandom().randrange(20000, 32000)
+        port = random.SystemRandom().randrange(first, last)
         if (address, port) not in given and all(bindable(address, port, kind) for kind in (
                 socket.SOCK_STREAM, socket.SOCK_DGRAM)):
             given.add((address, port))

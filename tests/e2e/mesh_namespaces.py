@@ -100,7 +100,7 @@ class World:
             if encrypt:
                 config['encrypt'] = KEY
             if dc == 'dc1':
-                config.update(bootstrap=False, bootstrap_expect=3,
+                config.update(bootstrap=False, bootstrap_expect=3, autopilot={'cleanup_dead_servers': False},
                               retry_join=[at(k) for k in (1, 2, 3) if k != i])
             else:
                 config.update(primary_gateways=['%s:%d' % (at(4), GATEWAY_PORT)])
