@@ -150,7 +150,10 @@ void raw_put(struct store_batch *b, MDB_dbi dbi, struct str key, struct str valu
     uint32_t n = (uint32_t)key.n;
     MDB_val k = key_fit(key, cut);
     MDB_val v = { value.n + (whole_key ? sizeof n + key.n : 0), NULL };
-    int rc = mdb_put(b->view.txn, dbi, &k, &v, MDB_RESERVE);
+    /* Rows of a snapshot come in order of their keys: at the end, pages are filled. */
+    int rc = MDB_KEYEXIST;
+    if (b->restoring) rc = mdb_put(b->view.txn, dbi, &k, &v, MDB_RESERVE | MDB_APPEND);
+    if (rc == MDB_KEYEXIST) rc = mdb_put(b->view.txn, dbi, &k, &v, MDB_RESERVE);
     if (!view_check(&b->view, rc, "write")) return;
     char *p = v.mv_data;
     if (whole_key) {

@@ -128,20 +128,21 @@ def main():
     try:
         if not os.path.exists(archive):
             fill(opts, archive)
-        best = [{} for _ in binaries]
+        best, size = [{} for _ in binaries], {}
         for _ in range(opts.rounds):
             for binary, kept in zip(binaries, best):
                 opts.binary = binary
-                got, size = figures(opts, archive)
+                got, size[binary] = figures(opts, archive)
                 for what, (seconds, most) in got.items():
                     old = kept.get(what, (seconds, most))
                     kept[what] = min(old[0], seconds), max(old[1], most)
-        print('archive of %.1f MB, state of %.1f MB' % (os.path.getsize(archive) / 1e6, size))
-        for number, kept in enumerate(best):
+        print('archive of %.1f MB' % (os.path.getsize(archive) / 1e6))
+        for number, (binary, kept) in enumerate(zip(binaries, best)):
+            print('%d state of %.1f MB' % (number + 1, size[binary]))
             for what, (seconds, most) in kept.items():
                 print('%d %-36s%8.2f s (%.2f)%8.1f MB at most, over the state %.2f' % (
                     number + 1, what, seconds, seconds / best[0][what][0], most * 1.048576,
-                    most * 1.048576 / size), flush=True)
+                    most * 1.048576 / size[binary]), flush=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return 0

@@ -203,6 +203,29 @@ static void gateway_mappings_come_back_with_their_entry(void **state)
     arena_free(&a);
 }
 
+static void keys_of_any_length_come_back_and_fill_their_pages(void **state)
+{
+    (void)state;
+    struct arena a = ARENA_INIT;
+    struct error err = { 0 };
+    struct store *s = store_fresh();
+    char value[1001], key[700];
+    memset(value, 'v', 1000);
+    value[1000] = '\0';
+    for (int i = 0; i < 3000; i++) {
+        /* Long ones differ behind the place where keys are cut: they stand in another order. */
+        snprintf(key, sizeof key, "%0*d", i % 10 ? 8 : 600, i * 7919 % 3000);
+        kv(s, &a, "set", key, value);
+    }
+    struct str bytes = written(s, &a);
+    uint64_t before = store_stats(s).map_used;
+    if (restore(s, bytes, 9000, 7, &err)) fail_msg("%s", err.text);
+    assert_true(str_eq(bytes, written(s, &a)));
+    assert_true(store_stats(s).map_used < before * 4 / 5);
+    store_close(s);
+    arena_free(&a);
+}
+
 /* --- damaged bytes ---------------------------------------------------------------------------- */
 
 static void a_refused_restore_leaves_the_state_alone(void **state)
@@ -386,6 +409,7 @@ int main(void)
         cmocka_unit_test(a_replayed_log_gives_the_recorded_snapshot),
         cmocka_unit_test(every_auth_method_is_written),
         cmocka_unit_test(gateway_mappings_come_back_with_their_entry),
+        cmocka_unit_test(keys_of_any_length_come_back_and_fill_their_pages),
         cmocka_unit_test(a_refused_restore_leaves_the_state_alone),
         cmocka_unit_test(an_unknown_record_is_named_with_its_place),
         cmocka_unit_test(the_newest_of_two_kept_files_is_found),
