@@ -7,6 +7,8 @@
 #include "consuld/base/metrics.h"
 #include "consuld/model.h"
 
+#define WAIT_DEFAULT_NS (INT64_C(300) * 1000000000)
+
 /* One call on its way; memory of the call's arena. */
 struct routed {
     struct rpc_router *router;
@@ -139,6 +141,25 @@ bool rpc_may_retry(const struct rpc_call *call, struct str text)
     return lost && is_read(call);
 }
 
+const void *rpc_args_again(
+    const char *method, const void *args, struct arena *a, uint64_t waited_ms)
+{
+    const struct method_types *m = method_find(str_of(method));
+    const struct record *r = m && m->args->kind == KIND_REC ? m->args->record : NULL;
+    const struct field *index = r ? record_field(r, STR("MinQueryIndex")) : NULL;
+    const struct field *wait = r ? record_field(r, STR("MaxQueryTime")) : NULL;
+    uint64_t min = 0;
+    int64_t ns, waited = (int64_t)waited_ms * 1000000;
+    if (index && wait) memcpy(&min, (const char *)args + index->offset, sizeof min);
+    if (min == 0) return args;
+    char *rest = arena_copy(a, args, m->args->size);
+    memcpy(&ns, rest + wait->offset, sizeof ns);
+    if (ns <= 0) ns = WAIT_DEFAULT_NS;
+    ns = ns > waited ? ns - waited : 1;
+    memcpy(rest + wait->offset, &ns, sizeof ns);
+    return rest;
+}
+
 /* --- calls ---------------------------------------------------------------------------------- */
 
 static void finish(struct routed *c, int code)
@@ -245,6 +266,8 @@ static void answered(struct rpc_call *inner)
     bool cut = cut_short(c, text);
     bool again = cut || rpc_may_retry(c->outer, text) || left_unsent(text);
     if (again && failing_for_ms(c, cut) < r->opts.hold_timeout_ms) {
+        c->inner.args = rpc_args_again(c->outer->method, c->inner.args, c->outer->arena,
+            world_now_ms(r->opts.world) - c->attempted_ms);
         timer_start(&c->again, world_random_below(r->opts.world, r->opts.hold_timeout_ms / 16 + 1));
         return;
     }

@@ -71,6 +71,14 @@ static void returned(struct pending *p)
         p->held_since_ms = 0;
 }
 
+/* Before it is made again. */
+static void shorten_wait(struct pending *p)
+{
+    const struct server *s = p->server;
+    uint64_t waited = world_now_ms(s->world) - p->forwarded_ms;
+    p->args = rpc_args_again(p->call->method, p->args, p->call->arena, waited);
+}
+
 static void answered(struct rpc_call *inner)
 {
     struct pending *p = inner->ctx;
@@ -81,6 +89,7 @@ static void answered(struct rpc_call *inner)
         server__finish(call, inner->reply);
         return;
     }
+    shorten_wait(p);
     bool again = server__not_written(why) || str_find(why, STR(DIAL_FAILED)) >= 0 ||
                  rpc_may_retry(call, why) ||
                  (p->method->mode != MODE_WRITE && connection_lost(why));
@@ -148,6 +157,7 @@ void server__forward_review(struct server *s)
         case FORWARD_AGAIN:
             rpc_pool_cancel(s->opts.rpc_pool, &p->inner);
             returned(p);
+            shorten_wait(p);
             link_push(&again, &p->link);
             break;
         }

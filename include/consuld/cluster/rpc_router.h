@@ -50,5 +50,10 @@ struct rpc_router_counters {
 };
 struct rpc_router_counters rpc_router_counters(const struct rpc_router *r);
 
+/* The arguments of a call that is made again, `waited_ms` after it was made: those of a blocking
+ * query ask for what is left of its wait, or its caller would wait anew at every server. The copy
+ * is the arena's. */
+const void *rpc_args_again(
+    const char *method, const void *args, struct arena *a, uint64_t waited_ms);
 /* True for errors after which the same call may be made again (rpc.md 8.3). */
 bool rpc_may_retry(const struct rpc_call *call, struct str text);

@@ -246,6 +246,36 @@ static void a_read_that_lost_its_connection_is_made_again_but_no_write(void **st
     release(&write);
 }
 
+static void a_blocking_read_that_is_made_again_waits_for_the_rest(void **state)
+{
+    const int64_t second = INT64_C(1000000000);
+    struct test_call c = { 0 };
+    struct key_request args = { .datacenter = STR("dc1"),
+        .key = STR("a"),
+        .min_query_index = 7,
+        .max_query_time = 10 * second };
+    (void)state;
+    hear_of_the_leader();
+    w.hold = true;
+    prepare(&c, "KVS.Get", "");
+    c.rpc.args = &args;
+    rpc_submit(server_rpc(f.server), &c.rpc);
+    turn();
+    connect_dial(0);
+    pass_ms(4000);
+    stream_close(&w.pairs[0].far.base);
+    memset(w.waiting, 0, sizeof w.waiting);
+    for (int i = 0; i < 10 && open_dials() == 0; i++)
+        pass_ms(100);
+    connect_dial(w.n_dials - 1);
+    assert_non_null(w.waiting[0]);
+    const struct key_request *again = w.waiting[0]->args;
+    assert_true(again->max_query_time > 4 * second && again->max_query_time <= 6 * second);
+    assert_int_equal(args.max_query_time, 10 * second);
+    rpc_cancel(server_rpc(f.server), &c.rpc);
+    release(&c);
+}
+
 static void write_key(struct test_call *c)
 {
     static const struct kvs_request args = {
@@ -420,6 +450,7 @@ int main(void)
         T(other_errors_of_the_leader_are_the_answer),
         T(a_write_that_did_not_reach_the_leader_is_tried_again),
         T(a_read_that_lost_its_connection_is_made_again_but_no_write),
+        T(a_blocking_read_that_is_made_again_waits_for_the_rest),
         T(a_read_leaves_a_leader_that_does_not_answer_for_the_next),
         T(a_write_in_doubt_ends_soon_after_another_leads_and_is_not_repeated),
         T(a_write_in_doubt_without_a_leader_ends_when_held_too_long),
