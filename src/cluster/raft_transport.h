@@ -110,7 +110,8 @@ struct raft_call *raft_transport__call(struct raft_out *o, const struct raft_mes
 /* Ends a connection; its requests fail when its stream is closed. */
 void raft_transport__drop(struct raft_out *o);
 
-/* The leader hung up. If its port refuses connections the driver is told that it is gone. */
+/* The leader hung up, or is missed by another server. If its port refuses connections the driver is
+ * told that it is gone. */
 void raft_transport__leader_hung_up(struct raft_transport *t, struct str address, unsigned looks);
 
 /* raft_transport_in.c */

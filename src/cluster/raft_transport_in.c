@@ -253,6 +253,9 @@ static void take_request(struct raft_in *c, struct str bytes)
         asked->began_us = raft_metrics_from(&t->metrics);
         t->counters.requests_received++;
         m.rpc = RPC_OF(c->number, sequence);
+        /* Another misses the leader. */
+        if (m.type == RAFT_REQUEST_VOTE)
+            raft_transport__leader_hung_up(t, raft_driver_state(t->driver).leader_address, 1);
         if (snapshot)
             snapshot_begin(c, bytes, m.install_snapshot.size);
         else if (code)

@@ -253,7 +253,7 @@ void raft_transport__leader_hung_up(struct raft_transport *t, struct str address
     if (!r) return;
     link_each (l, &r->conns) {
         const struct raft_out *o = container_of(l, struct raft_out, link);
-        if (o->looks && !o->stream) return; /* under way */
+        if (o->looks && !o->closing) return; /* that one tells */
     }
     struct raft_out *o = raft_transport__dial(t, id, place, RAFT_LANE_POOL);
     if (o) o->looks = looks;

@@ -12,6 +12,7 @@ import run_follower
 
 class Client(run_follower.Follower):
     """The fleet of a group, whose first agent is a client of a server of its own."""
+    beside = (run_follower.LEADER,)
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)

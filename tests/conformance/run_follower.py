@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Plays one group of recorded conversations against a follower: another server leads, the recorded
-agent joins it. What a follower forwards must be answered as the leader answers it; only errors have
+agent and a third server join it. What a follower forwards must be answered as the leader answers it; only errors have
 the words of the call in front.
 
     run_follower.py --binary PATH --bind ADDRESS GROUP
@@ -26,8 +26,9 @@ MUST = [
     (r'/v1/agent/(self|members)', r"key 'bootstrap' is missing|\.bootstrap: ", 'it did not bootstrap'),
     (r'/v1/agent/self', r"\.leader: expected 'true'|^\$: expected true, got false", 'another leads'),
     (r'/v1/operator/', r'\.(Leader|Voter): expected true, got false', 'another leads; no voter at first'),
+    (r'/v1/operator/autopilot/', r'FailureTolerance: expected 0, got 1', 'three servers'),
     (r'', r'LastContact', 'as old as the last word of the leader'),
-    (r'/v1/operator/keyring', r'nodes reported failure', 'there are two nodes'),
+    (r'/v1/operator/keyring', r'nodes reported failure', 'there are more nodes'),
     (r'/v1/connect/(intentions/|ca/configuration)', r'expected 40[04], got 500',
      'this status goes by the exact error, and the call has put words in front of it'),
     (r'[?&]stale', r"X-Consul-Index|expected 200, got 404", 'its log may lack the last write'),
@@ -35,38 +36,51 @@ MUST = [
 ]
 
 
+LEADER, THIRD = 'conform-leader', 'conform-third'
+
+
 class Follower(run_group.WatchedFleet):
-    """The fleet of a group, whose first agent joins a leader of its own."""
+    """The fleet of a group, whose first agent joins a leader of its own, as a third server does."""
+    beside = LEADER, THIRD
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         Follower.last = self
-        self.leader = {p: conform.free_port(self.bind) for p in conform.PORT_NAMES}
+        self.others = {n: {p: conform.free_port(self.bind) for p in conform.PORT_NAMES}
+                       for n in self.beside}
 
-    def config(self, sp):
-        config = super().config(sp)
+    def joining(self, config):
         config['bootstrap'] = False
-        config['retry_join'] = ['%s:%d' % (self.bind, self.leader['serf_lan'])]
+        config['retry_join'] = ['%s:%d' % (self.bind, self.others[LEADER]['serf_lan'])]
         config['retry_interval'] = '1s'
         return config
 
+    def config(self, sp):
+        return self.joining(super().config(sp))
+
     def start(self):
-        config = super().config(dict(self.specs[0], role='server'))
-        config['node_name'] = 'conform-leader'
-        config['node_id'] = 'c0f0ffff-0000-4000-8000-000000000001'
-        config['data_dir'] = os.path.join(self.dir, 'leader')
-        config['ports'] = dict(self.leader, dns=-1, grpc=-1, https=-1)
-        path = os.path.join(self.dir, 'leader.json')
-        with open(path, 'w') as f:
-            json.dump(config, f)
-        with open(os.path.join(self.dir, 'leader.log'), 'ab') as log:
-            self.procs['leader'] = subprocess.Popen(
-                [self.binary, 'agent', '-config-file', path], stdout=log, stderr=log, cwd=self.dir)
+        for i, name in enumerate(self.others):
+            self.start_other(i, name)
         self.wait_for_leader(time.monotonic() + 90)
         super().start()
 
+    def start_other(self, i, name):
+        config = super().config(dict(self.specs[0], role='server'))
+        config['node_name'] = name
+        config['node_id'] = 'c0f0ffff-0000-4000-8000-%012d' % (i + 1)
+        config['data_dir'] = os.path.join(self.dir, name)
+        config['ports'] = dict(self.others[name], dns=-1, grpc=-1, https=-1)
+        if name != LEADER:
+            self.joining(config)
+        path = os.path.join(self.dir, name + '.json')
+        with open(path, 'w') as f:
+            json.dump(config, f)
+        with open(os.path.join(self.dir, name + '.log'), 'ab') as log:
+            self.procs[name] = subprocess.Popen(
+                [self.binary, 'agent', '-config-file', path], stdout=log, stderr=log, cwd=self.dir)
+
     def wait_for_leader(self, end):
-        url = 'http://%s:%d/v1/status/leader' % (self.bind, self.leader['http'])
+        url = 'http://%s:%d/v1/status/leader' % (self.bind, self.others[LEADER]['http'])
         while True:
             try:
                 if len(urllib.request.urlopen(url, timeout=10).read()) > 4:
@@ -78,29 +92,27 @@ class Follower(run_group.WatchedFleet):
             time.sleep(0.1)
 
 
-LEADER = 'conform-leader'
-
-
-def without_leader(v, fleet):
-    """A JSON value as it would be without the server that leads: it is in no list, and what names its
-    address names the follower's."""
+def alone(v, fleet):
+    """A JSON value as it would be without the other servers: they are in no list, and what names the
+    leader's address names the follower's."""
     own = '%s:%d' % (fleet.bind, fleet.env['server_port'])
-    leader = '%s:%d' % (fleet.bind, fleet.leader['server'])
+    addresses = ['%s:%d' % (fleet.bind, p['server']) for p in fleet.others.values()]
+    names = addresses + list(fleet.others) + [n + '.dc1' for n in fleet.others]
 
-    def is_leader(x):
+    def is_other(x):
         if isinstance(x, list):
-            return is_leader(x[0]) if x else False
+            return is_other(x[0]) if x else False
         if not isinstance(x, dict):
-            return x in (leader, LEADER, LEADER + '.dc1')
-        return is_leader(x.get('Node') or x.get('Name') or '')
+            return x in names
+        return is_other(x.get('Node') or x.get('Name') or '')
     if isinstance(v, list):
-        return [without_leader(x, fleet) for x in v if not is_leader(x)]
+        return [alone(x, fleet) for x in v if not is_other(x)]
     if isinstance(v, dict):
-        return {k: without_leader(x, fleet) for k, x in v.items() if not is_leader(k)}
-    return own if v == leader else v
+        return {k: alone(x, fleet) for k, x in v.items() if not is_other(k)}
+    return own if v == addresses[0] else v
 
 
-def look_past_leader(fleet_of):
+def look_past_others(fleet_of):
     """What the recorded answer is compared with."""
     check = conform.check
 
@@ -113,12 +125,12 @@ def look_past_leader(fleet_of):
             value = json.loads(a.body)
         except ValueError:
             return check(step, a, *args, **kwargs)
-        alone = without_leader(value, fleet)
-        if alone != value:
+        bare = alone(value, fleet)
+        if bare != value:
             a = copy.copy(a)
             pretty = a.body.endswith(b'\n')
-            text = json.dumps(alone, indent=4) + '\n' if pretty else \
-                json.dumps(alone, separators=(',', ':'))
+            text = json.dumps(bare, indent=4) + '\n' if pretty else \
+                json.dumps(bare, separators=(',', ':'))
             a.body = text.encode()
         return check(step, a, *args, **kwargs)
     conform.check = seen
@@ -130,7 +142,7 @@ def excused(step, bad):
     for line in bad:
         if any(re.search(where, path) and re.search(what, line) for where, what, _ in MUST):
             continue
-        # indexes of raw bodies count the entries of two servers
+        # indexes of raw bodies count the entries of all servers
         if step.get('compare') == 'raw' and 'CreateIndex' in line:
             continue
         return False
@@ -146,7 +158,7 @@ def main():
     opts.binary = os.path.abspath(opts.binary)
     run_group.WatchedFleet = Follower
     conform.Player.fine = staticmethod(lambda step, bad: excused(step, bad))
-    look_past_leader(lambda: Follower.last)
+    look_past_others(lambda: Follower.last)
     passed, failed, reports, ends = run_group.play(opts.group, opts)
     left = {i: v for i, v in failed.items() if i == -1 or not excused(*v)}
     for i, (step, bad) in sorted(left.items()):

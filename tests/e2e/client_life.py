@@ -3,6 +3,7 @@
 """A client agent among servers that die: reads go on, what waits goes on waiting, and the cache
 answers when nobody else does."""
 import http.client
+import signal
 import sys
 import threading
 import time
@@ -82,6 +83,32 @@ def test_no_read_fails_when_the_leader_dies(opts):
         parked.join(agent.DEADLINE)
         assert answers and answers[0].body == b'later', answers
         print('     %d reads' % readers.asked)
+
+
+def test_no_read_fails_when_servers_stop(opts):
+    """In turn, so that the leader is among them and the server that the client asks. Nothing ends the
+    connections to them: gossip tells that they failed."""
+    with Cluster(opts) as c, Client(opts, c.servers) as client:
+        client.begin()
+        c.accepts('a')
+        c.equal()
+        index = client.get('/v1/kv/a').index
+        answers = []
+        parked = threading.Thread(target=lambda: answers.append(client.get(
+            '/v1/kv/a?raw&wait=120s&index=%d' % index, timeout=130)))
+        parked.start()
+        with Readers(client, ['/v1/kv/a', '/v1/kv/a?consistent', '/v1/catalog/nodes']) as readers:
+            for s in c.servers:
+                s.signal(signal.SIGSTOP)
+                before = readers.asked
+                eventually(lambda: readers.asked > before + 30, 'requests without one server')
+                s.signal(signal.SIGCONT)
+                c.agree()
+        assert not readers.faults, readers.faults[:5]
+        assert not answers, 'what waited was answered though nothing changed'
+        eventually(lambda: client.put('/v1/kv/a', 'later').body == b'true', 'a write')
+        parked.join(agent.DEADLINE)
+        assert answers and answers[0].body == b'later', answers
 
 
 def test_the_cache_answers_while_there_is_no_server(opts):
