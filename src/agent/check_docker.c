@@ -292,7 +292,7 @@ static bool engine(struct check_runner *r, struct dial *d)
     if (!str_has_prefix(host, STR("tcp://"))) return false;
     host = str_slice(host, strlen("tcp://"), host.n);
     if (!str_cut(host, '/', &address, &rest)) address = host;
-    return probe_address(str_dup(&r->x.arena, address), &d->host, &d->port);
+    return !probe_address(str_dup(&r->x.arena, address), &d->host, &d->port, &r->x.arena);
 }
 
 static void next(struct check_runner *r)

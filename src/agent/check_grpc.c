@@ -267,10 +267,9 @@ static void run(struct probe *p)
         r->service = STR("");
     }
     r->url = (struct http_url){ .tls = t->grpc_use_tls };
-    if (!probe_address(r->address, &r->url.host, &r->url.port)) {
-        unreached(r, str_printf(&r->x.arena, "dial tcp: address %.*s: missing port in address",
-                         STR_ARG(r->address))
-                         .p);
+    const char *fault = probe_address(r->address, &r->url.host, &r->url.port, &r->x.arena);
+    if (fault) {
+        unreached(r, str_printf(&r->x.arena, "dial tcp: %s", fault).p);
         return;
     }
     r->dial = (struct http_dial){ .world = p->check->local->opts.world,

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check_probe.h"
 
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,20 +79,45 @@ uint64_t probe_timeout_ms(const struct probe *p, uint64_t fallback_ms)
     return given > 0 ? (uint64_t)(given / NS_PER_MS) : fallback_ms;
 }
 
-bool probe_address(struct str text, struct str *host, uint16_t *port)
+/* Digits, with a sign or not. */
+static bool port_number(struct str text, uint64_t *number)
 {
-    ptrdiff_t at = -1;
+    bool sign = text.n && (text.p[0] == '+' || text.p[0] == '-');
+    struct str digits = str_slice(text, sign ? 1 : 0, text.n);
+    for (size_t i = 0; i < digits.n; i++)
+        if (digits.p[i] < '0' || digits.p[i] > '9') return false;
+    bool low = digits.n && str_to_u64(digits, number) && *number <= 65535;
+    if (digits.n && (!low || (text.p[0] == '-' && *number))) *number = UINT64_MAX;
+    return digits.n > 0;
+}
+
+/* "http" */
+static bool port_of_service(struct str name, uint64_t *number)
+{
+    char c[64], room[1024];
+    struct servent entry, *found = NULL;
+    if (name.n >= sizeof c) return false;
+    for (size_t i = 0; i < name.n; i++)
+        c[i] = (char)tolower((unsigned char)name.p[i]);
+    c[name.n] = '\0';
+    if (getservbyname_r(c, "tcp", &entry, room, sizeof room, &found) != 0 || !found) return false;
+    *number = ntohs((uint16_t)entry.s_port);
+    return true;
+}
+
+const char *probe_address(struct str text, struct str *host, uint16_t *port, struct arena *a)
+{
     uint64_t number = 0;
-    for (size_t i = 0; i < text.n; i++) {
-        if (text.p[i] == ':') at = (ptrdiff_t)i;
-    }
-    if (at < 0) return false;
+    ptrdiff_t at = str_find_last(text, ':');
+    if (at < 0) return str_printf(a, "address %.*s: missing port in address", STR_ARG(text)).p;
     *host = str_slice(text, 0, (size_t)at);
-    struct str digits = str_slice(text, (size_t)at + 1, text.n);
-    if (digits.n && (!str_to_u64(digits, &number) || number > 65535)) return false;
+    struct str name = str_slice(text, (size_t)at + 1, text.n);
+    if (name.n && !port_number(name, &number) && !port_of_service(name, &number))
+        return str_printf(a, "address tcp/%.*s: unknown port", STR_ARG(name)).p;
+    if (number > 65535) return str_printf(a, "address %.*s: invalid port", STR_ARG(name)).p;
     if (host->n > 1 && host->p[0] == '[') *host = str_slice(*host, 1, host->n - 1);
     *port = (uint16_t)number;
-    return true;
+    return NULL;
 }
 
 struct str probe_text(struct arena *a, struct str text, struct str bytes)

@@ -36,8 +36,10 @@ void exchange_stop(struct exchange *x);
 struct str probe_text(struct arena *a, struct str text, struct str bytes);
 /* check_expose.c: where the check has to go: to its target, or to the proxy that exposes it. */
 struct str expose_target(struct local_check *c, struct arena *a, struct str target);
-/* Splits host:port or [v6]:port; "host:" is port 0, false without a colon. Borrows. */
-bool probe_address(struct str text, struct str *host, uint16_t *port) must_check;
+/* Splits host:port or [v6]:port; the port may be a service's name, "host:" is port 0. NULL, or
+ * what is wrong, in Go's words: "address a: missing port in address". Borrows. */
+const char *probe_address(
+    struct str text, struct str *host, uint16_t *port, struct arena *a) must_check;
 /* The bound of the check's output in bytes. */
 size_t probe_output_max(const struct probe *p);
 /* The check's timeout, or the default of its kind. */

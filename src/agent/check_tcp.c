@@ -53,37 +53,21 @@ static void done(struct dial *d, struct stream *s)
     arena_free(&a);
 }
 
-/* What is wrong with an address, in Go's words; empty if nothing is. */
-static struct str fault_of(struct str tcp, struct arena *a)
-{
-    struct str host, port = STR_NIL;
-    uint16_t number;
-    ptrdiff_t colon = str_find_char(tcp, ':');
-    const char *what = NULL;
-    if (colon < 0)
-        what = "missing port in address";
-    else if (tcp.p[0] != '[' && str_cut(tcp, ':', &host, &port) && str_find_char(port, ':') >= 0)
-        what = "too many colons in address";
-    if (what) return str_printf(a, "dial tcp: address %.*s: %s", STR_ARG(tcp), what);
-    if (probe_address(tcp, &host, &number)) return STR("");
-    return str_printf(a, "dial tcp: address %.*s: invalid port",
-        STR_ARG(str_slice(tcp, (size_t)colon + 1, tcp.n)));
-}
-
 static void run(struct probe *p)
 {
     struct check_runner *r = container_of(p, struct check_runner, probe);
-    struct str tcp = p->check->type.tcp;
+    struct str tcp = p->check->type.tcp, host, port = STR_NIL;
     struct arena a = ARENA_INIT;
     r->dial = (struct dial){ .world = p->check->local->opts.world,
         .timeout_ms = probe_timeout_ms(p, TIMEOUT_MS),
         .events = &events,
         .done = done };
-    struct str fault = fault_of(tcp, &a);
-    if (fault.n) {
-        probe_result(p, "critical", fault, false);
+    const char *fault = probe_address(tcp, &r->dial.host, &r->dial.port, &a);
+    if (tcp.p[0] != '[' && str_cut(tcp, ':', &host, &port) && str_find_char(port, ':') >= 0)
+        fault = str_printf(&a, "address %.*s: too many colons in address", STR_ARG(tcp)).p;
+    if (fault) {
+        probe_result(p, "critical", str_printf(&a, "dial tcp: %s", fault), false);
     } else {
-        ensure(probe_address(tcp, &r->dial.host, &r->dial.port));
         if (r->dial.host.n == 0) r->dial.host = STR("127.0.0.1");
         dial_start(&r->dial);
     }

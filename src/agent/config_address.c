@@ -31,16 +31,18 @@ static const struct port {
 static int64_t port_value(struct config_load *load, const char *path)
 {
     int64_t port = config_get_int(load, path, 0);
-    if (port > 65535) config_soft(load, "%s: invalid port: %lld", path, (long long)port);
-    return port < 1 || port > 65535 ? -1 : port;
+    return port < 1 ? -1 : port;
 }
 
 int config_ports(struct config_load *load)
 {
     static const char *const ranges[] = { "proxy", "sidecar", "expose" };
-    for (size_t i = 0; i < sizeof ports / sizeof ports[0]; i++)
-        *(int64_t *)(void *)((char *)load->config + ports[i].offset) =
-            port_value(load, ports[i].path);
+    for (size_t i = 0; i < sizeof ports / sizeof ports[0]; i++) {
+        int64_t port = port_value(load, ports[i].path);
+        if (port > 65535)
+            config_soft(load, "%s: invalid port: %lld", ports[i].path, (long long)port);
+        *(int64_t *)(void *)((char *)load->config + ports[i].offset) = port;
+    }
     for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
         struct str min = str_printf(load->arena, "ports.%s_min_port", ranges[i]);
         struct str max = str_printf(load->arena, "ports.%s_max_port", ranges[i]);

@@ -286,7 +286,7 @@ static void decode_key(struct decode *d, const struct config_key *key, const str
 {
     bool list = config_type_is_list(key->type);
     if (!list && in->kind == V_LIST && in->list.n == 1) in = &in->list.v[0];
-    if (in->kind == V_NIL || (!list && in->kind == V_LIST && in->list.n == 0)) return;
+    if (in->kind == V_NIL) return;
     switch (key->type) {
     case CONFIG_BOOL:
         if (in->kind == V_BOOL)

@@ -276,7 +276,7 @@ static void auto_config_method(struct config_load *load)
                     strstr(settings[i].key, "issuer");
         if (leeway)
             *v = (struct value){ .kind = V_INT,
-                .i = config_duration(load, path.p, given ? given->s : STR("")) };
+                .i = config_duration(load, path.p, given ? given->s : STR_NIL) };
         else if (given)
             *v = *given;
         else if (text)

@@ -42,7 +42,7 @@ int64_t config_duration(struct config_load *load, const char *key, struct str te
 {
     int64_t ns = 0;
     struct error err;
-    if (text.n && duration_parse(text, &ns, &err) != 0) {
+    if (text.p && duration_parse(text, &ns, &err) != 0) {
         config_soft_alone(load, "%s: invalid duration: \"%.*s\": %s", key, STR_ARG(text), err.text);
         return 0;
     }

@@ -187,10 +187,10 @@ static int check_federation(struct config_load *load)
     struct agent_config *c = load->config;
     static const char key[] = "'connect.enable_mesh_gateway_wan_federation = true'";
     if (c->connect_mesh_gateway_wan_federation_enabled) {
-        if (!c->server_mode) return config_refuse(load, "%s requires 'server = true'", key);
         if (!c->connect_enabled)
             return config_refuse(load, "'connect.enable_mesh_gateway_wan_federation=true' "
                                        "requires 'connect.enabled=true'");
+        if (!c->server_mode) return config_refuse(load, "%s requires 'server = true'", key);
         if (str_find_char(c->node_name, '/') >= 0)
             return config_refuse(
                 load, "%s requires that 'node_name' not contain '/' characters", key);

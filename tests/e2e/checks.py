@@ -451,7 +451,9 @@ def test_tcp_addresses_of_every_form(opts):
                 (opts.bind + ':', 'critical', 'dial tcp %s:0: connect: connection refused' % opts.bind),
                 (opts.bind, 'critical', 'address %s: missing port in address' % opts.bind),
                 ('::1:80', 'critical', 'address ::1:80: too many colons in address'),
-                (opts.bind + ':99999', 'critical', 'address 99999: invalid port'))):
+                (opts.bind + ':99999', 'critical', 'address 99999: invalid port'),
+                (opts.bind + ':TcpMux', 'critical', 'dial tcp %s:1: connect: connection refused' % opts.bind),
+                (opts.bind + ':nobodys', 'critical', 'address tcp/nobodys: unknown port'))):
             register(server, {'ID': 't%d' % number, 'Name': 't', 'TCP': address, 'Interval': '1s'})
             becomes(server, 't%d' % number, status, output)
 

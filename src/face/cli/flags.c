@@ -82,6 +82,14 @@ static bool parse_bool(struct str text, bool *out)
     return false;
 }
 
+static const char *number_fault(struct str text)
+{
+    bool digits = text.n > 0;
+    for (size_t i = 0; i < text.n; i++)
+        digits = digits && text.p[i] >= '0' && text.p[i] <= '9';
+    return digits ? "value out of range" : "parse error";
+}
+
 /* What is wrong with a value, in Go's words; "" if nothing. */
 static const char *fault(struct cli *c, const struct cli_flag *f, struct str text)
 {
@@ -98,9 +106,9 @@ static const char *fault(struct cli *c, const struct cli_flag *f, struct str tex
             &c->arena, "strconv.ParseBool: parsing \"%.*s\": invalid syntax", STR_ARG(text))
             .p;
     case CLI_INT:
-        return str_to_i64(text, &i) ? "" : "parse error";
+        return str_to_i64(text, &i) ? "" : number_fault(text);
     case CLI_UINT:
-        return str_to_u64(text, &u) ? "" : "parse error";
+        return str_to_u64(text, &u) ? "" : number_fault(text);
     case CLI_UINT_TEXT:
         if (str_to_u64(text, &u)) return "";
         return str_printf(

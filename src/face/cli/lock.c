@@ -189,10 +189,11 @@ static int child_run(struct run *r)
     monitor_start(r);
     progress(r, "Starting handler");
     int rc = child_start(c, &options, &r->child, &err);
+    const char *doing = rc ? "starting" : "running";
     if (rc == 0) rc = guard(r, &err);
     helper_stop(&r->monitor);
     sigprocmask(SIG_SETMASK, &before, NULL);
-    if (rc) cli_fail(c, "Error running handler: %s", err.text);
+    if (rc) cli_fail(c, "Error %s handler: %s", doing, err.text);
     return rc && cli_bool(c, "child-exit-code") ? 2 : 0;
 }
 
@@ -240,7 +241,7 @@ static int lock(struct cli *c)
     struct run r = { .c = c };
     if (check(c) != 0 || client_greet(c) != 0) return 1;
     struct str prefix = cli_arg(c, 0);
-    if (prefix.p[0] == '/') prefix = str_slice(prefix, 1, prefix.n);
+    if (prefix.n && prefix.p[0] == '/') prefix = str_slice(prefix, 1, prefix.n);
     while (prefix.n && prefix.p[prefix.n - 1] == '/')
         prefix.n--;
     r.lock = (struct lock){ .prefix = prefix,
@@ -248,10 +249,13 @@ static int lock(struct cli *c)
         .try_ns = cli_is_given(c, "try") ? cli_duration(c, "try") : cli_duration(c, "timeout"),
         .monitor_retries = cli_uint(c, "monitor-retry") };
     r.kind = r.lock.limit == 1 ? &lock_mutex : &lock_semaphore;
-    progress(&r, str_printf(&c->arena, "Setting up %s at path: %.*s",
-                     r.lock.limit == 1 ? "lock" : "semaphore",
-                     STR_ARG(r.lock.limit == 1 ? lock_key(c, &r.lock) : prefix))
-                     .p);
+    struct str key = lock_key(c, &r.lock);
+    struct str what = r.lock.limit == 1
+                          ? str_printf(&c->arena, "lock at path: %.*s", STR_ARG(key))
+                          : str_printf(&c->arena, "semaphore (limit %llu) at prefix: %.*s",
+                                (unsigned long long)r.lock.limit, STR_ARG(prefix));
+    progress(&r, str_printf(&c->arena, "Setting up %.*s", STR_ARG(what)).p);
+    if (r.lock.limit > 1 && prefix.n == 0) return cli_fail(c, "Lock setup failed: missing prefix");
     if (session_create(&r, &err) != 0) return cli_fail(c, "Lock setup failed: %s", err.text);
     keeper_start(&r);
     int status = hold(&r);

@@ -29,7 +29,7 @@ struct str lock_number(struct cli *c, uint64_t n)
 
 struct str lock_key(struct cli *c, const struct lock *l)
 {
-    return str_printf(&c->arena, "%.*s/.lock", STR_ARG(l->prefix));
+    return str_printf(&c->arena, "%.*s%s.lock", STR_ARG(l->prefix), l->prefix.n ? "/" : "");
 }
 
 int lock_read(struct cli *c, const struct lock *l, bool recurse, uint64_t wait_ns, uint64_t *index,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client.h"
+#include "consuld/base/host_port.h"
 #include "consuld/agent/config_services.h"
 #include "consuld/model.h"
 
@@ -17,24 +18,16 @@ static bool from_files(struct cli *c, struct list *out)
 
 /* --- from flags ------------------------------------------------------------------------------ */
 
-/* "ADDRESS" or "ADDRESS:PORT". */
+/* "ADDRESS:PORT". */
 static int service_address(struct str text, struct service_address *out, struct error *err)
 {
-    struct str host = text, port;
-    int64_t number = 0;
-    ptrdiff_t colon = -1;
-    for (size_t i = 0; i < text.n; i++)
-        if (text.p[i] == ':') colon = (ptrdiff_t)i;
-    bool plain_v6 = text.n && text.p[0] != '[' && colon > str_find_char(text, ':');
-    if (colon >= 0 && !plain_v6 && text.p[text.n - 1] != ']') {
-        host = str_slice(text, 0, (size_t)colon);
-        port = str_slice(text, (size_t)colon + 1, text.n);
-        if (!str_to_i64(port, &number) || number < 0 || number > 65535)
-            return error_set(err, ERR_BAD_REQUEST, "strconv.Atoi: parsing \"%.*s\": invalid syntax",
-                STR_ARG(port));
-    }
-    if (host.n >= 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
-        host = str_slice(host, 1, host.n - 1);
+    struct str host, port;
+    int64_t number;
+    const char *why = host_port_split(text, &host, &port);
+    if (why) return error_set(err, ERR_BAD_REQUEST, "address %.*s: %s", STR_ARG(text), why);
+    if (!str_to_i64(port, &number))
+        return error_set(
+            err, ERR_BAD_REQUEST, "strconv.Atoi: parsing \"%.*s\": invalid syntax", STR_ARG(port));
     *out = (struct service_address){ .address = host, .port = number };
     return 0;
 }

@@ -66,7 +66,7 @@ static int download(struct cli *c, const char *path, struct client_response *res
         .method = "GET", .path = STR("/v1/snapshot"), .chunk = write_chunk, .ctx = &sink
     };
     if (!sink.file)
-        return cli_fail(c, "Error creating snapshot file: open %s: %s", path,
+        return cli_fail(c, "Error writing unverified snapshot file: open %s: %s", path,
             cli_reason(errno, why, sizeof why));
     int rc = client_call(c, &r, response, &err);
     if (rc == 0 && (fflush(sink.file) != 0 || fsync(fileno(sink.file)) != 0)) sink.code = errno;

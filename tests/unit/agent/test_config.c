@@ -81,6 +81,7 @@ static void assert_refused(struct agent_config *c, const char *text)
 {
     assert_null(c);
     assert_str(buf_str(&given.error), text);
+    buf_clear(&given.error);
 }
 
 /* --- flags ------------------------------------------------------------------------------------ */
@@ -211,6 +212,28 @@ static void a_null_value_counts_as_not_given(void **state)
     assert_non_null(c);
     assert_str(c->logging.log_level, "DEBUG");
     assert_int_equal(c->services.n, 0);
+}
+
+#define DECODING "failed to parse flags-0.hcl: 1 error(s) decoding:\n\n* "
+
+static void an_empty_list_or_duration_is_no_value(void **state)
+{
+    (void)state;
+    assert_refused(load_hcl("acl = []"), DECODING "'acl' expected a map, got 'slice'");
+    assert_refused(load_hcl("unix_sockets { user = [] }"), DECODING
+        "'unix_sockets.user' expected type 'string', got unconvertible type '[]interface {}'");
+    assert_refused(load_hcl("discovery_max_stale = \"\""),
+        "1 error occurred:\n\t* discovery_max_stale: invalid duration: \"\": time: invalid "
+        "duration \"\"\n\n");
+}
+
+static void ranges_of_ports_are_compared_before_ports_are_judged(void **state)
+{
+    (void)state;
+    assert_refused(load_hcl("ports { sidecar_min_port = 70000 }"),
+        "sidecar_min_port must be less than sidecar_max_port. To disable, set both to zero.");
+    assert_refused(load_hcl("ports { sidecar_max_port = 70000 }"),
+        "1 error occurred:\n\t* ports.sidecar_max_port: invalid port: 70000\n\n");
 }
 
 static void files_of_other_kinds_are_skipped_with_a_warning(void **state)
@@ -475,6 +498,8 @@ int main(void)
         TEST(single_definitions_stand_behind_those_listed),
         TEST(values_of_the_program_cannot_be_set),
         TEST(a_null_value_counts_as_not_given),
+        TEST(an_empty_list_or_duration_is_no_value),
+        TEST(ranges_of_ports_are_compared_before_ports_are_judged),
         TEST(files_of_other_kinds_are_skipped_with_a_warning),
         TEST(all_faults_of_a_source_are_told_together),
         TEST(unknown_keys_are_told_with_their_paths),
