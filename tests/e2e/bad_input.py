@@ -274,7 +274,8 @@ def test_clients_that_do_not_read(opts):
 
 
 def test_connection_limit_of_a_client(opts):
-    with agent.Agent(opts, {'limits': {'http_max_conns_per_client': 30}}) as server:
+    with agent.Agent(opts, {'limits': {'http_max_conns_per_client': 30},
+                            'telemetry': {'prometheus_retention_time': '1h', 'disable_hostname': True}}) as server:
         server.start()
         held = agent.eventually(lambda: hold(server, 30), 'room for 30 connections')
         assert status(exchange(server, b'GET /v1/status/leader HTTP/1.1\r\nHost: x\r\n\r\n')) == 429
@@ -284,6 +285,10 @@ def test_connection_limit_of_a_client(opts):
         def taken():
             return status(exchange(server, b'GET /v1/status/leader HTTP/1.1\r\nHost: x\r\n\r\n')) == 200
         agent.eventually(taken, 'a connection after the others went')
+        told = server.get('/v1/agent/metrics?format=prometheus').body.decode()
+        assert 'consul_http_refused_client{client="127.0.0.1"} ' in told, told
+        counts = [line.split()[1] for line in told.splitlines() if line.startswith('consul_http_refused')]
+        assert len(counts) == 2 and counts[0] == counts[1] and int(counts[0]) > 0, counts
 
 
 def hold(server, n):

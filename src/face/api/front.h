@@ -22,6 +22,7 @@
 #define SPARE_MAX 32                 /* arenas and output buffers kept for reuse */
 #define LISTENERS_MAX 16
 #define REFUSALS_MS 1000 /* between two lines about clients not let in */
+#define REFUSED_MAX 256  /* addresses whose refused connections are counted by address */
 #define EXCESS_MAX 16    /* connections of one address being told that there are too many */
 
 struct cidr {
@@ -68,6 +69,7 @@ struct api {
     int64_t date_s;
     char date[HTTP_DATE_LEN + 1];
     struct map timings; /* route and method -> struct metric */
+    struct map refused; /* address -> struct metric: at most REFUSED_MAX */
     uint64_t refusal_told_ms;
     size_t refusals_untold;
     struct tick gone;

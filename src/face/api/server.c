@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "consuld/base/metrics.h"
 #include "consuld/mux/http_client.h"
 #include "front.h"
 
@@ -89,6 +90,21 @@ void api_set_default_token(struct api *api, struct str token)
 
 /* --- clients ------------------------------------------------------------------------------- */
 
+/* Of the address, if it is among the first REFUSED_MAX that were refused, and of all. */
+static void count_refused(struct api *api, struct str peer)
+{
+    struct metrics *m = api->config->o.metrics;
+    if (!m) return;
+    struct metric *own = map_get(&api->refused, peer), *all = metrics_counter(m, "http.refused");
+    if (!own && api->refused.n < REFUSED_MAX) {
+        struct metric_label label = { "client", peer };
+        own = metrics_labelled(m, METRIC_COUNTER, "http.refused_client", &label, 1);
+        if (own) map_put(&api->refused, peer, own);
+    }
+    if (own) metric_add(own, 1);
+    if (all) metric_add(all, 1);
+}
+
 bool server__client_admit(struct api *api, struct str peer, bool *excess)
 {
     uint32_t max = api->config->o.max_conns_per_client;
@@ -96,6 +112,7 @@ bool server__client_admit(struct api *api, struct str peer, bool *excess)
     if (peer.n == 0) return true;
     struct client *client = map_get(&api->clients, peer);
     *excess = client && max && client->n >= max;
+    if (*excess) count_refused(api, peer);
     if (*excess && (api->config->o.refuse_silently || client->excess == EXCESS_MAX)) return false;
     if (!client) {
         client = xcalloc(1, sizeof *client);
@@ -153,6 +170,7 @@ static void api_free(struct api *api)
     free(api->token_memory);
     map_deinit(&api->clients);
     map_deinit(&api->timings);
+    map_deinit(&api->refused);
     buf_deinit(&api->scratch);
     buf_deinit(&api->packed);
     buf_deinit(&api->head);
