@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "consuld/wire/gotime.h"
 
-#include "quote.h"
-
 #define NS UINT64_C(1)
 #define US (1000 * NS)
 #define MS (1000 * US)
@@ -106,10 +104,26 @@ static const struct unit *unit_find(struct str name)
     return NULL;
 }
 
+/* As Go's package of times quotes: bytes that are no printable ASCII one by one. */
+static void quote_time(struct buf *out, struct str text)
+{
+    buf_put_char(out, '"');
+    for (size_t i = 0; i < text.n; i++) {
+        unsigned char c = (unsigned char)text.p[i];
+        if (c >= 0x80 || c < ' ') {
+            buf_printf(out, "\\x%02x", c);
+            continue;
+        }
+        if (c == '"' || c == '\\') buf_put_char(out, '\\');
+        buf_put_char(out, (char)c);
+    }
+    buf_put_char(out, '"');
+}
+
 static int fail(struct error *err, const char *what, struct str text)
 {
     struct buf quoted = BUF_INIT(ERROR_TEXT_MAX);
-    quote_go(&quoted, text);
+    quote_time(&quoted, text);
     struct str q = buf_str(&quoted);
     int rc = error_set(err, ERR_DECODE, "time: %s duration %.*s", what, STR_ARG(q));
     buf_deinit(&quoted);
@@ -120,7 +134,7 @@ static int fail_unit(struct error *err, struct str unit, struct str text)
 {
     struct buf what = BUF_INIT(ERROR_TEXT_MAX);
     buf_put_c(&what, "unknown unit ");
-    quote_go(&what, unit);
+    quote_time(&what, unit);
     buf_put(&what, " in", sizeof " in"); /* with its NUL */
     int rc = fail(err, what.overflow ? "unknown unit in" : (const char *)what.p, text);
     buf_deinit(&what);

@@ -8,7 +8,7 @@
 /* clang-format off */
 /* PUT /v1/agent/check/register. */
 #define CHECK_DEFINITION_FIELDS(X, S) \
-    X(S, id,                                STR,          "ID", .alias = "CheckID", .go_type = "types.CheckID") \
+    X(S, id,                                STR,          "ID", .go_type = "types.CheckID") \
     X(S, name,                              STR,          "Name") \
     X(S, notes,                             STR,          "Notes") \
     X(S, service_id,                        STR,          "ServiceID", .alias = "service_id") \

@@ -172,7 +172,7 @@ DECLARE_RECORD(node_service_listing, NODE_SERVICE_LISTING_FIELDS)
 DECLARE_RECORD(check_type, CHECK_TYPE_FIELDS)
 
 #define SERVICE_DEFINITION_FIELDS(X, S) \
-    X(S, kind,                STR,                       "Kind") \
+    X(S, kind,                STR,                       "Kind", .go_type = "structs.ServiceKind") \
     X(S, id,                  STR,                       "ID") \
     X(S, name,                STR,                       "Name") \
     X(S, tags,                LIST_STR,                  "Tags") \
