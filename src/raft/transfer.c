@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Handing leadership over (raft.md 6.10): nothing new is taken, the target catches up, then it is
- * told to campaign at once. */
+/* Handing leadership over (raft.md 6.10): nothing new is taken, what was taken is committed; the
+ * target, which has it all, is told to campaign at once. */
 #include "core.h"
 
 struct peer *raft__furthest_voter(const struct raft *r)
