@@ -189,6 +189,7 @@ void raft__leader_advance(struct raft *r)
     for (size_t i = 0; i < r->peers_n; i++)
         raft__replicate(r, r->peers[i]);
     raft__verify_check(r);
+    raft__transfer_check(r);
 }
 
 uint64_t raft__leader_wake(const struct raft *r)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Handing leadership over (raft.md 6.10): nothing new is taken, the target catches up, then it is
- * told to campaign at once. */
+/* Handing leadership over (raft.md 6.10): nothing new is taken, what was taken is committed; the
+ * target, which has it all, is told to campaign at once. */
 #include "core.h"
 
 struct peer *raft__furthest_voter(const struct raft *r)
@@ -56,5 +56,8 @@ void raft__transfer_check(struct raft *r)
         raft__transfer_end(r, RAFT_TIMED_OUT);
         return;
     }
-    if (!r->transfer.rpc && p->match == r->log.last) raft__send_timeout_now(r, p);
+    /* What the target has need not be committed: whoever waits for it would hear that it is lost.
+     */
+    bool settled = p->match == r->log.last && r->commit_index == r->log.last;
+    if (!r->transfer.rpc && settled) raft__send_timeout_now(r, p);
 }

@@ -191,7 +191,10 @@ def test_the_same_query_has_the_same_index_on_every_server(opts):
 
 
 def test_a_leader_that_leaves_costs_no_failed_write(opts):
-    with Cluster(opts) as c:
+    # with the default timing: a leader that is slow for a moment stays leader
+    patient = {'performance': {'raft_multiplier': 5, 'leave_drain_time': '200ms'},
+               'autopilot': {'cleanup_dead_servers': False, 'last_contact_threshold': '5s'}}
+    with Cluster(opts, **patient) as c:
         for _ in range(2):
             old = c.leader()
             through = [s for s in c.alive() if s is not old][0]

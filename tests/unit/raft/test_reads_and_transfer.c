@@ -146,6 +146,19 @@ static void transfer_waits_until_the_target_has_everything(void **state)
     bed_close(&b);
 }
 
+static void transfer_waits_until_all_is_committed(void **state)
+{
+    (void)state;
+    lead("abc");
+    bed_propose(&b, 1, "x");
+    transfer(7, "b");
+    bed_follow(&b, "b"); /* it has all, we do not yet */
+    bed_expect_none(&b, RAFT_TIMEOUT_NOW);
+    bed_persist(&b);
+    bed_expect(&b, RAFT_TIMEOUT_NOW, "b");
+    bed_close(&b);
+}
+
 static void transfer_takes_the_voter_that_is_furthest(void **state)
 {
     (void)state;
@@ -198,6 +211,7 @@ int main(void)
         cmocka_unit_test(reads_fail_with_leadership),
         cmocka_unit_test(waiting_reads_are_bounded),
         cmocka_unit_test(transfer_waits_until_the_target_has_everything),
+        cmocka_unit_test(transfer_waits_until_all_is_committed),
         cmocka_unit_test(transfer_takes_the_voter_that_is_furthest),
         cmocka_unit_test(transfer_that_leads_nowhere_ends_after_an_election_timeout),
         cmocka_unit_test(transfer_to_a_stranger_is_refused),
