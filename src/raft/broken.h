@@ -7,6 +7,7 @@
     X(VOTE_TWICE, "vote-twice") \
     X(VOTE_EARLY, "vote-early") \
     X(ACK_EARLY, "ack-early") \
+    X(CLAIM_EARLY, "claim-early") \
     X(COUNT_SELF_EARLY, "count-self-early") \
     X(COMMIT_OLD_TERM, "commit-old-term") \
     X(SKIP_PREV_CHECK, "skip-prev-check") \

@@ -47,7 +47,7 @@ static void ask(struct raft *r)
                 .last_log_term = log_last_term(&r->log),
                 .leadership_transfer = r->transfer_vote } };
         *b = (struct ballot){ .asked = true };
-        b->rpc = raft__request(r, s->id, s->address, &m, r->log_seq);
+        b->rpc = raft__request(r, s->id, s->address, &m, BROKEN(CLAIM_EARLY) ? 0 : r->log_seq);
     }
 }
 

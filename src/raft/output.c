@@ -145,10 +145,17 @@ void raft__output_begin(struct raft *r)
     r->configuration_changed = false;
 }
 
+/* A question for votes of a candidacy that is over: the log may be another one by now. */
+static bool outdated(const struct raft *r, const struct raft_message *m)
+{
+    return m->type == RAFT_REQUEST_VOTE && (r->role != RAFT_CANDIDATE || m->term != r->candidacy);
+}
+
 static void release_held(struct raft *r)
 {
     size_t kept = 0;
     for (size_t i = 0; i < r->held.n; i++) {
+        if (outdated(r, &r->held.v[i].m)) continue;
         if (r->held.v[i].needs <= r->persisted_seq)
             *outbox_add(&r->sent) = r->held.v[i];
         else

@@ -132,11 +132,24 @@ static void success_sent(struct sim *s, int node, const struct raft_message *m)
     }
 }
 
+/* It may ask in a term that it does not enter. */
+static void vote_asked(struct sim *s, int node, const struct raft_message *m)
+{
+    const struct disk *d = &s->nodes[node].disk;
+    uint64_t last = m->request_vote.last_log_index;
+    if (last > d->snapshot.index && disk_term(d, last) != m->request_vote.last_log_term)
+        sim_fail(s, "acknowledged is durable: node %d claims entry %llu unstored", node, ull(last));
+}
+
 void invariant_sent(struct sim *s, int node, const struct raft_message *m)
 {
     struct node *n = &s->nodes[node];
+    if (m->type == RAFT_REQUEST_VOTE) {
+        vote_asked(s, node, m);
+        return;
+    }
     if (m->type == RAFT_TIMEOUT_NOW || m->type == RAFT_TIMEOUT_NOW_RESPONSE ||
-        m->type == RAFT_PROBE || m->type == RAFT_REQUEST_VOTE) /* asks in a term it may not enter */
+        m->type == RAFT_PROBE)
         return;
     if (m->term > n->disk.term)
         sim_fail(s, "acknowledged is durable: node %d sends term %llu, stored is %llu", node,
