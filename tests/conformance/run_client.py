@@ -26,6 +26,7 @@ class Client(run_follower.Follower):
 
 # What a client answers differently: path, difference, why.
 MUST = [
+    (r'/v1/coordinate/', r'Coord\.(Adjustment|Error|Height|Vec)', 'it has measured the server'),
     (r'', r'LastContact', 'as old as the last word of the leader'),
     (r'/v1/(catalog|health)/service/consul', r'expected 1 elements, got 0|layout', 'it is no instance of consul'),
     (r'/v1/catalog/node', r"\.Services: (key 'consul' is missing|expected a list, got null)", 'likewise'),

@@ -27,6 +27,7 @@ MUST = [
     (r'/v1/agent/self', r"\.leader: expected 'true'|^\$: expected true, got false", 'another leads'),
     (r'/v1/operator/', r'\.(Leader|Voter): expected true, got false', 'another leads; no voter at first'),
     (r'/v1/operator/autopilot/', r'FailureTolerance: expected 0, got 1', 'three servers'),
+    (r'/v1/coordinate/', r'Coord\.(Adjustment|Error|Height|Vec)', 'it has measured the others'),
     (r'', r'LastContact', 'as old as the last word of the leader'),
     (r'/v1/operator/keyring', r'nodes reported failure', 'there are more nodes'),
     (r'/v1/connect/(intentions/|ca/configuration)', r'expected 40[04], got 500',
