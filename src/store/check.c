@@ -74,6 +74,9 @@ int check_upsert(struct store_batch *b, uint64_t index, const struct health_chec
         row.service_name = svc.svc.service;
         row.service_tags = svc.svc.tags;
     }
+    if (!row.check_id.n && !b->restoring)
+        return error_set(
+            err, ERR_BAD_REQUEST, "failed inserting check: object missing primary index");
     bool modified = !found || !record_equal(&type_health_check, &row, &old);
     if (modified && of_service)
         service_bump(b, index, svc.svc.service, svc.svc.kind, a);

@@ -161,6 +161,9 @@ int service_upsert(struct store_batch *b, uint64_t index, struct str node,
         gateway_services_added(b, index, svc->service, a);
     if (!table_has(&b->view, TABLE_NODES, key_of(a, node)))
         return error_set(err, ERR_NOT_FOUND, "Missing node registration");
+    if (!svc->id.n && !b->restoring)
+        return error_set(
+            err, ERR_BAD_REQUEST, "failed inserting service: object missing primary index");
     struct service_row row = { node, *svc }, old;
     if (!weights_valid(row.svc.weights)) row.svc.weights = &even;
     row.svc.locally_registered_as_sidecar = false;
