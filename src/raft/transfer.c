@@ -57,7 +57,8 @@ void raft__transfer_check(struct raft *r)
         return;
     }
     /* What the target has need not be committed: whoever waits for it would hear that it is lost.
-     */
-    bool settled = p->match == r->log.last && r->commit_index == r->log.last;
-    if (!r->transfer.rpc && settled) raft__send_timeout_now(r, p);
+     * But a leader whose disk stores nothing cannot commit it. */
+    bool late = r->now + r->o.election_timeout_ms / 2 >= r->transfer.deadline_ms;
+    bool settled = r->commit_index == r->log.last || late;
+    if (!r->transfer.rpc && p->match == r->log.last && settled) raft__send_timeout_now(r, p);
 }

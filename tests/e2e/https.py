@@ -357,7 +357,7 @@ def test_checks_over_https(opts):
     def check(name, **more):
         url = 'https://%s:%d/v1/status/leader' % (opts.bind, server.tls_port)
         server.must(server.put('/v1/agent/check/register', dict(
-            {'Name': name, 'CheckID': name, 'HTTP': url, 'Interval': '100ms'}, **more)))
+            {'Name': name, 'ID': name, 'HTTP': url, 'Interval': '100ms'}, **more)))
 
     with Authority(opts) as ca, Server(opts, ca) as server:
         server.start()

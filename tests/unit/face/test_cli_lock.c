@@ -245,7 +245,7 @@ static void child_that_cannot_start_gives_the_lock_back(void **state)
     struct spoken *s = speak("lock", "-shell=false", "a", "/no/such");
     lockd_end(&d);
     assert_string_equal(
-        s->err, "Error running handler: fork/exec /no/such: no such file or directory\n");
+        s->err, "Error starting handler: fork/exec /no/such: no such file or directory\n");
     assert_null(strstr(d.log, "LEFT"));
 }
 
@@ -305,7 +305,7 @@ static void semaphore_lists_its_holders(void **state)
     lockd_end(&d);
     assert_int_equal(s->status, 0);
     assert_string_equal(s->err, "");
-    assert_begins(s->out, "Setting up semaphore at path: s\n");
+    assert_begins(s->out, "Setting up semaphore (limit 2) at prefix: s\n");
     assert_non_null(strstr(s->out, "Cleanup aborted, lock in use\n"));
     assert_non_null(strstr(d.log, "PUT /v1/kv/s/mine?acquire=mine"));
     assert_non_null(strstr(d.log, "LEFT s/.lock\n"));
