@@ -96,6 +96,11 @@ static void erase_pruned(struct serf *s, struct member *m)
     serf__member_erase(s, m);
 }
 
+static uint64_t prune_delay(const struct serf *s)
+{
+    return s->o.broadcast_timeout_ms + s->o.leave_propagate_ms;
+}
+
 static void prune(struct serf *s, struct member *m)
 {
     serf__log(s, LOG_INFO, "serf: EventMemberReap (forced): %.*s", STR_ARG(m->view.name));
@@ -104,7 +109,7 @@ static void prune(struct serf *s, struct member *m)
         return;
     }
     struct prune_op *op = xcalloc(1, sizeof *op + m->view.name.n);
-    op->due_ms = s->now_ms + s->o.broadcast_timeout_ms + s->o.leave_propagate_ms;
+    op->due_ms = s->now_ms + prune_delay(s);
     op->name_n = m->view.name.n;
     memcpy(op->name, m->view.name.p, op->name_n);
     link_push(&s->prunes, &op->link);
@@ -116,9 +121,15 @@ void serf__prune_due(struct serf *s)
         struct prune_op *op = container_of(l, struct prune_op, link);
         if (s->now_ms < op->due_ms) return;
         struct member *m = serf__member(s, (struct str){ op->name, op->name_n });
+        link_remove(&op->link);
+        if (m && m->view.status == SERF_LEAVING) {
+            /* It still answers: until it is gone, or is found not to leave. */
+            op->due_ms = s->now_ms + prune_delay(s);
+            link_push(&s->prunes, &op->link);
+            continue;
+        }
         /* One that refuted in the meantime stays. */
         if (m && m->view.status != SERF_ALIVE) erase_pruned(s, m);
-        link_remove(&op->link);
         free(op);
     }
 }

@@ -277,6 +277,19 @@ static void a_prune_heard_again_does_not_harm_who_returned_by_its_snapshot(void 
     pool_destroy(p);
 }
 
+static void a_prune_that_a_living_member_never_heard_of_does_not_take_it_away(void **state)
+{
+    (void)state;
+    struct pool *p = pool_of(4);
+    p->node[3].reachable = false;
+    force_leave(p, 0, "d", true);
+    run_for(p, 300);
+    p->node[3].reachable = true;
+    run_for(p, 90000);
+    everybody_sees(p, 3, SERF_ALIVE);
+    pool_destroy(p);
+}
+
 static void a_name_nobody_knows_can_be_removed(void **state)
 {
     (void)state;
@@ -421,6 +434,7 @@ int main(void)
         cmocka_unit_test(a_pruned_member_may_return_at_once),
         cmocka_unit_test(a_prune_reaches_whom_push_pull_told_of_the_removal),
         cmocka_unit_test(a_prune_heard_again_does_not_harm_who_returned_by_its_snapshot),
+        cmocka_unit_test(a_prune_that_a_living_member_never_heard_of_does_not_take_it_away),
         cmocka_unit_test(a_name_nobody_knows_can_be_removed),
         cmocka_unit_test(the_gone_are_reaped_in_time),
         cmocka_unit_test(a_failed_member_is_looked_for_again),
