@@ -16,8 +16,9 @@ struct raft_db_report {
 /* Before state and log of a data directory are opened. A raft.db of Consul's becomes the log here:
  * its entries, term and vote are stored as the only generation, the state is dropped, and a note
  * takes the place of the file, for which Consul refuses to start. Where there is no raft.db the
- * note is written. *fd holds a lock on the note as long as it is open. Blocks. ERR_IO: another
- * process runs here, or the disk's reason; ERR_DECODE: the file is damaged. */
+ * note is written. Generations ahead of a raft.db are ERR_IO: neither is dropped. *fd holds a lock
+ * on the note as long as it is open. Blocks. ERR_IO: another process runs here, or the disk's
+ * reason; ERR_DECODE: the file is damaged. */
 int raft_db_take(struct disk *disk, const char *data_dir, int *fd, struct raft_db_report *report,
     struct error *err) must_check;
 

@@ -121,6 +121,12 @@ static int remove_generations(const struct places *p, struct error *err)
     return code;
 }
 
+static void on_flushed(void *ctx, const struct error *err)
+{
+    (void)ctx;
+    (void)err;
+}
+
 /* --- taking over ---------------------------------------------------------------------------- */
 
 struct take {
@@ -209,10 +215,30 @@ static int take_entry(void *ctx, struct str key, struct str value, struct error 
     return t->n == BATCH_ENTRIES || t->bytes >= BATCH_BYTES ? commit_batch(t, err) : 0;
 }
 
+/* Generations here are what a crash left of a hand-over: never ahead of the file. Else both
+ * programs have gone on, and nobody may forget what either promised. */
+static int check_behind(const struct places *p, const struct take *t, struct error *err)
+{
+    struct raft_log_options o = { .dir = p->raft, .disk = p->disk, .flushed = on_flushed };
+    struct raft_log *l;
+    int code = raft_log_open(&o, &l, err);
+    if (code) return code;
+    uint64_t term = raft_log_stable(l)->term, last = raft_log_last(l);
+    raft_log_close(l);
+    if (term < t->stable.term || (term == t->stable.term && last < t->next)) return 0;
+    if (term == 0 && last == 0) return 0;
+    return error_set(err, ERR_IO,
+        "raft log: %s and the folders log-<n> beside it both hold a log, and the folders' is "
+        "ahead, "
+        "at entry %llu of term %llu: move away the one that is not to be used",
+        p->db, (unsigned long long)last, (unsigned long long)term);
+}
+
 static int copy_log(const struct places *p, const struct bolt *b, struct take *t, struct error *err)
 {
     int code = bolt_each(b, STR("conf"), take_setting, &t->stable, err);
     if (!code) code = bolt_each(b, STR("logs"), take_bounds, t, err);
+    if (!code) code = check_behind(p, t, err);
     if (!code) code = remove_generations(p, err);
     if (code) return code;
     generation_path(&t->g, p->raft, 1);
@@ -262,12 +288,6 @@ int raft_db_take(struct disk *disk, const char *data_dir, int *fd, struct raft_d
 }
 
 /* --- giving back ---------------------------------------------------------------------------- */
-
-static void on_flushed(void *ctx, const struct error *err)
-{
-    (void)ctx;
-    (void)err;
-}
 
 static struct str be64(uint64_t v, char out[8])
 {

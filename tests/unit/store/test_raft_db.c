@@ -252,6 +252,38 @@ static void write_all(const char *path, const char *bytes, size_t n)
     fclose(out);
 }
 
+/* As where a build that did not know raft.db had kept its log beside it. */
+static void a_log_ahead_of_the_file_is_not_dropped(void **state)
+{
+    struct fixture *f = *state;
+    struct place p = place_of(f);
+    struct raft_db_report report;
+    struct error err = { 0 };
+    size_t n;
+    make_log(f, &p, 50);
+    must_give(f, &report);
+    char *whole = read_all(p.db, &n);
+    must_take(f, &report);
+    open_log(f, p.raft);
+    append(f, 51, 60, 9);
+    flush(f);
+    close_log(f);
+    write_all(p.db, whole, n);
+    assert_int_equal(take(f, &report, &err), ERR_IO);
+    assert_non_null(strstr(err.text, "is ahead, at entry 60 of term 9"));
+    open_log(f, p.raft);
+    assert_entries(f, 51, 60, 9);
+    close_log(f);
+    free(whole);
+}
+
+static void alone(const struct place *p, const char *bytes, size_t n)
+{
+    scratch_remove_tree(p->raft);
+    mkdir(p->raft, 0700);
+    write_all(p->db, bytes, n);
+}
+
 static void a_damaged_file_is_refused_or_read(void **state)
 {
     struct fixture *f = *state;
@@ -271,11 +303,11 @@ static void a_damaged_file_is_refused_or_read(void **state)
     /* Counts, positions, page numbers: the heads of the pages. */
     for (size_t at = 0; at < n; at += at % 4096 < 84 ? 5 : 4096 - 80) {
         whole[at] ^= 0x55;
-        write_all(p.db, whole, n);
+        alone(&p, whole, n);
         (void)!take(f, &report, &err);
         whole[at] ^= 0x55;
     }
-    write_all(p.db, whole, n);
+    alone(&p, whole, n);
     must_take(f, &report);
     assert_log(f, &p, 1, 200);
     free(whole);
@@ -308,6 +340,7 @@ int main(void)
         TEST(a_running_server_keeps_others_out),
         TEST(what_is_before_a_gap_is_dead),
         TEST(a_failing_disk_loses_nothing),
+        TEST(a_log_ahead_of_the_file_is_not_dropped),
         TEST(a_damaged_file_is_refused_or_read),
         TEST(a_torn_first_page_leaves_the_second),
     };
